@@ -1,0 +1,77 @@
+"""Knobs: dataclass fields that say their unit, source and bounds, and know their identity."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+_KEY = "tokenmill"
+
+
+@dataclass(frozen=True)
+class KnobInfo:
+    """What a stage's field says about itself."""
+
+    unit: str = ""
+    source: str = ""
+    """Where the default comes from: a paper, a code version, a measurement."""
+    help: str = ""
+    minimum: float | None = None
+    maximum: float | None = None
+    choices: tuple[Any, ...] = ()
+    identity: bool = True
+    """False for places (paths, caches): they change where bytes come from, never which."""
+    model_file: bool = False
+    """The value is a path whose content digest enters the key."""
+    reference: str = ""
+    """The value names an artefact step of this kind."""
+
+
+_PLAIN = KnobInfo()
+
+
+def _field(default: Any, info: KnobInfo) -> Any:
+    metadata = {_KEY: info}
+    if default is dataclasses.MISSING:
+        return dataclasses.field(metadata=metadata)
+    if isinstance(default, (dict, list)):
+        return dataclasses.field(default_factory=lambda: type(default)(default), metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def knob(
+    default: Any = dataclasses.MISSING,
+    *,
+    unit: str = "",
+    source: str = "",
+    help: str = "",
+    minimum: float | None = None,
+    maximum: float | None = None,
+    choices: tuple[Any, ...] = (),
+) -> Any:
+    """A field with a default, its unit and the source of that default. Part of the identity."""
+    return _field(default, KnobInfo(unit, source, help, minimum, maximum, choices))
+
+
+def location(default: Any = dataclasses.MISSING, *, help: str = "") -> Any:
+    """A field that says where, not what: paths, base, caches. No part of the identity."""
+    return _field(default, KnobInfo(help=help, identity=False))
+
+
+def model_file(default: Any = None, *, source: str = "", help: str = "") -> Any:
+    """A path to a model or list; its content's digest is part of the identity, its name is not."""
+    return _field(default, KnobInfo(source=source, help=help, identity=False, model_file=True))
+
+
+def reference(kind: str, *, optional: bool = False) -> Any:
+    """The id of an artefact step of this kind; by default the nearest one above."""
+    default = None if optional else ""
+    return _field(default, KnobInfo(identity=False, reference=kind, help=f"step id of a {kind}"))
+
+
+def knob_info(field: dataclasses.Field[Any]) -> KnobInfo:
+    """The KnobInfo of a dataclass field; a plain field is an identity knob without a source."""
+    info = field.metadata.get(_KEY, _PLAIN)
+    assert isinstance(info, KnobInfo)
+    return info
