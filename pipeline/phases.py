@@ -47,13 +47,14 @@ class Emit:
 class Exchange:
     """Rows of `reads` meet by key. The result does not depend on how many partitions there are.
 
-    `route` runs on every partition of `reads` and gives rows with the column `key`. It gets a dict
-    of tables: `docs` in batches (one call each, answers concatenated), side tables of that partition
-    whole, small results of earlier `Combine` phases whole. Without `route` the rows of the one table
-    in `reads` go as they are. The engine adds the column `partition` (where the rows came from)
-    unless it is there. `reduce` gets the whole key groups of a bucket, sorted by (key, *order) with
-    nulls first, and gives a table of `schema`, or finished files; `Combine` results named in `reads`
-    stand in its `side.tables`. It is called for empty buckets too, except with `buckets="value"`.
+    `route` runs on every partition of `reads` and gives rows with the column `key`. It gets a
+    dict of tables: `docs` in batches (one call each, answers concatenated), side tables of that
+    partition whole, small results of earlier `Combine` phases whole. Without `route` the rows of
+    the one table in `reads` go as they are. The engine adds the column `partition` (where the rows
+    came from) unless it is there. `reduce` gets the whole key groups of a bucket, sorted by (key,
+    *order) with nulls first, and gives a table of `schema`, or finished files; `Combine` results
+    named in `reads` stand in its `side.tables`. Empty buckets are reduced too, except with
+    `buckets="value"`.
     """
 
     name: str

@@ -67,6 +67,10 @@ class Stage:
     def check(self) -> None:
         """Raise ValueError if the knobs contradict each other. Called while planning."""
 
+    def needs(self) -> tuple[str, ...]:
+        """Earlier metrics, `<step id>.<metric>`, that the stage reads as document columns."""
+        return ()
+
     def check_sources(self, sources: Sequence[str]) -> None:
         """Raise ValueError if a knob names a source that is not among the documents' sources."""
 

@@ -1,0 +1,79 @@
+"""The command line: parsing, errors to exit codes, nothing else.
+
+Commands that live outside the engine (`export`, `sample`) are loaded by name, since the engine
+imports no recipe.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+from pipeline.errors import EXIT_INTERRUPTED, ConfigError, PipelineError
+
+COMMANDS = {
+    "run": "run a configuration: crawl in, documents and token shards out",
+    "plan": "show the DAG, what is cached, the partitions; start nothing",
+    "stages": "list every stage with its knobs, units and sources",
+    "inspect": "print a step's table, a document file or a token shard",
+    "explain": "every metric, bound and verdict of one document",
+    "trace": "from a token back to its page",
+    "verify": "hash every file that a manifest names; --repair forgets the damaged ones",
+    "gc": "delete what no kept run and no version needs",
+}
+OUTSIDE = {"sample": ("samples.generate", "generate a small web of our own writing, as WARC")}
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="tokenmill",
+        description="From raw web crawl to GPU-ready tokens with one YAML file.",
+        epilog="Exit codes: 2 configuration, 3 input, 4 stage, 5 integrity, 1 our bug, 130 Ctrl-C.",
+    )
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, help_text in COMMANDS.items():
+        sub = commands.add_parser(name, help=help_text, description=help_text)
+        importlib.import_module(f"pipeline.commands.{name}").add(sub)
+    for name, (_, help_text) in OUTSIDE.items():
+        commands.add_parser(name, help=help_text, add_help=False)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    sys.path.insert(0, os.getcwd())  # the user's own stages stand beside the configuration
+    if arguments and arguments[0] in OUTSIDE:
+        return int(importlib.import_module(OUTSIDE[arguments[0]][0]).main(arguments[1:]))
+    args = _parser().parse_args(arguments)
+    try:
+        return int(importlib.import_module(f"pipeline.commands.{args.command}").main(args))
+    except PipelineError as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("interrupted: finished work is kept; the same command goes on.", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def add_config(parser: argparse.ArgumentParser) -> None:
+    """The arguments that name and change a configuration."""
+    parser.add_argument("config", metavar="CONFIG", help="a YAML file, like configs/c4like.yaml")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides",
+        help="override a setting or any knob: workdir=/data/x, steps.web.paths='[\"a.warc.gz\"]'",
+    )  # fmt: skip
+
+
+def count(text: str) -> int:
+    """A whole number of at least 0, for argparse."""
+    value = int(text)
+    if value < 0:
+        raise ConfigError(f"expected a number of at least 0, got {text}")
+    return value

@@ -1,0 +1,329 @@
+"""Rows meet by key, through files: scatter, sort, reduce; and small states merge into one.
+
+A scatter file is bucket-major: R+1 little-endian uint64 offsets, then one Arrow IPC stream a
+bucket. A reducer range-reads its slice of every scatter file, so N partitions make N files, not
+N x R, and nothing large passes through the object store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.errors import IntegrityError, PipelineError, StageError
+from pipeline.phases import OutputFile
+from pipeline.stage import Side
+from pipeline.tables import bounded, iter_batches, read_dataset, write_table
+from pipeline.work import (
+    EachCall,
+    Env,
+    Made,
+    MadeFile,
+    MergeCall,
+    OutputCall,
+    ReduceCall,
+    ScatterCall,
+)
+
+RUN_BYTES = 64 << 20
+"""Rows that a scatter holds before it spills a sorted run to scratch."""
+
+_IPC = pa.ipc.IpcWriteOptions(compression="zstd")
+
+
+def _guard(env: Env, what: str, call: Any, *args: Any) -> Any:
+    """Call a stage's function; its errors become StageErrors that say where."""
+    try:
+        return call(*args)
+    except PipelineError:
+        raise
+    except Exception as error:
+        raise StageError(f"{env.where}, {what}: {type(error).__name__}: {error}.") from error
+
+
+def _inputs(call: ScatterCall | EachCall, env: Env) -> Iterator[dict[str, pa.Table]]:
+    """The tables of one unit: `docs` batch by batch, everything else whole."""
+    whole = {
+        name: read_dataset(env.storage, data)
+        for name, data in call.inputs.items()
+        if name != "docs"
+    }
+    if "docs" not in call.inputs:
+        yield whole
+        return
+    for batch in iter_batches(env.storage, call.inputs["docs"], call.phase.columns):
+        yield {**whole, "docs": batch}
+
+
+def _with_partition(table: pa.Table, call: ScatterCall | EachCall) -> pa.Table:
+    if not call.is_partition or "partition" in table.column_names:
+        return table
+    unit = pa.scalar(bytes.fromhex(call.unit), pa.binary(16))
+    return table.append_column("partition", pa.repeat(unit, table.num_rows))
+
+
+# --- scatter ---------------------------------------------------------------------------------
+
+
+def run_scatter(call: ScatterCall, env: Env) -> Made:
+    """Route one unit's rows and write them bucket-major. Counter `num_buckets`."""
+    phase = call.phase
+    side = call.context.side(env)
+    runs: list[Path] = []
+    held: list[pa.Table] = []
+    held_bytes = rows = 0
+    most = -1
+    for tables in _inputs(call, env):
+        tables = {**side.tables, **tables}
+        if phase.route is None:
+            table = tables[phase.reads[0]]
+        else:
+            table = _guard(env, f"phase '{phase.name}'", phase.route, tables, side)
+        table = _with_partition(table, call)
+        if table.num_rows == 0:
+            held.append(table)
+            continue
+        buckets = bucket_of(table.column(phase.key), call)
+        most = max(most, int(buckets.max()))
+        rows += table.num_rows
+        held.append(table.append_column("#bucket", pa.array(buckets)))
+        held_bytes += table.nbytes
+        if held_bytes > RUN_BYTES:
+            runs.append(_write_run(held, env.scratch / f"run-{len(runs)}"))
+            held, held_bytes = [], 0
+    num_buckets = call.num_buckets or most + 1
+    path = env.scratch / "scatter"
+    _write_scatter(path, runs, held, num_buckets)
+    return Made({"rows": [MadeFile(path, rows)]}, {"num_buckets": num_buckets})
+
+
+def bucket_of(key: pa.ChunkedArray, call: ScatterCall) -> npt.NDArray[np.int32]:
+    """Bucket of every row, by the exchange's kind."""
+    kind = call.phase.buckets
+    if kind == "value":
+        return np.asarray(key.to_numpy(), dtype=np.int32)
+    if kind == "partition":
+        at = {bytes.fromhex(name): number for number, name in enumerate(call.partitions)}
+        return np.array([at[value] for value in key.to_pylist()], dtype=np.int32)
+    bits = _key_bits(key)
+    # fmix64 (MurmurHash3): buckets must not follow structure in the key's low bits.
+    bits = bits ^ (bits >> np.uint64(33))
+    bits = bits * np.uint64(0xFF51AFD7ED558CCD)
+    bits = bits ^ (bits >> np.uint64(33))
+    return (bits % np.uint64(call.num_buckets)).astype(np.int32)
+
+
+def _key_bits(key: pa.ChunkedArray) -> npt.NDArray[np.uint64]:
+    if pa.types.is_fixed_size_binary(key.type):
+        array = key.combine_chunks() if isinstance(key, pa.ChunkedArray) else key
+        width = key.type.byte_width
+        data = np.frombuffer(array.buffers()[1], dtype=np.uint8)
+        data = data[array.offset * width : (array.offset + len(array)) * width]
+        return data.reshape(-1, width)[:, :8].copy().view(np.uint64).reshape(-1)
+    return np.asarray(key.to_numpy()).astype(np.uint64, copy=False)
+
+
+def _bucket_slices(table: pa.Table) -> dict[int, pa.Table]:
+    """Rows of each bucket, in the order they came."""
+    buckets = table.column("#bucket").to_numpy()
+    order = np.argsort(buckets, kind="stable")
+    table = table.drop_columns(["#bucket"]).take(pa.array(order))
+    numbers, starts = np.unique(buckets[order], return_index=True)
+    ends = [*starts[1:], len(buckets)]
+    return {
+        int(number): table.slice(start, end - start)
+        for number, start, end in zip(numbers, starts, ends, strict=True)
+    }
+
+
+def _join(held: list[pa.Table]) -> pa.Table | None:
+    full = [table for table in held if table.num_rows]
+    return pa.concat_tables(full) if full else None
+
+
+def _write_run(held: list[pa.Table], path: Path) -> Path:
+    table = _join(held)
+    assert table is not None
+    slices = _bucket_slices(table)
+    _write_buckets(path, {n: [t] for n, t in slices.items()}, max(slices) + 1)
+    return path
+
+
+def _write_scatter(path: Path, runs: list[Path], held: list[pa.Table], num_buckets: int) -> None:
+    table = _join(held)
+    last = _bucket_slices(table) if table is not None else {}
+    empty = held[0].slice(0, 0) if held and table is None else None
+
+    with path.open("wb") as out:
+        offsets = np.zeros(num_buckets + 1, dtype="<u8")
+        out.write(offsets.tobytes())
+        offsets[0] = out.tell()
+        for bucket in range(num_buckets):
+            parts = [part for run in runs for part in _read_local(run, bucket)]
+            parts += [last[bucket]] if bucket in last else []
+            if not parts and empty is not None and bucket == 0:
+                parts = [empty]  # keeps the schema when there is no row at all
+            _write_stream(out, parts)
+            offsets[bucket + 1] = out.tell()
+        out.seek(0)
+        out.write(offsets.tobytes())
+
+
+def _write_buckets(path: Path, slices: Mapping[int, list[pa.Table]], num_buckets: int) -> None:
+    with path.open("wb") as out:
+        offsets = np.zeros(num_buckets + 1, dtype="<u8")
+        out.write(offsets.tobytes())
+        offsets[0] = out.tell()
+        for bucket in range(num_buckets):
+            _write_stream(out, slices.get(bucket, []))
+            offsets[bucket + 1] = out.tell()
+        out.seek(0)
+        out.write(offsets.tobytes())
+
+
+def _write_stream(out: Any, parts: list[pa.Table]) -> None:
+    if not parts:
+        return
+    schema = parts[0].schema.remove_metadata()
+    with pa.ipc.new_stream(out, schema, options=_IPC) as writer:
+        for part in parts:
+            for piece in bounded(part):
+                writer.write_table(piece.combine_chunks())
+
+
+def _read_local(run: Path, bucket: int) -> list[pa.Table]:
+    with run.open("rb") as stream:
+        count = int(np.frombuffer(stream.read(8), dtype="<u8")[0]) // 8 - 1
+        if bucket >= count:
+            return []
+        stream.seek(8 * bucket)
+        start, end = np.frombuffer(stream.read(16), dtype="<u8")
+        if start == end:
+            return []
+        stream.seek(int(start))
+        return [pa.ipc.open_stream(stream.read(int(end - start))).read_all()]
+
+
+# --- reduce ----------------------------------------------------------------------------------
+
+
+def read_bucket(env: Env, call: ReduceCall) -> pa.Table:
+    """The rows of one bucket from every scatter file, unsorted. Raises IntegrityError."""
+    found: list[pa.Table] = []
+    for dataset in call.scattered:
+        for ref in dataset.files:
+            try:
+                head = env.storage.get_range(ref.path, 0, 8)
+                count = int(np.frombuffer(head, dtype="<u8")[0]) // 8 - 1
+                if call.bucket >= count:
+                    continue
+                ends = env.storage.get_range(ref.path, 8 * call.bucket, 16)
+                start, end = (int(x) for x in np.frombuffer(ends, dtype="<u8"))
+                if end > start:
+                    data = env.storage.get_range(ref.path, start, end - start)
+                    found.append(pa.ipc.open_stream(data).read_all())
+            except (FileNotFoundError, pa.ArrowInvalid, ValueError, IndexError) as error:
+                raise IntegrityError(
+                    f"{env.where}: cannot read {ref.path}: {error}. Run "
+                    f"`python -m pipeline verify CONFIG --repair`, then run again."
+                ) from error
+    if not found:
+        return pa.table({})
+    return pa.concat_tables(found, promote_options="permissive").unify_dictionaries()
+
+
+def sort_rows(table: pa.Table, key: str, order: tuple[str, ...]) -> pa.Table:
+    """Rows in ascending (key, *order), nulls first."""
+    if table.num_rows < 2:
+        return table
+    names = [key, *(name for name in order if name in table.column_names and name != key)]
+    at = pc.sort_indices(table, sort_keys=[(name, "ascending", "at_start") for name in names])
+    return table.take(at)
+
+
+def run_reduce(call: ReduceCall, env: Env) -> Made:
+    """Sort one bucket's rows and reduce them. Output `rows`, or finished `files`."""
+    phase = call.phase
+    table = read_bucket(env, call)
+    if table.num_columns == 0:
+        if phase.schema is None:
+            return Made({"files": []})
+        return Made(
+            {"rows": [write_table(env.scratch / "rows", phase.schema.empty_table(), phase.schema)]}
+        )
+    table = sort_rows(table, phase.key, phase.order)
+    side = call.context.side(env)
+    answer = _guard(env, f"phase '{phase.name}'", phase.reduce, table, side)
+    if isinstance(answer, pa.Table):
+        if phase.schema is None:
+            raise StageError(f"{env.where}: phase '{phase.name}' declares no schema for its table.")
+        return Made({"rows": [write_table(env.scratch / "rows", answer, phase.schema)]})
+    return Made({"files": [_finished(file, env, side) for file in answer]})
+
+
+def _finished(file: OutputFile, env: Env, side: Side) -> MadeFile:
+    if side.scratch not in file.path.parents:
+        raise StageError(f"{env.where}: {file.path} is not under the scratch folder of the call.")
+    return MadeFile(file.path, int(file.info.get("documents", 0)), file.info, "", file.publish_as)
+
+
+# --- combine and outputs ---------------------------------------------------------------------
+
+
+def run_each(call: EachCall, env: Env) -> Made:
+    """One unit's small state, as output `rows`."""
+    phase = call.phase
+    side = call.context.side(env)
+    found: list[pa.Table] = []
+    for tables in _inputs(call, env):
+        if phase.each is None:
+            table = tables[phase.reads[0]]
+        else:
+            table = _guard(
+                env, f"phase '{phase.name}'", phase.each, {**side.tables, **tables}, side
+            )
+        found.append(_with_partition(table, call))
+    if not found and phase.each_schema is None:
+        raise StageError(
+            f"{env.where}: phase '{phase.name}' has no documents and declares no `each_schema`."
+        )
+    joined = pa.concat_tables(found) if found else phase.each_schema.empty_table()
+    if phase.each_schema is not None:
+        joined = joined.select(phase.each_schema.names).cast(phase.each_schema)
+    return Made({"rows": [write_table(env.scratch / "rows", joined, joined.schema)]})
+
+
+def run_merge(call: MergeCall, env: Env) -> Made:
+    """The states of all units in one table, or (schema None) an artefact's files."""
+    phase = call.phase
+    side = call.context.side(env)
+    if call.inputs:
+        tables = [read_dataset(env.storage, data) for data in call.inputs]
+        table = pa.concat_tables(tables, promote_options="permissive")
+    else:
+        table = next((side.tables[n] for n in phase.reads if n in side.tables), pa.table({}))
+    answer = _guard(env, f"phase '{phase.name}'", phase.merge, table, side)
+    if isinstance(answer, pa.Table):
+        if phase.schema is None:
+            raise StageError(f"{env.where}: phase '{phase.name}' declares no schema for its table.")
+        return Made({"rows": [write_table(env.scratch / "rows", answer, phase.schema)]})
+    files = []
+    for name in sorted(answer):
+        path = env.scratch / f"artefact-{name}"
+        path.write_bytes(answer[name])
+        files.append(MadeFile(path, 0, {}, name))
+    return Made({"artefact": files})
+
+
+def run_output(call: OutputCall, env: Env) -> Made:
+    """One partition's documents as a finished file; none if it has no documents."""
+    side = call.context.side(env)
+    batches = iter_batches(env.storage, call.documents)
+    file = _guard(env, f"step '{side.step}'", call.stage.write, batches, call.partition, side)
+    return Made({"files": [_finished(file, env, side)] if file else []})

@@ -1,0 +1,276 @@
+"""Config -> Plan: steps placed in a DAG, columns checked, before any work starts."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from pipeline.build import build_stage
+from pipeline.config import Config, StepSpec
+from pipeline.errors import ConfigError, nearest
+from pipeline.knobs import knob_info
+from pipeline.stage import Apply, GlobalStage, Output, RowStage, Source, Stage
+
+
+@dataclass(frozen=True)
+class Step:
+    """A stage placed in a plan."""
+
+    id: str
+    stage: Stage
+    inputs: tuple[str, ...]
+    """Steps whose documents it gets."""
+    references: Mapping[str, str]
+    """Reference knob -> id of the artefact step that it names."""
+    line: int
+    schema: pa.Schema | None
+    """Columns of the documents it yields; None if it yields none."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A checked DAG, in an order in which every step comes after what it reads."""
+
+    config: Config
+    steps: tuple[Step, ...]
+
+    def __getitem__(self, step_id: str) -> Step:
+        for step in self.steps:
+            if step.id == step_id:
+                return step
+        raise KeyError(step_id)
+
+    def readers(self, step_id: str) -> list[Step]:
+        """Steps that get the documents of a step."""
+        return [step for step in self.steps if step_id in step.inputs]
+
+    def before(self, step_id: str) -> list[Step]:
+        """Steps whose documents flow into a step, near or far."""
+        found: dict[str, Step] = {}
+        for name in self[step_id].inputs:
+            found[name] = self[name]
+            found.update({step.id: step for step in self.before(name)})
+        return list(found.values())
+
+    def sources_of(self, step_id: str) -> list[str]:
+        """Ids of the sources whose documents reach a step."""
+        step = self[step_id]
+        if isinstance(step.stage, Source):
+            return [step.id]
+        found: dict[str, None] = {}
+        for name in step.inputs:
+            found.update(dict.fromkeys(self.sources_of(name)))
+        return list(found)
+
+
+def yields_documents(stage: Stage) -> bool:
+    """True if other steps may get documents from this stage."""
+    if isinstance(stage, GlobalStage):
+        return any(isinstance(phase, Apply) for phase in stage.phases())
+    return isinstance(stage, (Source, RowStage))
+
+
+def reads_documents(stage: Stage) -> bool:
+    """True if the stage gets documents from its inputs."""
+    if isinstance(stage, Source):
+        return False
+    if isinstance(stage, GlobalStage):
+        return any(getattr(phase, "reads", True) for phase in stage.phases())
+    return True
+
+
+def make_plan(config: Config) -> Plan:
+    """Build and check every step. Raises ConfigError."""
+    _check_ids(config)
+    stages = {spec.id: build_stage(spec, config) for spec in config.steps}
+    inputs = {spec.id: _inputs_of(spec, config, stages) for spec in config.steps}
+    references = {
+        spec.id: _references_of(spec, config, stages, at) for at, spec in enumerate(config.steps)
+    }
+    order = _order(config, inputs, references)
+    placed: dict[str, Step] = {}
+    for spec in order:
+        stage = stages[spec.id]
+        for name, target in references[spec.id].items():
+            stage = dataclasses.replace(stage, **{name: target})  # type: ignore[type-var]
+        schema = _schema(spec, stage, [placed[name] for name in inputs[spec.id]], config)
+        placed[spec.id] = Step(
+            spec.id, stage, inputs[spec.id], references[spec.id], spec.line, schema
+        )
+    plan = Plan(config, tuple(placed.values()))
+    _check_used(plan)
+    for step in plan.steps:
+        for metric in step.stage.needs():
+            _check_metric(plan, step, metric)
+        try:
+            step.stage.check_sources(plan.sources_of(step.id))
+        except ValueError as error:
+            raise ConfigError(f"{config.at(step.line)}: step '{step.id}': {error}") from error
+    return plan
+
+
+def _check_ids(config: Config) -> None:
+    seen: dict[str, int] = {}
+    if not config.steps:
+        raise ConfigError(f"{config.path}: no steps. A plan needs a source at least.")
+    for spec in config.steps:
+        if spec.id in seen:
+            raise ConfigError(
+                f"{config.at(spec.line)}: two steps have the id '{spec.id}' (first in line "
+                f"{seen[spec.id]}). Give one of them an `id:`."
+            )
+        seen[spec.id] = spec.line
+
+
+def _inputs_of(spec: StepSpec, config: Config, stages: Mapping[str, Stage]) -> tuple[str, ...]:
+    stage, where = stages[spec.id], config.at(spec.line)
+    if not reads_documents(stage):
+        if spec.inputs:
+            raise ConfigError(f"{where}: '{spec.id}' takes no inputs.")
+        return ()
+    if spec.inputs is None:
+        above = config.steps[: [s.id for s in config.steps].index(spec.id)]
+        for candidate in reversed(above):
+            if yields_documents(stages[candidate.id]):
+                return (candidate.id,)
+        raise ConfigError(f"{where}: no step above '{spec.id}' yields documents. Give `inputs:`.")
+    for name in spec.inputs:
+        if name not in stages:
+            raise ConfigError(f"{where}: unknown input '{name}'.{nearest(name, stages)}")
+        if not yields_documents(stages[name]):
+            raise ConfigError(f"{where}: '{name}' yields no documents, so it cannot be an input.")
+    return tuple(dict.fromkeys(spec.inputs))
+
+
+def _references_of(
+    spec: StepSpec, config: Config, stages: Mapping[str, Stage], at: int
+) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for field in dataclasses.fields(stages[spec.id]):  # type: ignore[arg-type]
+        kind = knob_info(field).reference
+        if not kind:
+            continue
+        value = getattr(stages[spec.id], field.name)
+        where = config.at(spec.knob_lines.get(field.name, spec.line))
+        candidates = [s.id for s in config.steps if stages[s.id].kind == kind]
+        if value:
+            if value not in candidates:
+                hint = nearest(value, candidates)
+                raise ConfigError(f"{where}: no {kind} step '{value}'.{hint}")
+            found[field.name] = value
+            continue
+        above = [s.id for s in config.steps[:at] if stages[s.id].kind == kind]
+        if len(above) == 1:
+            found[field.name] = above[0]
+        elif len(above) > 1:
+            names = ", ".join(above)
+            raise ConfigError(f"{where}: several {kind} steps ({names}): give `{field.name}:`.")
+        elif field.default is not None:
+            raise ConfigError(f"{where}: '{spec.id}' needs a step that makes a {kind} above it.")
+    return found
+
+
+def _order(
+    config: Config, inputs: Mapping[str, Sequence[str]], references: Mapping[str, Mapping[str, str]]
+) -> list[StepSpec]:
+    specs = {spec.id: spec for spec in config.steps}
+    done: list[StepSpec] = []
+    state: dict[str, int] = {}
+
+    def visit(name: str, path: tuple[str, ...]) -> None:
+        if state.get(name) == 2:
+            return
+        if state.get(name) == 1:
+            cycle = " -> ".join((*path[path.index(name) :], name))
+            raise ConfigError(f"{config.at(specs[name].line)}: the steps form a cycle: {cycle}.")
+        state[name] = 1
+        for before in (*inputs[name], *references[name].values()):
+            visit(before, (*path, name))
+        state[name] = 2
+        done.append(specs[name])
+
+    for spec in config.steps:
+        visit(spec.id, ())
+    return done
+
+
+def union_schema(schemas: Sequence[tuple[str, pa.Schema]], where: str) -> pa.Schema:
+    """All columns of several inputs. Raises ConfigError where one name has two types."""
+    fields: dict[str, tuple[str, pa.Field]] = {}
+    for name, schema in schemas:
+        for column in schema:
+            if column.name in fields and fields[column.name][1].type != column.type:
+                other, first = fields[column.name]
+                raise ConfigError(
+                    f"{where}: the column '{column.name}' is {first.type} in '{other}' and "
+                    f"{column.type} in '{name}'. Rename or convert one of them."
+                )
+            fields.setdefault(column.name, (name, column))
+    return pa.schema([column for _, column in fields.values()])
+
+
+def stage_schema(stage: Stage, before: pa.Schema) -> pa.Schema:
+    """Columns after a row-wise stage."""
+    fields = {field.name: field for field in before if field.name not in stage.removes}
+    fields.update({name: pa.field(name, kind) for name, kind in stage.adds.items()})
+    return pa.schema(list(fields.values()))
+
+
+def _schema(
+    spec: StepSpec, stage: Stage, inputs: Sequence[Step], config: Config
+) -> pa.Schema | None:
+    where = config.at(spec.line)
+    if isinstance(stage, Source):
+        return stage.document_schema()
+    for step in inputs:
+        assert step.schema is not None
+        for column in stage.reads:
+            if column not in step.schema.names:
+                raise ConfigError(
+                    f"{where}: '{spec.id}' reads the column '{column}', which '{step.id}' does not "
+                    f"give.{nearest(column, step.schema.names)}{_column_advice(column)}"
+                )
+    if not yields_documents(stage):
+        return None
+    return stage_schema(
+        stage, union_schema([(s.id, s.schema) for s in inputs if s.schema is not None], where)
+    )
+
+
+def _column_advice(column: str) -> str:
+    advice: Mapping[str, Any] = {
+        "text": " Put an `extract` step between.",
+        "lang": " Put a `language` step before it.",
+        "tokens": " Put a `tokenize` step before it.",
+    }
+    return str(advice.get(column, ""))
+
+
+def _check_metric(plan: Plan, step: Step, metric: str) -> None:
+    """`<step id>.<metric>` must be measured on the way to `step`."""
+    measured = {
+        f"{before.id}.{name}"
+        for before in plan.before(step.id)
+        if isinstance(before.stage, RowStage)
+        for name in before.stage.metric_types()
+    }
+    if metric not in measured:
+        where = plan.config.at(step.line)
+        hint = nearest(metric, measured)
+        raise ConfigError(f"{where}: '{step.id}' needs the metric '{metric}'.{hint}")
+
+
+def _check_used(plan: Plan) -> None:
+    used = {name for step in plan.steps for name in (*step.inputs, *step.references.values())}
+    for step in plan.steps:
+        makes = yields_documents(step.stage) or step.stage.kind
+        if makes and step.id not in used and not isinstance(step.stage, Output):
+            where = plan.config.at(step.line)
+            raise ConfigError(
+                f"{where}: nothing uses the step '{step.id}'. Remove it, name it as an input, or "
+                f"end with an output such as write_documents."
+            )

@@ -1,0 +1,222 @@
+"""Publish a run: index, version, and last `dataset.json`, the only file ever replaced.
+
+Shards and documents already stand under their content names; a version lists the files of its run.
+Order of puts: tokenizer, index, `versions/<n>.json` (if absent), `dataset.json`. A crash between
+leaves the earlier version in force.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import posixpath
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.errors import IntegrityError
+from pipeline.fingerprint import digest
+from pipeline.manifest import FileRef
+from pipeline.nodes import OutputNode, ReduceNode, phase_key
+from pipeline.plan import Plan, Step
+from pipeline.schedule import Schedule
+from pipeline.schema import FORMAT_VERSION
+from pipeline.storage import AlreadyExists, Storage
+
+INDEX = pa.schema(
+    [
+        ("file", pa.string()),  # relative to the dataset's folder
+        ("split", pa.string()),
+        ("group", pa.string()),
+        ("row_group", pa.int32()),
+        ("first_token", pa.int64()),  # tokens of this file before the row group
+        ("tokens", pa.int64()),
+        ("documents", pa.int64()),
+        ("checksum", pa.string()),  # xxh3-128 of the row group's decoded token bytes, hex
+    ]
+)
+
+
+def dataset_folder(limit: int | None) -> str:
+    """`dataset`, or `dataset-limit-N` for a run cut by `--limit N`."""
+    return "dataset" if limit is None else f"dataset-limit-{limit}"
+
+
+def recipe_fingerprint(plan: Plan) -> str:
+    """H(step keys, seed): equal recipes on any input."""
+    keys = [phase_key(step, plan, None) for step in plan.steps]
+    return digest([keys, plan.config.seed])
+
+
+def publish(
+    plan: Plan, schedule: Schedule, storage: Storage, limit: int | None
+) -> tuple[int | None, dict[str, Any]]:
+    """Publish the run's files as a version of the dataset; an equal latest version is kept.
+
+    Returns (version number, content of dataset.json); (None, {}) for a plan without outputs.
+    """
+    shards, documents = _finished_files(schedule)
+    writer = _shard_step(plan)
+    if writer is None and not documents:
+        return None, {}
+    folder = dataset_folder(limit)
+    body: dict[str, Any] = {"format_version": FORMAT_VERSION, "name": plan.config.name}
+    body["recipe_fingerprint"] = recipe_fingerprint(plan)
+    if writer is not None:
+        body |= _dataset_part(writer, schedule, storage)
+        body["tokenizer"] |= {"folder": _put_tokenizer(writer, schedule, storage, folder)}
+        if folder != "dataset":
+            shards = [_copied(ref, folder, storage) for ref in shards]
+        body["index"] = _put_index(shards, storage, folder)
+        body["shards"] = [
+            {"file": posixpath.relpath(ref.path, folder), "sha256": ref.sha256,
+             "num_bytes": ref.num_bytes, "documents": ref.info["documents"],
+             "tokens": ref.info["tokens"]}
+            for ref in shards
+        ]  # fmt: skip
+    body["documents"] = [
+        {"file": posixpath.relpath(ref.path, folder), "sha256": ref.sha256,
+         "num_bytes": ref.num_bytes, "documents": ref.rows}
+        for ref in documents
+    ]  # fmt: skip
+    names = [posixpath.basename(ref.path) for ref in (*shards, *documents)]
+    body["fingerprint"] = digest(sorted(names))
+    return _put_version(body, storage, folder)
+
+
+def _finished_files(schedule: Schedule) -> tuple[list[FileRef], list[FileRef]]:
+    shards: list[FileRef] = []
+    documents: list[FileRef] = []
+    for name, node in schedule.nodes.items():
+        into = (
+            shards if isinstance(node, ReduceNode) else
+            documents if isinstance(node, OutputNode) else None
+        )  # fmt: skip
+        if into is not None:
+            for manifest in schedule.results[name].values():
+                if "files" in manifest.outputs:
+                    into += manifest.outputs["files"].files
+    return sorted(shards, key=_by_path), sorted(documents, key=_by_path)
+
+
+def _by_path(ref: FileRef) -> str:
+    return ref.path
+
+
+def _shard_step(plan: Plan) -> Step | None:
+    """The step that writes shards: the one with a tokenizer that yields no documents."""
+    found = [s for s in plan.steps if s.schema is None and "tokenizer" in s.references]
+    return found[-1] if found else None
+
+
+def _dataset_part(step: Step, schedule: Schedule, storage: Storage) -> dict[str, Any]:
+    made = schedule.results[schedule.lowering.artefacts[step.id]]["all"]
+    for ref in made.outputs["artefact"].files:
+        if posixpath.basename(ref.path) == "dataset.json":
+            part: dict[str, Any] = json.loads(storage.get(ref.path))
+            return part
+    raise AssertionError(f"{step.id} made no dataset.json")
+
+
+def _put_tokenizer(step: Step, schedule: Schedule, storage: Storage, folder: str) -> str:
+    made = schedule.lowering.artefacts[step.references["tokenizer"]]
+    artefact = schedule.results[made]["all"].outputs["artefact"]
+    name = f"tokenizer-{artefact.digest[:8]}"
+    for ref in artefact.files:
+        target = f"{folder}/{name}/{posixpath.basename(ref.path)}"
+        _put_once(storage, target, storage.get(ref.path))
+    return name
+
+
+def _copied(ref: FileRef, folder: str, storage: Storage) -> FileRef:
+    target = ref.path.replace("dataset/", f"{folder}/", 1)
+    _put_once(storage, target, storage.get(ref.path))
+    return FileRef(target, ref.sha256, ref.num_bytes, ref.rows, ref.info)
+
+
+def _put_index(shards: list[FileRef], storage: Storage, folder: str) -> str:
+    rows = [
+        {
+            "file": posixpath.relpath(ref.path, folder),
+            "split": ref.info["split"],
+            "group": ref.info["group"],
+            "row_group": number,
+            **{name: group[name] for name in ("first_token", "tokens", "documents", "checksum")},
+        }
+        for ref in shards
+        for number, group in enumerate(ref.info["row_groups"])
+    ]
+    out = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(rows, INDEX), out, compression="zstd")
+    data = out.getvalue()
+    name = f"index-{hashlib.sha256(data).hexdigest()[:8]}.parquet"
+    _put_once(storage, f"{folder}/{name}", data)
+    return name
+
+
+def _put_once(storage: Storage, path: str, data: bytes) -> None:
+    try:
+        storage.put(path, data, if_absent=True)
+    except AlreadyExists:
+        if storage.get(path) != data:
+            raise IntegrityError(
+                f"{path} exists with other content than its name says. Delete it and run again."
+            ) from None
+
+
+def read_version(storage: Storage, folder: str = "dataset") -> Mapping[str, Any] | None:
+    """The dataset in force, or None. Raises IntegrityError if its file is corrupt."""
+    try:
+        data = storage.get(f"{folder}/dataset.json")
+        found: Mapping[str, Any] = orjson.loads(data)
+        return found
+    except FileNotFoundError:
+        return None
+    except orjson.JSONDecodeError as error:
+        raise IntegrityError(
+            f"{storage.root}/{folder}/dataset.json is corrupt: {error}. Copy the latest file of "
+            f"{folder}/versions over it."
+        ) from error
+
+
+def _put_version(body: dict[str, Any], storage: Storage, folder: str) -> tuple[int, dict[str, Any]]:
+    current = read_version(storage, folder)
+    if current is not None and _same(current, body):
+        return int(current["version"]), dict(current)
+    number = max((n for n in _versions(storage, folder)), default=0) + 1
+    while True:
+        body["version"] = number
+        data = orjson.dumps(body, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS)
+        try:
+            storage.put(f"{folder}/versions/{number}.json", data, if_absent=True)
+            break
+        except AlreadyExists:
+            number += 1
+    storage.put(f"{folder}/dataset.json", data)
+    return number, body
+
+
+def _same(current: Mapping[str, Any], body: Mapping[str, Any]) -> bool:
+    known = {key: value for key, value in current.items() if key != "version"}
+    return bool(known == orjson.loads(orjson.dumps(body)))
+
+
+def _versions(storage: Storage, folder: str) -> list[int]:
+    names = [posixpath.basename(info.path) for info in storage.list(f"{folder}/versions")]
+    return [int(name[:-5]) for name in names if name.endswith(".json") and name[:-5].isdigit()]
+
+
+def published_sha256(storage: Storage, folder: str = "dataset") -> str:
+    """One sha256 over the names and contents of all files that the version in force lists."""
+    current = read_version(storage, folder)
+    total = hashlib.sha256()
+    for kind in ("shards", "documents"):
+        for entry in (current or {}).get(kind, []):
+            path = posixpath.normpath(f"{folder}/{entry['file']}")
+            total.update(posixpath.basename(path).encode() + b"\0")
+            total.update(hashlib.sha256(storage.get(path)).digest())
+    return total.hexdigest()

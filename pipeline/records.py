@@ -1,0 +1,108 @@
+"""Run records: `runs/<run_id>.json`, what a run did. The only place with a clock in it."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.config import Config, parse_config
+from pipeline.errors import InputError, IntegrityError
+from pipeline.funnel import Funnel
+from pipeline.plan import Plan
+from pipeline.storage import Storage, open_storage
+
+
+def new_run_id() -> str:
+    """A sortable name: UTC time and a few random digits."""
+    now = datetime.datetime.now(datetime.UTC)
+    return f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+
+
+@dataclass
+class RunRecord:
+    """A run's record, put once when it has finished."""
+
+    run_id: str
+    started: str
+    config: dict[str, Any]
+    limit: int | None
+
+    @classmethod
+    def start(cls, run_id: str, plan: Plan, limit: int | None) -> RunRecord:
+        now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+        return cls(run_id, now, config_to_json(plan.config), limit)
+
+    def finish(
+        self,
+        storage: Storage,
+        funnel: Funnel,
+        version: int | None,
+        keys: Mapping[str, Mapping[str, str]],
+    ) -> None:
+        """Write the record."""
+        now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+        body = {
+            "run_id": self.run_id,
+            "started": self.started,
+            "finished": now,
+            "limit": self.limit,
+            "version": version,
+            "config": self.config,
+            "funnel": funnel.to_json(),
+            "keys": keys,
+        }
+        data = json.dumps(body, indent=1, ensure_ascii=False).encode()
+        storage.put(f"runs/{self.run_id}.json", data, if_absent=True)
+
+
+def config_to_json(config: Config) -> dict[str, Any]:
+    """The configuration as a run saw it, overrides applied, so that it can be planned again."""
+    return {
+        "path": config.path,
+        "name": config.name,
+        "seed": config.seed,
+        "workdir": config.workdir,
+        "keep_dropped": config.keep_dropped,
+        "max_drop_ratio": config.max_drop_ratio,
+        "max_damage_ratio": config.max_damage_ratio,
+        "steps": [
+            {"id": s.id, s.stage: dict(s.knobs)}
+            | ({"inputs": list(s.inputs)} if s.inputs is not None else {})
+            for s in config.steps
+        ],
+    }
+
+
+def config_from_json(raw: Mapping[str, Any]) -> Config:
+    """The inverse of `config_to_json`. JSON is YAML, so the same parser serves."""
+    body = {key: value for key, value in raw.items() if key != "path"}
+    return parse_config(json.dumps(body), str(raw["path"]))
+
+
+def latest_run(workdir: str) -> dict[str, Any]:
+    """The newest run record of a workdir. Raises InputError if there is none."""
+    storage = open_storage(workdir)
+    runs = [info.path for info in storage.list("runs") if info.path.endswith(".json")]
+    if not runs:
+        raise InputError(
+            f"{workdir} holds no finished run. Give the workdir of a run, or its configuration."
+        )
+    try:
+        record: dict[str, Any] = json.loads(storage.get(max(runs)))
+    except json.JSONDecodeError as error:
+        raise IntegrityError(f"{workdir}/{max(runs)} is corrupt: {error}. Delete it.") from error
+    return record
+
+
+def workdir_of(run: str) -> str:
+    """The workdir that a command's RUN names: a workdir itself, or a YAML file."""
+    if run.endswith((".yaml", ".yml")) and Path(run).is_file():
+        from pipeline.config import load_config
+
+        return load_config(run).workdir
+    return run

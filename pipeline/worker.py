@@ -1,0 +1,92 @@
+"""Execute one work anywhere: run its call in a scratch folder, store its files, commit a manifest.
+
+A pure function of the work; no Ray. Killed at any point it leaves at most unnamed files, since only
+the manifest makes outputs visible; run twice it commits once and checks that both made the same.
+"""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import tempfile
+from pathlib import Path
+
+import xxhash
+
+from pipeline.errors import InputError
+from pipeline.manifest import Dataset, FileRef, Manifest, commit_manifest, load_manifest
+from pipeline.storage import AlreadyExists, Storage, file_sha256, open_storage
+from pipeline.tables import single_thread
+from pipeline.work import Env, MadeFile, Work
+
+_SUFFIX = {"artefact": "", "files": ""}
+
+
+def execute(root: str, work: Work) -> Manifest:
+    """The manifest of this work, made now unless it is there. Raises PipelineError."""
+    single_thread()
+    storage = open_storage(root)
+    found = load_manifest(storage, work.key)
+    if found is not None:
+        return found
+    try:
+        scratch = Path(tempfile.mkdtemp(dir=storage.scratch_root()))
+    except OSError as error:
+        raise InputError(
+            f"cannot write scratch files under {storage.scratch_root()}: {error.strerror}. "
+            f"Free room or mend the permissions, then run again."
+        ) from error
+    try:
+        env = Env(storage, scratch, f"{work.node}, unit {work.unit[:12]}")
+        try:
+            made = work.call.run(env)
+        except OSError as error:
+            raise InputError(
+                f"{env.where}: {error.strerror or error} ({error.filename or scratch}). "
+                f"Free room or mend the permissions, then run again: finished work is kept."
+            ) from error
+        attempt = secrets.token_hex(4)
+        outputs = {
+            name: Dataset.of([_store(storage, work, name, attempt, file) for file in files])
+            for name, files in sorted(made.outputs.items())
+        }
+        manifest = Manifest(work.key, work.node, work.unit, outputs, made.counters)
+        return commit_manifest(storage, manifest)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _store(storage: Storage, work: Work, output: str, attempt: str, file: MadeFile) -> FileRef:
+    """Put one file under an attempt path, or once under its content name."""
+    sha256 = file_sha256(file.path)
+    size = file.path.stat().st_size
+    if file.publish_as:
+        path = file.publish_as.replace("{checksum}", sha256[:8])
+        try:
+            storage.put(path, file.path, if_absent=True)
+        except AlreadyExists:
+            _check_same(storage, path, size)
+    else:
+        name = file.name or f"{work.unit}{_SUFFIX.get(output, '.parquet')}"
+        path = f"{work.folder}/{output}-{attempt}/{name}"
+        storage.put(path, file.path)
+    return FileRef(path, sha256, size, file.rows, dict(file.info))
+
+
+def _check_same(storage: Storage, path: str, size: int) -> None:
+    """A content name that is taken must hold content of this size (`verify` hashes it all)."""
+    from pipeline.errors import IntegrityError
+
+    info = storage.info(path)
+    if info is None or info.size != size:
+        found = "nothing" if info is None else f"{info.size} bytes"
+        raise IntegrityError(
+            f"{path} holds {found}, expected {size} bytes: it was changed or cut short. "
+            f"Delete it and run again."
+        )
+
+
+def partition_id(source: str, file: str, head: int | None) -> str:
+    """Identity of a partition, 32 hex digits: source id, file relative to base, range."""
+    span = "" if head is None else f"\0head={head}"
+    return xxhash.xxh3_128_hexdigest(f"{source}\0{file}{span}".encode())

@@ -1,0 +1,30 @@
+"""Every built-in stage, in the order in which documents usually meet them."""
+
+from __future__ import annotations
+
+CATALOGUE: dict[str, str] = {
+    # bytes -> documents
+    "read_warc": "stages.read_warc:ReadWarc",
+    "read_jsonl": "stages.read_jsonl:ReadJsonl",
+    "read_parquet": "stages.read_parquet:ReadParquet",
+    # html -> text
+    "extract": "stages.extract:Extract",
+    # text -> better text
+    "language": "stages.language:Language",
+    "gopher_repetition": "stages.gopher:GopherRepetition",
+    "gopher_quality": "stages.gopher:GopherQuality",
+    "c4_lines": "stages.c4:C4Lines",
+    "fineweb_quality": "stages.fineweb:FinewebQuality",
+    "bad_words": "stages.bad_words:BadWords",
+    # duplicates
+    "exact_dedup": "stages.exact_dedup:ExactDedup",
+    "line_dedup": "stages.line_dedup:LineDedup",
+    "minhash_dedup": "stages.minhash_dedup:MinhashDedup",
+    # text -> tokens
+    "write_documents": "stages.write_documents:WriteDocuments",
+    "mix": "stages.mix:Mix",
+    "train_tokenizer": "tokenizer_training.train:TrainTokenizer",
+    "use_tokenizer": "tokenizer_training.use:UseTokenizer",
+    "tokenize": "stages.tokenize:Tokenize",
+    "write_shards": "stages.write_shards:WriteShards",
+}
