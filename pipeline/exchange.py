@@ -293,10 +293,9 @@ def run_each(call: EachCall, env: Env) -> Made:
         raise StageError(
             f"{env.where}: phase '{phase.name}' has no documents and declares no `each_schema`."
         )
-    joined = pa.concat_tables(found) if found else phase.each_schema.empty_table()
-    if phase.each_schema is not None:
-        joined = joined.select(phase.each_schema.names).cast(phase.each_schema)
-    return Made({"rows": [write_table(env.scratch / "rows", joined, joined.schema)]})
+    schema = phase.each_schema or found[0].schema
+    joined = pa.concat_tables(found) if found else schema.empty_table()
+    return Made({"rows": [write_table(env.scratch / "rows", joined, schema)]})
 
 
 def run_merge(call: MergeCall, env: Env) -> Made:

@@ -69,8 +69,6 @@ def publish(
     if writer is not None:
         body |= _dataset_part(writer, schedule, storage)
         body["tokenizer"] |= {"folder": _put_tokenizer(writer, schedule, storage, folder)}
-        if folder != "dataset":
-            shards = [_copied(ref, folder, storage) for ref in shards]
         body["index"] = _put_index(shards, storage, folder)
         body["shards"] = [
             {"file": posixpath.relpath(ref.path, folder), "sha256": ref.sha256,
@@ -130,12 +128,6 @@ def _put_tokenizer(step: Step, schedule: Schedule, storage: Storage, folder: str
         target = f"{folder}/{name}/{posixpath.basename(ref.path)}"
         _put_once(storage, target, storage.get(ref.path))
     return name
-
-
-def _copied(ref: FileRef, folder: str, storage: Storage) -> FileRef:
-    target = ref.path.replace("dataset/", f"{folder}/", 1)
-    _put_once(storage, target, storage.get(ref.path))
-    return FileRef(target, ref.sha256, ref.num_bytes, ref.rows, ref.info)
 
 
 def _put_index(shards: list[FileRef], storage: Storage, folder: str) -> str:

@@ -22,7 +22,7 @@ from pipeline.lease import Lease
 from pipeline.manifest import Manifest, load_manifest
 from pipeline.plan import Plan
 from pipeline.progress import Progress, Quiet
-from pipeline.publish import publish
+from pipeline.publish import dataset_folder, publish
 from pipeline.records import RunRecord, new_run_id
 from pipeline.schedule import Schedule
 from pipeline.stage import Partition
@@ -149,7 +149,8 @@ class _Engine:
     ) -> None:
         self.storage, self.options, self.progress, self.lease = storage, options, progress, lease
         self.plan = plan
-        self.schedule = Schedule(plan, inputs, read_quarantine(storage))
+        folder = dataset_folder(options.limit)
+        self.schedule = Schedule(plan, inputs, read_quarantine(storage), folder)
         self.wanted = self._wanted()
         self.followers: dict[str, list[str]] = {}
         for name in self.wanted:

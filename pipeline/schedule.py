@@ -6,7 +6,7 @@ host, time and paths never enter, so equal outputs of a changed step stop the ch
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pipeline.fingerprint import digest
@@ -55,13 +55,21 @@ def num_buckets(total_bytes: int, num_units: int) -> int:
     return int(min(MAX_BUCKETS, 1 << (wanted - 1).bit_length()))
 
 
+def _total(datasets: Iterable[Dataset]) -> int:
+    return sum(dataset.num_bytes for dataset in datasets)
+
+
 class Schedule:
     """The nodes of one run, what is done of them, and the works that come next."""
 
     def __init__(
-        self, plan: Plan, inputs: Mapping[str, Sequence[Partition]], quarantine: Quarantine
+        self,
+        plan: Plan,
+        inputs: Mapping[str, Sequence[Partition]],
+        quarantine: Quarantine,
+        dataset: str = "dataset",
     ) -> None:
-        self.plan, self.inputs, self.quarantine = plan, inputs, quarantine
+        self.plan, self.inputs, self.quarantine, self.dataset = plan, inputs, quarantine, dataset
         self.lowering = Lowering(plan)
         self.nodes = self.lowering.run()
         self.results: dict[str, dict[str, Manifest]] = {name: {} for name in self.nodes}
@@ -148,7 +156,8 @@ class Schedule:
                 "carry": node.carry,
             }
         )
-        return self._work(node, key, unit, call)
+        size = source[2].size if source else documents.num_bytes if documents else 0
+        return self._work(node, key, unit, call, size)
 
     def _link(self, link: ChainLink, unit: str) -> Link:
         assert isinstance(link.step.stage, RowStage)
@@ -214,7 +223,7 @@ class Schedule:
             key = digest(
                 {**common, "unit": unit, "inputs": {n: d.digest for n, d in tables.items()}}
             )
-            works.append(self._work(node, key, unit, call))
+            works.append(self._work(node, key, unit, call, _total(tables.values())))
         return works
 
     def _reduces(self, node: ReduceNode) -> list[Work]:
@@ -243,6 +252,7 @@ class Schedule:
                 digest({**common, "bucket": name}),
                 name,
                 ReduceCall(node.phase, bucket, datasets, context),
+                _total(datasets) // len(names),
             )
             for bucket, name in enumerate(names)
         ]
@@ -261,7 +271,7 @@ class Schedule:
             key = digest(
                 {**common, "unit": unit, "inputs": {n: d.digest for n, d in tables.items()}}
             )
-            works.append(self._work(node, key, unit, call))
+            works.append(self._work(node, key, unit, call, _total(tables.values())))
         return works
 
     def _merge(self, node: MergeNode) -> Work:
@@ -285,13 +295,14 @@ class Schedule:
         for unit, dataset in sorted(self._read(Read("docs", node.documents, "docs")).items()):
             key = digest({"stage": node.key, "unit": unit, "docs": dataset.digest})
             call = OutputCall(node.step.stage, unit, dataset, context)
-            works.append(self._work(node, key, unit, call))
+            works.append(self._work(node, key, unit, call, dataset.num_bytes))
         return works
 
     # --- common ------------------------------------------------------------------------------
 
-    def _work(self, node: Node, key: str, unit: str, call: Call) -> Work:
-        return Work(key, node.id, unit, f"steps/{node.id}-{node.key[:12]}", call)
+    def _work(self, node: Node, key: str, unit: str, call: Call, num_bytes: int = 0) -> Work:
+        folder = f"steps/{node.id}-{node.key[:12]}"
+        return Work(key, node.id, unit, folder, call, num_bytes, self.dataset)
 
     def _artefacts(self, step: Step) -> dict[str, Dataset]:
         found = {}

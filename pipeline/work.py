@@ -66,6 +66,10 @@ class Work:
     folder: str
     """`steps/<node>-<key12>`: where its outputs go."""
     call: Call
+    num_bytes: int = 0
+    """Stored bytes that it reads: small works travel together."""
+    dataset: str = "dataset"
+    """Folder that takes the place of `dataset/` in `OutputFile.publish_as` (`--limit`)."""
 
 
 @dataclass(frozen=True)

@@ -62,6 +62,8 @@ def _store(storage: Storage, work: Work, output: str, attempt: str, file: MadeFi
     size = file.path.stat().st_size
     if file.publish_as:
         path = file.publish_as.replace("{checksum}", sha256[:8])
+        if path.startswith("dataset/"):
+            path = work.dataset + path.removeprefix("dataset")
         try:
             storage.put(path, file.path, if_absent=True)
         except AlreadyExists:

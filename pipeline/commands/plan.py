@@ -64,7 +64,7 @@ def main(args: argparse.Namespace) -> int:
 
 def _step_json(plan: Plan, step_id: str) -> dict[str, Any]:
     step = plan[step_id]
-    notes = getattr(step.stage, "plan_notes", list)()
+    notes: list[str] = getattr(step.stage, "plan_notes", list)()
     return {
         "id": step.id,
         "stage": f"{type(step.stage).__module__}:{type(step.stage).__qualname__}",
