@@ -67,6 +67,7 @@ class OnRay:
     """
 
     MAX_RETRIES = 5
+    MAX_RECONNECTS = 3
     PACK_BYTES = 4 << 20
     PACK_WORKS = 16
 
@@ -78,12 +79,18 @@ class OnRay:
         import ray
 
         self.ray: Any = ray
-        self.root = root
-        target = address or os.environ.get("RAY_ADDRESS") or "local"
-        if target == "local":
-            ray.init(
+        self.root, self.workers = root, workers
+        self.address = address or os.environ.get("RAY_ADDRESS") or "local"
+        self.reconnects = 0
+        self._pending: list[Work] = []
+        self._packs: dict[Any, list[Work]] = {}
+        self._connect()
+
+    def _connect(self) -> None:
+        if self.address == "local":
+            self.ray.init(
                 address="local",
-                num_cpus=workers,
+                num_cpus=self.workers,
                 include_dashboard=False,
                 log_to_driver=False,
                 logging_level="ERROR",
@@ -91,12 +98,23 @@ class OnRay:
                 object_store_memory=150 << 20,
             )
         else:
-            ray.init(address=target, log_to_driver=False, logging_level="ERROR")
-        self.slots = max(1, int(ray.cluster_resources().get("CPU", 1)))
+            self.ray.init(address=self.address, log_to_driver=False, logging_level="ERROR")
+        self.slots = max(1, int(self.ray.cluster_resources().get("CPU", 1)))
         self.window = 2 * self.slots * self.PACK_WORKS
-        self._remote = ray.remote(num_cpus=1, max_retries=self.MAX_RETRIES)(_execute_remote)
-        self._pending: list[Work] = []
-        self._packs: dict[Any, list[Work]] = {}
+        options = {"num_cpus": 1, "max_retries": self.MAX_RETRIES}
+        self._remote = self.ray.remote(**options)(_execute_remote)
+
+    def _reconnect(self) -> None:
+        """The driver's own raylet died: join again and send everything in flight once more.
+
+        Storage is the only state, so what was finished is found and the rest is done again.
+        """
+        self.reconnects += 1
+        in_flight = [work for pack in self._packs.values() for work in pack]
+        self._packs.clear()
+        self._pending = in_flight + self._pending
+        self.ray.shutdown()
+        self._connect()
 
     def submit(self, work: Work) -> None:
         self._pending.append(work)
@@ -114,12 +132,26 @@ class OnRay:
             self._packs[self._remote.remote(self.root, pack)] = pack
 
     def wait(self, seconds: float) -> list[tuple[Work, Manifest]]:
+        lost = (self.ray.exceptions.LocalRayletDiedError, self.ray.exceptions.RaySystemError)
+        try:
+            return self._wait(seconds)
+        except lost as error:
+            if self.reconnects == self.MAX_RECONNECTS:
+                raise StageError(
+                    f"the Ray node of this driver died {self.reconnects + 1} times: {error}. "
+                    f"Run again: finished work is kept."
+                ) from error
+            self._reconnect()
+            return []
+
+    def _wait(self, seconds: float) -> list[tuple[Work, Manifest]]:
         self._flush()
         ready, _ = self.ray.wait(list(self._packs), num_returns=1, timeout=seconds)
         done: list[tuple[Work, Manifest]] = []
         for reference in ready:
-            pack = self._packs.pop(reference)
-            done += zip(pack, self._results(reference, pack), strict=False)
+            pack = self._packs[reference]
+            done += zip(pack, self._results(reference, pack), strict=True)
+            del self._packs[reference]
         return done
 
     def _results(self, reference: Any, pack: list[Work]) -> list[Manifest]:
@@ -128,6 +160,8 @@ class OnRay:
             answers = self.ray.get(reference)
         except self.ray.exceptions.RayTaskError as error:
             raise PipelineError(f"{where}: {error}") from error
+        except (self.ray.exceptions.LocalRayletDiedError, self.ray.exceptions.RaySystemError):
+            raise
         except self.ray.exceptions.RayError as error:
             raise StageError(
                 f"{where}: the worker died {self.MAX_RETRIES + 1} times: {type(error).__name__}. "

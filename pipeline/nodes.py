@@ -128,18 +128,27 @@ Node = SegmentNode | ScatterNode | ReduceNode | EachNode | MergeNode | OutputNod
 
 
 def phase_key(step: Step, plan: Plan, phase: Phase | None) -> str:
-    """H(stage name, version or source, libraries, the knobs read, seed if drawn, references)."""
+    """H(stage name, version or source, libraries, the knobs read, seed if drawn, references).
+
+    A phase that reads only some knobs of a referenced stage names them: `mixture.weights`.
+    """
     knobs = None if phase is None else phase.knobs
     parts = identity(step.stage, plan.config.seed, knobs)
     parts["step"] = step.id  # metrics, reasons and doc_ids carry it
     if phase is not None:
         parts["phase"] = phase.name
-    mixtures = {
-        name: identity(plan[target].stage, plan.config.seed)
+    referenced = {
+        name: identity(plan[target].stage, plan.config.seed, _dotted(name, knobs))
         for name, target in step.references.items()
         if not isinstance(plan[target].stage, GlobalStage)
     }
-    return digest([parts, mixtures])
+    return digest([parts, referenced])
+
+
+def _dotted(reference: str, knobs: tuple[str, ...] | None) -> list[str] | None:
+    """Knobs `<reference>.<knob>` that a phase names; None (all) if it names none or the whole."""
+    found = [name for name in knobs or () if name.startswith(f"{reference}.")]
+    return [name.partition(".")[2] for name in found] or None
 
 
 class Lowering:

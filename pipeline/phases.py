@@ -69,6 +69,7 @@ class Exchange:
     """By hash of the key; one a partition of the documents (key = `partition`); one a key value
     0..n-1."""
     order: tuple[str, ...] = ("doc_id", "file", "offset")
+    """Further sort columns behind the key; `partition` may be one."""
     columns: tuple[str, ...] | None = None
     """Of `docs`: the only columns to read."""
 

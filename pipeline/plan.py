@@ -66,6 +66,15 @@ class Plan:
             found.update(dict.fromkeys(self.sources_of(name)))
         return list(found)
 
+    def sources_seen_by(self, step_id: str) -> list[str]:
+        """Sources that reach a step or, for an artefact that is only looked up, its readers."""
+        readers = [s.id for s in self.steps if step_id in s.references.values()]
+        names = readers if self[step_id].stage.kind and readers else [step_id]
+        found: dict[str, None] = {}
+        for name in names:
+            found.update(dict.fromkeys(self.sources_of(name)))
+        return list(found)
+
 
 def yields_documents(stage: Stage) -> bool:
     """True if other steps may get documents from this stage."""
@@ -107,7 +116,7 @@ def make_plan(config: Config) -> Plan:
         for metric in step.stage.needs():
             _check_metric(plan, step, metric)
         try:
-            step.stage.check_sources(plan.sources_of(step.id))
+            step.stage.check_sources(plan.sources_seen_by(step.id))
         except ValueError as error:
             raise ConfigError(f"{config.at(step.line)}: step '{step.id}': {error}") from error
     return plan

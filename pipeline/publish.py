@@ -81,7 +81,7 @@ def publish(
          "num_bytes": ref.num_bytes, "documents": ref.rows}
         for ref in documents
     ]  # fmt: skip
-    names = [posixpath.basename(ref.path) for ref in (*shards, *documents)]
+    names = [posixpath.basename(ref.path) for ref in shards or documents]
     body["fingerprint"] = digest(sorted(names))
     return _put_version(body, storage, folder)
 
@@ -98,11 +98,8 @@ def _finished_files(schedule: Schedule) -> tuple[list[FileRef], list[FileRef]]:
             for manifest in schedule.results[name].values():
                 if "files" in manifest.outputs:
                     into += manifest.outputs["files"].files
-    return sorted(shards, key=_by_path), sorted(documents, key=_by_path)
-
-
-def _by_path(ref: FileRef) -> str:
-    return ref.path
+    shards.sort(key=lambda ref: (ref.info["split"], ref.info["group"], ref.info["shard"]))
+    return shards, sorted(documents, key=lambda ref: ref.path)
 
 
 def _shard_step(plan: Plan) -> Step | None:

@@ -40,6 +40,8 @@ SIZES = pa.schema(
         ("size", pa.int64()),  # tokens or bytes
     ]
 )
+SIZES_KNOBS = ("mixture.by", "mixture.validation_permille")
+"""Knobs that an emit of SIZES reads."""
 _COUNTS = pa.schema([*TOTALS, ("bucket", pa.int32())])
 _BOUNDARY = pa.schema(
     [

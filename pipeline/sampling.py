@@ -157,11 +157,12 @@ class Mixture:
     def _check_groups(self, sizes: Mapping[str, int]) -> None:
         if self.weights is None:
             return
+        with_documents = [group for group in sizes if sizes[group]]
         for group in sorted(self.weights):
             if self.weights[group] > 0 and sizes.get(group, 0) == 0:
                 raise ConfigError(
                     f"mix: weights name the group '{group}' (weight {self.weights[group]:g}), "
-                    f"which has no training documents.{nearest(group, (g for g in sizes if sizes[g]))}"
+                    f"which has no training documents.{nearest(group, with_documents)}"
                 )
         for group in sorted(sizes):
             if group not in self.weights:

@@ -67,6 +67,10 @@ class Stage:
     def check(self) -> None:
         """Raise ValueError if the knobs contradict each other. Called while planning."""
 
+    def plan_notes(self) -> list[str]:
+        """Lines that `plan` prints below the step, such as an S-curve."""
+        return []
+
     def needs(self) -> tuple[str, ...]:
         """Earlier metrics, `<step id>.<metric>`, that the stage reads as document columns."""
         return ()

@@ -87,6 +87,7 @@ def _os_error(root: str, path: str, verb: str, error: OSError) -> InputError:
         errno.EACCES: "No permission: mend it or set another workdir.",
         errno.EPERM: "No permission: mend it or set another workdir.",
         errno.ENOTDIR: "A part of this path is a file: set another workdir.",
+        errno.EEXIST: "A part of this path is a file: set another workdir.",
     }.get(error.errno or 0, "Mend it and run again: finished work is kept.")
     return InputError(
         f"cannot {verb} {root.rstrip('/')}/{path}: {error.strerror or error}. {advice}"

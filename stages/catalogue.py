@@ -11,9 +11,11 @@ CATALOGUE: dict[str, str] = {
     "extract": "stages.extract:Extract",
     # text -> better text
     "language": "stages.language:Language",
-    "gopher_repetition": "stages.gopher:GopherRepetition",
     "gopher_quality": "stages.gopher:GopherQuality",
+    "gopher_repetition": "stages.gopher:GopherRepetition",
     "c4_lines": "stages.c4:C4Lines",
+    "c4_sentences": "stages.c4:C4Sentences",
+    "c4_paragraphs": "stages.c4:C4Paragraphs",
     "fineweb_quality": "stages.fineweb:FinewebQuality",
     "bad_words": "stages.bad_words:BadWords",
     # duplicates

@@ -64,7 +64,6 @@ def main(args: argparse.Namespace) -> int:
 
 def _step_json(plan: Plan, step_id: str) -> dict[str, Any]:
     step = plan[step_id]
-    notes: list[str] = getattr(step.stage, "plan_notes", list)()
     return {
         "id": step.id,
         "stage": f"{type(step.stage).__module__}:{type(step.stage).__qualname__}",
@@ -72,7 +71,7 @@ def _step_json(plan: Plan, step_id: str) -> dict[str, Any]:
         "references": dict(step.references),
         "key": phase_key(step, plan, None),
         "columns": step.schema.names if step.schema is not None else None,
-        "notes": list(notes),
+        "notes": step.stage.plan_notes(),
     }
 
 

@@ -1,6 +1,93 @@
-def add(parser):
-    parser.add_argument("x", nargs="*")
+"""`verify RUN`: is every stored byte what its manifest and its dataset version say?"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import asdict
+
+from pipeline.display import counted, cut, paint, size_text, width
+from pipeline.errors import IntegrityError
+from pipeline.lease import Lease
+from pipeline.records import workdir_of
+from pipeline.storage import open_storage
+from pipeline.verify import Report, repair, verify
+
+_SHOWN = 20
+"""Problems printed without --json."""
 
 
-def main(args):
-    return 1
+def add(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `verify`."""
+    parser.add_argument("run", metavar="RUN", help="a workdir, or its YAML file")
+    parser.add_argument(
+        "--all",
+        action="store_true",
+        help="hash the files of earlier runs too, not their sizes only",
+    )
+    parser.add_argument(
+        "--repair", action="store_true",
+        help="check all, delete what is damaged and the manifests that name it: the next run "
+        "redoes only that",
+    )  # fmt: skip
+    parser.add_argument("--json", action="store_true", help="one JSON object")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Verify and report. Returns 0 if all is whole or was repaired; raises IntegrityError."""
+    storage = open_storage(workdir_of(args.run))
+    report = verify(storage, args.all or args.repair, _progress if sys.stderr.isatty() else None)
+    if sys.stderr.isatty():
+        print("\r\x1b[K", end="", file=sys.stderr)
+    repaired: list[str] = []
+    if args.repair and report.problems:
+        with Lease(storage):
+            repaired = repair(storage, report)
+    if args.json:
+        found = asdict(report)
+        del found["keys_of"]
+        print(json.dumps({"ok": not report.problems, **found, "repaired": repaired}))
+    else:
+        _print(report, storage.root)
+        if repaired:
+            _print_repaired(repaired, args.run)
+    if report.problems and not args.repair:
+        raise IntegrityError(
+            f"{counted(len(report.problems), 'problem')} in {storage.root}, expected none. Run "
+            f"`python -m pipeline verify {args.run} --repair`, then the same run again: only lost "
+            f"work is redone."
+        )
+    return 0
+
+
+def _progress(done: int, total: int, num_bytes: int) -> None:
+    print(f"\r{done:,} of {total:,} files, {size_text(num_bytes)}", end="", file=sys.stderr)
+
+
+def _print(report: Report, root: str) -> None:
+    state = paint("all as written", "green") if not report.problems else ""
+    print(
+        f"{root}: {counted(report.manifests, 'manifest')}, {counted(report.files, 'file')} "
+        f"({size_text(report.num_bytes)} hashed), {counted(report.shards, 'shard')}, "
+        f"{counted(report.versions, 'dataset version')}{': ' if state else ''}{state}"
+    )
+    if report.sizes_only:
+        print(f"  of {counted(report.sizes_only, 'file')} of earlier runs the size only (--all)")
+    for problem in report.problems[:_SHOWN]:
+        print(f"\n  {paint(problem.kind, 'red')}  {problem.path}")
+        print(f"           {cut(problem.found, 3 * width())}")
+        for name in problem.named_by[:4]:
+            print(paint(f"           named by {name}", "dim"))
+    if len(report.problems) > _SHOWN:
+        print(f"\n  and {len(report.problems) - _SHOWN:,} more (--json has them all)")
+
+
+def _print_repaired(repaired: list[str], run: str) -> None:
+    manifests = sum(path.startswith("manifests/") for path in repaired)
+    print(
+        f"\nrepaired: {counted(manifests, 'manifest')} and "
+        f"{counted(len(repaired) - manifests, 'other file')} deleted or restored."
+    )
+    command = f"python -m pipeline run {run}" if run.endswith((".yaml", ".yml")) else "the same run"
+    print(f"Run {command} again, with the same --set and --limit: only lost work is redone.")

@@ -1,0 +1,167 @@
+"""A published dataset as the loader sees it: dataset.json, the index, and token streams.
+
+Opening reads two small files, never a shard's footer. Of dataset.json the loader uses
+`format_version`, `dtype`, `index` (file name beside it) and `fingerprint`; of the index the
+columns of `INDEX`. A **stream** is the row groups of one (split, group) in order of shard number:
+a single run of tokens in stored order, in which whole documents follow each other.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.fs as pafs
+import pyarrow.parquet as pq
+
+from pipeline.errors import ConfigError, InputError, IntegrityError, nearest
+from pipeline.schema import FORMAT_VERSION
+
+INDEX = pa.schema(
+    [
+        ("file", pa.string()),  # relative to the dataset's folder
+        ("group", pa.string()),
+        ("split", pa.string()),
+        ("row_group", pa.int32()),
+        ("first_token", pa.int64()),  # tokens of the file before this row group
+        ("tokens", pa.int64()),
+        ("documents", pa.int64()),
+        ("checksum", pa.string()),  # xxh3-128 of the decoded little-endian token bytes, hex
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Stream:
+    """The row groups of one (split, group), in order."""
+
+    group: str
+    files: tuple[str, ...]
+    """File of each row group, relative to the dataset's folder."""
+    row_groups: tuple[int, ...]
+    """Number of each row group in its file."""
+    documents: tuple[int, ...]
+    checksums: tuple[str, ...]
+    starts: npt.NDArray[np.int64]
+    """Tokens before each row group, and last the tokens of the whole stream."""
+
+    @property
+    def tokens(self) -> int:
+        return int(self.starts[-1])
+
+    def windows(self, seq_len: int) -> int:
+        """Windows of `seq_len` input tokens, the last one possibly shorter."""
+        return -(-self.tokens // seq_len)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """An opened dataset. Make it with `open_dataset`."""
+
+    filesystem: pafs.FileSystem
+    root: str
+    """Folder of dataset.json on `filesystem`."""
+    facts: dict[str, Any]
+    """The content of dataset.json."""
+    index: pa.Table
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the stored ids, little-endian."""
+        kind: np.dtype[Any] = np.dtype(self.facts["dtype"])
+        return kind.newbyteorder("<")
+
+    @property
+    def fingerprint(self) -> str:
+        return str(self.facts["fingerprint"])
+
+    @cached_property
+    def splits(self) -> tuple[str, ...]:
+        return tuple(sorted(set(self.index["split"].to_pylist())))
+
+    def path(self, file: str) -> str:
+        return f"{self.root}/{file}"
+
+    def streams(self, split: str) -> tuple[Stream, ...]:
+        """The streams of a split in order of group; at least one. Raises ConfigError."""
+        if split not in self.splits:
+            raise ConfigError(f"{self.root}: no split '{split}'.{nearest(split, self.splits)}")
+        rows = self.index.filter(pc.equal(self.index["split"], split))
+        groups = sorted(set(rows["group"].to_pylist()))
+        return tuple(_stream(rows.filter(pc.equal(rows["group"], name)), name) for name in groups)
+
+
+def _shard_number(file: str) -> int:
+    """k of `shards/<split>-<group>-<k>-<8 hex>.parquet`."""
+    try:
+        return int(file.rsplit("-", 2)[1])
+    except (IndexError, ValueError):
+        raise InputError(
+            f"{file}: expected a name like shards/<split>-<group>-<number>-<8 hex>.parquet in the "
+            f"dataset's index. Shards are never renamed."
+        ) from None
+
+
+def _stream(rows: pa.Table, group: str) -> Stream:
+    numbers = [_shard_number(file) for file in rows["file"].to_pylist()]
+    keys = [(name, "ascending") for name in ("number", "file", "row_group")]
+    rows = rows.append_column("number", pa.array(numbers, pa.int64())).sort_by(keys)
+    starts = np.concatenate([[0], np.cumsum(rows["tokens"].to_numpy())]).astype(np.int64)
+    files, row_groups, documents, checksums = (
+        tuple(rows[name].to_pylist()) for name in ("file", "row_group", "documents", "checksum")
+    )
+    return Stream(group, files, row_groups, documents, checksums, starts)
+
+
+def open_dataset(uri: str) -> Dataset:
+    """The dataset in a folder: a local path or a URI that pyarrow.fs knows (s3://, gs://, ...).
+
+    Raises InputError where there is none or it is of another format, IntegrityError where the
+    index is not the file that dataset.json names.
+    """
+    if "://" in uri:
+        filesystem, root = pafs.FileSystem.from_uri(uri)
+    else:
+        filesystem, root = pafs.LocalFileSystem(), uri
+    root = root.rstrip("/")
+    path = f"{root}/dataset.json"
+    facts = json.loads(_read(filesystem, path))
+    if facts.get("format_version") != FORMAT_VERSION:
+        raise InputError(
+            f"{path}: format_version is {facts.get('format_version')}, this loader reads "
+            f"{FORMAT_VERSION}. Use the Tokenmill version that wrote the dataset."
+        )
+    for name in ("dtype", "index", "fingerprint"):
+        if name not in facts:
+            raise InputError(f"{path}: lacks '{name}'. Is this a finished token dataset?")
+    return Dataset(filesystem, root, facts, read_index(filesystem, f"{root}/{facts['index']}"))
+
+
+def read_index(filesystem: pafs.FileSystem, path: str) -> pa.Table:
+    """The index, verified against the 8 hex digits of its sha256 in its name."""
+    content = _read(filesystem, path)
+    name = path.rpartition("/")[2]
+    found = hashlib.sha256(content).hexdigest()[:8]
+    if found not in name:
+        raise IntegrityError(
+            f"{path}: its sha256 begins with {found}, its name says otherwise. The file is "
+            f"damaged: restore it, or publish the dataset again."
+        )
+    table = pq.read_table(pa.BufferReader(content))
+    return table.select(INDEX.names).cast(INDEX)
+
+
+def _read(filesystem: pafs.FileSystem, path: str) -> bytes:
+    try:
+        with filesystem.open_input_file(path) as stream:
+            content: bytes = stream.read()
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file. Give the folder that holds it.") from error
+    return content

@@ -1,0 +1,227 @@
+"""The order of samples: a pure function of (dataset, seed, epoch, mixture, sample index).
+
+Nothing is drawn, stored or built: sample i is found in constant memory, whatever the size.
+
+A **window** is `seq_len` input tokens of one group's stream; a **sample** is a place in training,
+filled by one window. Without weights an epoch is every window of every group exactly once. With
+weights samples come in blocks of `BLOCK`; each block holds each group's share exactly, and each
+group goes through its own windows epoch after epoch.
+
+    full        any window of the epoch anywhere (a keyed permutation)
+    none        stored order; groups interleave in proportion to their windows
+    window: N   as `none`, but each N samples in a row are permuted among themselves
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+import numpy.typing as npt
+import xxhash
+
+from pipeline.errors import ConfigError, nearest
+
+Ints = npt.NDArray[np.int64]
+UInts = npt.NDArray[np.uint64]
+
+ROUNDS = 8
+"""Feistel rounds; 4 suffice against chosen plaintexts (Luby-Rackoff), short halves want more."""
+BLOCK = 4096
+"""Samples in which a weighted mixture is exact; shares are rounded to 1/4096."""
+
+
+class Permutation:
+    """A bijection of 0..size-1 that `key` chooses, evaluated point by point.
+
+    A Feistel network over the next even power of two; values outside walk on until they are inside.
+    """
+
+    def __init__(self, size: int, key: str) -> None:
+        if not 0 < size < 1 << 62:
+            raise ValueError(f"size = {size}, expected 1..2^62 - 1")
+        self.size = size
+        half = max(1, (max(size - 1, 1).bit_length() + 1) // 2)
+        self._half = np.uint64(half)
+        self._mask = np.uint64((1 << half) - 1)
+        self._keys = [
+            np.uint64(xxhash.xxh3_64_intdigest(f"{key}/{number}".encode()))
+            for number in range(ROUNDS)
+        ]
+
+    def __call__(self, indices: Ints) -> Ints:
+        values = self._network(indices.astype(np.uint64))
+        while (outside := np.flatnonzero(values >= np.uint64(self.size))).size:
+            values[outside] = self._network(values[outside])
+        return values.astype(np.int64)
+
+    def _network(self, values: UInts) -> UInts:
+        left, right = values >> self._half, values & self._mask
+        for key in self._keys:
+            left, right = right, left ^ (_mixed(right ^ key) & self._mask)
+        return (left << self._half) | right
+
+
+def _mixed(values: UInts) -> UInts:
+    """MurmurHash3's fmix64."""
+    for factor in (0xFF51AFD7ED558CCD, 0xC4CEB9FE1A85EC53):
+        values = (values ^ (values >> np.uint64(33))) * np.uint64(factor)
+    return values ^ (values >> np.uint64(33))
+
+
+@dataclass(frozen=True)
+class Shuffle:
+    """How far a window may move from its stored place."""
+
+    kind: str
+    """full, none or window."""
+    window: int = 0
+
+    @classmethod
+    def parse(cls, value: str | Mapping[str, int]) -> Shuffle:
+        """From `full`, `none` or `{"window": N}`. Raises ConfigError."""
+        if isinstance(value, str) and value in ("full", "none"):
+            return cls(value)
+        if isinstance(value, Mapping) and set(value) == {"window"} and value["window"] > 0:
+            return cls("window", int(value["window"]))
+        raise ConfigError(
+            f"shuffle = {value!r}, expected 'full', 'none' or {{'window': N}} with N above 0."
+        )
+
+    def __str__(self) -> str:
+        return f"window:{self.window}" if self.kind == "window" else self.kind
+
+    def place(self, indices: Ints, size: int, key: str) -> Ints:
+        """The stored place, below `size`, of each index: a bijection that `key` chooses."""
+        if self.kind == "none":
+            return indices
+        if self.kind == "full":
+            return Permutation(size, key)(indices)
+        placed = np.empty_like(indices)
+        blocks = indices // self.window
+        for block in np.unique(blocks):
+            at = blocks == block
+            first = int(block) * self.window
+            permutation = Permutation(min(self.window, size - first), f"{key}/{block}")
+            placed[at] = first + permutation(indices[at] - first)
+        return placed
+
+
+@dataclass(frozen=True)
+class Located:
+    """Where samples are: the group's number and the window in its stream."""
+
+    groups: Ints
+    windows: Ints
+
+
+class Order:
+    """Sample index -> window. `sizes` are the windows of each group, all above 0."""
+
+    def __init__(self, sizes: Sequence[int], seed: int, shuffle: Shuffle) -> None:
+        self.sizes, self.seed, self.shuffle = tuple(sizes), seed, shuffle
+        self.epoch_samples = sum(sizes)
+        """Samples in one epoch."""
+        self._firsts = np.concatenate([[0], np.cumsum(self.sizes)]).astype(np.int64)
+
+    def locate(self, samples: Ints) -> Located:
+        """The window of each sample; every epoch holds each window once."""
+        epochs, places = np.divmod(samples, self.epoch_samples)
+        for epoch in np.unique(epochs):
+            at = epochs == epoch
+            key = f"order/{self.seed}/{epoch}"
+            places[at] = self.shuffle.place(places[at], self.epoch_samples, key)
+        if self.shuffle.kind != "full" and len(self.sizes) > 1:
+            found = [interleaved(self.sizes, int(place)) for place in places]
+            pairs = np.array(found, np.int64).reshape(-1, 2)
+            return Located(pairs[:, 0], pairs[:, 1])
+        groups = np.searchsorted(self._firsts, places, side="right").astype(np.int64) - 1
+        return Located(groups, places - self._firsts[groups])
+
+
+class WeightedOrder(Order):
+    """The order under weights of the reader's choice, exact in every block of samples."""
+
+    def __init__(
+        self, sizes: Sequence[int], seed: int, shuffle: Shuffle, counts: Sequence[int]
+    ) -> None:
+        super().__init__(sizes, seed, shuffle)
+        self.counts = np.array(counts, np.int64)
+        self._ends = np.cumsum(self.counts)
+
+    def locate(self, samples: Ints) -> Located:
+        blocks, slots = np.divmod(samples, BLOCK)
+        for block in np.unique(blocks):
+            at = blocks == block
+            slots[at] = Permutation(BLOCK, f"block/{self.seed}/{block}")(slots[at])
+        groups = np.searchsorted(self._ends, slots, side="right").astype(np.int64)
+        cursors = blocks * self.counts[groups] + slots - (self._ends - self.counts)[groups]
+        windows = np.empty_like(cursors)
+        for group in np.unique(groups):
+            of_group = groups == group
+            epochs, places = np.divmod(cursors[of_group], self.sizes[int(group)])
+            for epoch in np.unique(epochs):
+                at = epochs == epoch
+                key = f"group/{self.seed}/{group}/{epoch}"
+                places[at] = self.shuffle.place(places[at], self.sizes[int(group)], key)
+            windows[of_group] = places
+        return Located(groups, windows)
+
+
+def block_counts(names: Sequence[str], weights: Mapping[str, float]) -> list[int]:
+    """Samples of each group in a block: its share of BLOCK by largest remainder, at least 1.
+
+    A weight of 0 leaves its group out (0 samples). Raises ConfigError for unknown or missing names.
+    """
+    for name in sorted(weights):
+        if name not in names:
+            raise ConfigError(f"weights name the group '{name}'.{nearest(name, names)}")
+    for name in names:
+        if weights.get(name, -1.0) < 0:
+            raise ConfigError(f"the group '{name}' needs a weight of 0 or more; 0 leaves it out.")
+    exact = [Fraction(str(weights[name])) for name in names]
+    whole = sum(exact)
+    if whole == 0:
+        raise ConfigError("weights need at least one group with a positive weight.")
+    shares = [share * BLOCK / whole for share in exact]
+    counts = [max(int(share), 1) if share else 0 for share in shares]
+    by_rest = sorted(range(len(names)), key=lambda g: (counts[g] - shares[g], g))
+    while (missing := BLOCK - sum(counts)) > 0:
+        for group in [g for g in by_rest if counts[g]][:missing]:
+            counts[group] += 1
+    while sum(counts) > BLOCK:  # groups raised to 1 are paid for by the largest
+        counts[counts.index(max(counts))] -= 1
+    return counts
+
+
+def interleaved(sizes: Sequence[int], place: int) -> tuple[int, int]:
+    """(group, window) at a place of the merge in which each group's windows are evenly spaced.
+
+    Window w of W stands at (2w + 1) / 2W; ties go to the lower group. Exact integers.
+    """
+    for group, size in enumerate(sizes):
+        low, high = 0, size
+        while low < high:
+            middle = (low + high) // 2
+            if _place_of(sizes, group, middle) < place:
+                low = middle + 1
+            else:
+                high = middle
+        if low < size and _place_of(sizes, group, low) == place:
+            return group, low
+    raise IndexError(f"place {place} of {sum(sizes)}")
+
+
+def _place_of(sizes: Sequence[int], group: int, window: int) -> int:
+    """Windows of all groups that stand before window `window` of `group`."""
+    before = window
+    for other, size in enumerate(sizes):
+        if other != group:
+            # Windows v with (2v + 1) * sizes[group] < (2 * window + 1) * size, or <= if lower.
+            bound = (2 * window + 1) * size
+            bound += 1 if other < group else 0
+            odd = -(-bound // sizes[group])  # 2v + 1 < odd
+            before += min(max(odd // 2, 0), size)
+    return before

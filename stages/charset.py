@@ -1,0 +1,298 @@
+"""Undoes what stands between a fetched page and its characters: transfer, compression, charset.
+
+Charset, in this order:
+
+1. A byte order mark.
+2. Bytes that are valid UTF-8 and not plain ASCII are UTF-8, whatever a single-byte declaration
+   says: legacy text is practically never valid UTF-8 by accident, while servers that send a
+   default `charset=iso-8859-1` with UTF-8 pages are common. Against a declared multi-byte charset
+   at least `_PROOF` such characters are asked for, as two GBK characters can look like UTF-8.
+3. The HTTP header, then `<meta>` or the XML declaration in the first 1,024 bytes, each only if it
+   decodes the page with at most `_TOLERANCE` of its non-ASCII bytes broken. Labels are mapped as
+   the WHATWG Encoding Standard maps them (iso-8859-1 is windows-1252, gb2312 is gb18030); a meta
+   that claims UTF-16 means UTF-8, as the claim itself was readable.
+4. Detection by resiliparse (uchardet), under the same tolerance; else windows-1252.
+
+Bytes that the chosen charset cannot decode become U+FFFD.
+"""
+
+from __future__ import annotations
+
+import codecs
+import io
+import re
+import zlib
+from dataclasses import dataclass
+
+_PRESCAN_BYTES = 1024  # WHATWG: user agents look for a declaration in the first 1,024 bytes
+_DETECT_BYTES = 32_768
+_TOLERANCE = 0.02  # a truncated page, or one pasted byte, must not turn a page into another charset
+_PROOF = 4
+
+# Python's codec name -> WHATWG's name, where a change of the prefix is not enough.
+_WHATWG_NAMES = {
+    "gbk": "gb18030",
+    "euc_jp": "euc-jp",
+    "euc_kr": "euc-kr",
+    "iso2022_jp": "iso-2022-jp",
+    "iso8859-11": "windows-874",
+    "cp866": "ibm866",
+    "mac-roman": "macintosh",
+    "utf-16-le": "utf-16le",
+    "utf-16-be": "utf-16be",
+}
+# WHATWG's name -> the Python codec that decodes what browsers decode; mostly of the same name.
+_CODECS = {
+    "euc-kr": "cp949",
+    "shift_jis": "cp932",
+    "big5": "big5hkscs",
+    "windows-874": "cp874",
+}
+_MULTI_BYTE = {"gb18030", "big5", "euc-kr", "euc-jp", "shift_jis", "iso-2022-jp"}
+_BOMS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF16_LE, "utf-16le"),
+    (codecs.BOM_UTF16_BE, "utf-16be"),
+)
+_COMMENT = re.compile(rb"<!--.*?(?:-->|$)", re.DOTALL)
+_META = re.compile(rb"<meta[\s/]([^>]*)", re.IGNORECASE)
+_ATTRIBUTE = re.compile(rb"""([^\s=/>"']+)\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s>"']+))""")
+_XML = re.compile(rb"""^\s*<\?xml\b[^>]*?\bencoding\s*=\s*["']\s*([\w.:-]+)""")
+_LABEL = re.compile(r"""charset\s*=\s*["']?\s*([^\s"';,]+)""", re.IGNORECASE)
+
+
+def whatwg_name(label: str | None) -> str | None:
+    """The WHATWG encoding of a label, in lower case; None if there is no such label."""
+    if not label:
+        return None
+    from resiliparse.parse.encoding import map_encoding_to_html5
+
+    codec = map_encoding_to_html5(label.strip(), fallback_utf8=False)  # a Python codec's name
+    if codec is None:
+        return None
+    name = _WHATWG_NAMES.get(codec.lower(), codec.lower())
+    return name.replace("iso8859-", "iso-8859-").replace("cp125", "windows-125")
+
+
+def header_charset(content_type: str | None) -> str | None:
+    """The WHATWG encoding that a Content-Type header declares."""
+    found = _LABEL.search(content_type or "")
+    return whatwg_name(found.group(1)) if found else None
+
+
+def meta_charset(page: bytes) -> str | None:
+    """The WHATWG encoding that a page declares in its first 1,024 bytes."""
+    head = _COMMENT.sub(b"", page[:_PRESCAN_BYTES])
+    for found in _META.finditer(head):
+        attributes = {
+            name.lower(): (a or b or c).decode("ascii", "replace")
+            for name, a, b, c in _ATTRIBUTE.findall(found.group(1))
+        }
+        label = attributes.get(b"charset")
+        if not label and attributes.get(b"http-equiv", "").strip().lower() == "content-type":
+            declared = _LABEL.search(attributes.get(b"content", ""))
+            label = declared.group(1) if declared else None
+        if name := _readable(whatwg_name(label)):
+            return name
+    xml = _XML.search(head)
+    return _readable(whatwg_name(xml.group(1).decode("ascii", "replace"))) if xml else None
+
+
+def _readable(name: str | None) -> str | None:
+    """A declaration inside the page was read as ASCII: it cannot be UTF-16."""
+    return "utf-8" if name and name.startswith("utf-16") else name
+
+
+def to_utf8(page: bytes, content_type: str | None = None) -> tuple[bytes, str]:
+    """The page in UTF-8 without a byte order mark, and the WHATWG name of its charset."""
+    for mark, name in _BOMS:
+        if page.startswith(mark):
+            return _recode(page[len(mark) :], name), name
+    declared = [name for name in (header_charset(content_type), meta_charset(page)) if name]
+    if page.isascii() and not _needs_decoding(declared):
+        return page, declared[0] if declared else "utf-8"
+    if _proves_utf8(page, declared):
+        return page, "utf-8"
+    for guess in (*declared, "utf-8", None):
+        candidate = guess or _detected(page)
+        if candidate and _damage_ratio(page, candidate) <= _TOLERANCE:
+            return _recode(page, candidate), candidate
+    return _recode(page, "windows-1252"), "windows-1252"
+
+
+def _needs_decoding(declared: list[str]) -> bool:
+    """Charsets in which bytes below 128 are not ASCII."""
+    return bool(declared) and declared[0] in {"iso-2022-jp", "utf-16le", "utf-16be"}
+
+
+def _proves_utf8(page: bytes, declared: list[str]) -> bool:
+    """True if the bytes can be nothing but UTF-8."""
+    if _needs_decoding(declared):
+        return False
+    try:
+        text = page.decode()
+    except UnicodeDecodeError:
+        return False
+    if declared and declared[0] in _MULTI_BYTE:
+        return sum(1 for c in text if c > "\x7f") >= _PROOF
+    return True
+
+
+def _damage_ratio(page: bytes, name: str) -> float:
+    """Broken sequences per non-ASCII byte (per character for charsets that are not ASCII based)."""
+    try:
+        codec = codecs.lookup(_CODECS.get(name, name)).name
+        page.decode(codec)
+        return 0.0
+    except LookupError:
+        return 1.0
+    except UnicodeDecodeError:
+        broken = page.decode(codec, "replace").count("\ufffd")
+        foreign = len(page) - len(page.translate(None, delete=bytes(range(128, 256))))
+        return broken / max(foreign, 1)
+
+
+def _detected(page: bytes) -> str | None:
+    from resiliparse.parse.encoding import detect_encoding
+
+    return whatwg_name(detect_encoding(page, max_len=_DETECT_BYTES))
+
+
+def _recode(page: bytes, name: str) -> bytes:
+    if name == "utf-8":
+        try:
+            page.decode()
+            return page
+        except UnicodeDecodeError:
+            pass
+    return page.decode(_CODECS.get(name, name), "replace").encode("utf-8", "replace")
+
+
+# --- HTTP ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Response:
+    """A stored HTTP response: status (None = no status line), headers in lower case, raw body."""
+
+    status: int | None
+    headers: dict[str, str]
+    body: bytes
+
+
+_STATUS = re.compile(rb"HTTP/\d(?:\.\d)?\s+(\d{3})")
+_BLANK_LINE = re.compile(rb"\r?\n\r?\n")
+
+
+def parse_response(block: bytes) -> Response:
+    """Read the header of an HTTP response. Of a repeated header the first counts."""
+    status = _STATUS.match(block)
+    if not status:
+        return Response(None, {}, block)
+    blank = _BLANK_LINE.search(block)
+    head, body = (block[: blank.start()], block[blank.end() :]) if blank else (block, b"")
+    headers: dict[str, str] = {}
+    for line in head.decode("latin-1").splitlines()[1:]:
+        name, colon, value = line.partition(":")
+        if colon:
+            headers.setdefault(name.strip().lower(), value.strip())
+    return Response(int(status.group(1)), headers, body)
+
+
+class UndecodableBody(ValueError):
+    """The body is not in the content encoding that its header names."""
+
+
+class TooLargeBody(ValueError):
+    """The decoded body is larger than the bound."""
+
+
+def decoded_body(response: Response, max_bytes: int) -> bytes:
+    """The body with chunks and content encodings undone.
+
+    Crawlers often store the body decoded and leave the headers: a body that does not look encoded
+    is taken as it is. A compressed body that ends early gives what it holds.
+    Raises UndecodableBody, or TooLargeBody above `max_bytes`.
+    """
+    body = response.body
+    if "chunked" in response.headers.get("transfer-encoding", "").lower():
+        body = _dechunked(body)
+    encodings = [e.strip() for e in response.headers.get("content-encoding", "").lower().split(",")]
+    for encoding in reversed(encodings):
+        body = _decompressed(body, encoding, max_bytes)
+    if len(body) > max_bytes:
+        raise TooLargeBody
+    return body
+
+
+_CHUNK_HEAD = re.compile(rb"[ \t]*([0-9A-Fa-f]{1,8})[ \t]*(?:;[^\r\n]*)?\r?\n")
+
+
+def _dechunked(body: bytes) -> bytes:
+    """The chunks of a body joined; a body that does not start with a chunk is left alone."""
+    parts: list[bytes] = []
+    at = 0
+    while found := _CHUNK_HEAD.match(body, at):
+        length = int(found.group(1), 16)
+        if length == 0:
+            return b"".join(parts)
+        parts.append(body[found.end() : found.end() + length])
+        at = found.end() + length
+        while body[at : at + 1] in (b"\r", b"\n"):
+            at += 1
+    # Cut off in the middle, or not chunked at all: only a body that was chunked to its end is
+    # trusted, everything else is kept as stored unless the first chunk was whole.
+    return b"".join(parts) if parts and at >= len(body) else body
+
+
+def _decompressed(body: bytes, encoding: str, max_bytes: int) -> bytes:
+    if not body or encoding in ("", "identity", "none", "utf-8", "utf8"):
+        return body
+    try:
+        if encoding in ("gzip", "x-gzip"):
+            return _inflated(body, 31, max_bytes) if body.startswith(b"\x1f\x8b") else body
+        if encoding == "deflate":
+            return _inflate_any(body, max_bytes)
+        if encoding in ("br", "zstd"):
+            return _unpacked(body, encoding, max_bytes)
+    except (zlib.error, OSError) as error:
+        if _looks_plain(body):
+            return body
+        raise UndecodableBody(encoding) from error
+    if _looks_plain(body):
+        return body
+    raise UndecodableBody(encoding)
+
+
+def _inflated(body: bytes, window: int, max_bytes: int) -> bytes:
+    data = zlib.decompressobj(window).decompress(body, max_bytes + 1)
+    if len(data) > max_bytes:
+        raise TooLargeBody
+    return data
+
+
+def _inflate_any(body: bytes, max_bytes: int) -> bytes:
+    """`deflate` is zlib by the standard and raw deflate in practice."""
+    try:
+        return _inflated(body, 15, max_bytes)
+    except zlib.error:
+        return _inflated(body, -15, max_bytes)
+
+
+def _unpacked(body: bytes, encoding: str, max_bytes: int) -> bytes:
+    from fastwarc.stream_io import BrotliReader, ZstdReader
+
+    reader = (BrotliReader if encoding == "br" else ZstdReader)(io.BytesIO(body))
+    parts: list[bytes] = []
+    size = 0
+    while part := reader.read(1 << 16):
+        parts.append(part)
+        size += len(part)
+        if size > max_bytes:
+            raise TooLargeBody
+    return b"".join(parts)
+
+
+def _looks_plain(body: bytes) -> bool:
+    """True if a body starts like markup, so that its content encoding was already undone."""
+    return body[:256].lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"<"

@@ -1,0 +1,229 @@
+"""What all sources share: document ids, and rows gathered into batches of bounded size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+import pyarrow as pa
+import xxhash
+
+from pipeline.schema import TEXT_DOCUMENTS, WEB_DOCUMENTS
+from pipeline.stage import Damage, Partition, SourceBatch
+
+MAX_BATCH_BYTES = 32 << 20
+"""Bytes of html or text in one batch (DESIGN section 4)."""
+MAX_BATCH_ROWS = 8192
+"""Documents in one batch (DESIGN section 4)."""
+MAX_HTML_BYTES = 20_000_000
+"""Largest page, in bytes of UTF-8, that is read (DESIGN section 4)."""
+MAX_TEXT_BYTES = 100_000_000
+"""Largest text document, in bytes of UTF-8, that is read (DESIGN section 4)."""
+
+
+def document_id(source: str, key: str | bytes) -> bytes:
+    """xxh3-128 of (source id, NUL, key): 16 bytes. A step id holds no NUL."""
+    tail = key.encode("utf-8", "surrogatepass") if isinstance(key, str) else key
+    return xxhash.xxh3_128_digest(source.encode() + b"\0" + tail)
+
+
+def row_key(fields: Mapping[str, Any]) -> bytes:
+    """Canonical bytes of a row without an id: its mapped fields as JSON with sorted names.
+
+    Field order, spacing and the file format do not matter: a JSONL row and a Parquet row with equal
+    mapped fields get equal ids.
+    """
+    present = {name: value for name, value in fields.items() if value is not None}
+    return orjson.dumps(present, option=orjson.OPT_SORT_KEYS | orjson.OPT_NAIVE_UTC, default=str)
+
+
+def as_timestamp(value: object) -> datetime | None:
+    """A date of a row as UTC; None when it is missing or cannot be read.
+
+    Reads datetimes, ISO 8601 strings and seconds since 1970. Without a zone it is taken as UTC.
+    """
+    try:
+        if isinstance(value, bool) or value is None:
+            return None
+        if isinstance(value, (int, float)):
+            return datetime.fromtimestamp(value, UTC)
+        date = value if isinstance(value, datetime) else datetime.fromisoformat(str(value).strip())
+        date = date.replace(tzinfo=UTC) if date.tzinfo is None else date.astimezone(UTC)
+        return date.replace(microsecond=0)
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+class BatchBuilder:
+    """Gathers rows of one partition; every batch it gives is within the bounds of DESIGN section 4.
+
+    Ends (`done`) after `partition.head` documents; refusals do not count towards it.
+    """
+
+    def __init__(self, partition: Partition, schema: pa.Schema, body: str) -> None:
+        self.partition = partition
+        self.schema = schema
+        self.body = body
+        self.num_documents = 0
+        self._start()
+
+    def _start(self) -> None:
+        self._columns: dict[str, list[Any]] = {name: [] for name in self.schema.names}
+        self._bytes = 0
+        self._refused: list[dict[str, Any]] = []
+        self._damage: list[Damage] = []
+
+    @property
+    def done(self) -> bool:
+        """True once the partition's `head` is reached."""
+        head = self.partition.head
+        return head is not None and self.num_documents >= head
+
+    def document(
+        self, key: str | bytes, body: bytes | str, size: int, **columns: Any
+    ) -> Iterator[SourceBatch]:
+        """Add a document with `size` bytes of body; yields the batch before it if that is full."""
+        full = self._bytes + size > MAX_BATCH_BYTES and self._bytes > 0
+        if full or len(self._columns["doc_id"]) >= MAX_BATCH_ROWS:
+            yield self._take()
+        row = {
+            "doc_id": document_id(self.partition.source, key),
+            "source": self.partition.source,
+            "file": self.partition.file,
+            self.body: body,
+            **columns,
+        }
+        for name, values in self._columns.items():
+            values.append(row.get(name))
+        self._bytes += size
+        self.num_documents += 1
+
+    def refuse(
+        self, reason: str, offset: int, key: str | bytes, url: str | None = None
+    ) -> Iterator[SourceBatch]:
+        """Add a refusal; it counts as a document dropped at the source for this reason."""
+        if len(self._refused) >= MAX_BATCH_ROWS:
+            yield self._take()
+        self._refused.append(
+            {
+                "doc_id": document_id(self.partition.source, key),
+                "url": url,
+                "file": self.partition.file,
+                "offset": offset,
+                "reason": reason,
+            }
+        )
+
+    def damage(self, offset: int, num_bytes: int, reason: str) -> None:
+        """Note unreadable bytes of the stored file."""
+        self._damage.append(Damage(self.partition.file, num_bytes, offset, reason))
+
+    def rest(self) -> Iterator[SourceBatch]:
+        """What is left at the end of the file."""
+        if self._columns["doc_id"] or self._refused or self._damage:
+            yield self._take()
+
+    def _take(self) -> SourceBatch:
+        table = pa.table(self._columns, schema=self.schema)
+        batch = SourceBatch(
+            table if table.num_rows else None, tuple(self._refused), tuple(self._damage)
+        )
+        self._start()
+        return batch
+
+
+def refusal_key(file: str, offset: int) -> str:
+    """The key of something refused that has no id of its own: where it stands."""
+    return f"{file}\0{offset}"
+
+
+# --- Rows of tables ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Fields:
+    """Which field of a row is what. Dots reach into nested fields; None = the source has none."""
+
+    text: str
+    html: str | None
+    id: str | None
+    url: str | None
+    date: str | None
+    max_bytes: int
+
+    @property
+    def body(self) -> str:
+        """The field that holds the document."""
+        return self.html or self.text
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Schema of the documents: pages if an `html` field is named, else texts."""
+        return WEB_DOCUMENTS if self.html else TEXT_DOCUMENTS
+
+    def names(self) -> list[str]:
+        """Every field that is read, each once."""
+        wanted = (self.body, self.id, self.url, self.date)
+        return list(dict.fromkeys(name for name in wanted if name))
+
+    def builder(self, partition: Partition) -> BatchBuilder:
+        return BatchBuilder(partition, self.schema, "html" if self.html else "text")
+
+
+def field_of(row: Mapping[str, Any], name: str | None) -> Any:
+    """The value of a field; `a.b` is the field of that name, or else field `b` inside `a`."""
+    if name is None:
+        return None
+    if name in row:
+        return row[name]
+    value: Any = row
+    for part in name.split("."):
+        if not isinstance(value, Mapping):
+            return None
+        value = value.get(part)
+    return value
+
+
+def add_row(
+    builder: BatchBuilder, fields: Fields, row: Mapping[str, Any], offset: int
+) -> Iterator[SourceBatch]:
+    """Add a row as a document, or refuse it: `no_text`, `undecodable`, `empty`, `too_large`."""
+    body, url = field_of(row, fields.body), field_of(row, fields.url)
+    url = url if isinstance(url, str) else None
+    date = as_timestamp(field_of(row, fields.date))
+    reason, text = "", ""
+    if isinstance(body, bytes):
+        try:
+            text = body.decode()
+        except UnicodeDecodeError:
+            reason = "undecodable"
+    elif isinstance(body, str):
+        text = body
+    else:
+        reason = "no_text"
+    stored = text.encode()
+    if not reason and not text.strip():
+        reason = "empty"
+    if len(stored) > fields.max_bytes:
+        reason = "too_large"
+    given = field_of(row, fields.id)
+    if reason:
+        key = refusal_key(builder.partition.file, offset) if given is None else str(given)
+        yield from builder.refuse(reason, offset, key, url)
+        return
+    key_bytes = (
+        row_key({"body": text, "url": url, "date": date}) if given is None else str(given).encode()
+    )
+    yield from builder.document(
+        key_bytes,
+        stored if fields.html else text,
+        len(stored),
+        url=url,
+        offset=offset,
+        content_type="text/html" if fields.html else "text/plain",
+        charset="utf-8",
+        date=date,
+    )

@@ -1,0 +1,130 @@
+"""MinHash signatures, equal value for value to datasketch 2.0 with scheme `affine32`.
+
+A shingle's 64-bit hash (`shingles`) is folded to its low 32 bits; they are mixed once by
+MurmurHash3's fmix32 and permuted by K maps a*h + b mod 2^32 with odd a; the signature is the K
+minima. a and b are datasketch's, from numpy's legacy RandomState(seed), whose stream is frozen.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from stages.kernels.jit import jit
+from stages.kernels.shingles import (
+    SLACK,
+    Normalisation,
+    end_text,
+    make_shingles,
+    mix64,
+    scan,
+    shingle_hashes,
+    text_buffers,
+)
+
+UInt32s = npt.NDArray[np.uint32]
+
+_BLOCK = 4096
+"""Shingles that are hashed before they meet the permutations: 16 KB, half of a level 1 cache."""
+
+
+def permutations(num_hashes: int, seed: int) -> tuple[UInt32s, UInt32s]:
+    """The maps h -> a*h + b mod 2^32 of datasketch's scheme `affine32` for this seed."""
+    generator = np.random.RandomState(seed)
+    half = generator.randint(0, 1 << 31, num_hashes, dtype=np.uint32)
+    offset = generator.randint(0, 1 << 32, num_hashes, dtype=np.uint32)
+    return half * np.uint32(2) + np.uint32(1), offset
+
+
+def kernel_signatures(
+    texts: pa.Array, ngram: int, num_hashes: int, seed: int, normalisation: Normalisation
+) -> tuple[UInt32s, npt.NDArray[np.bool_]]:
+    """Signatures (texts x num_hashes), and which texts have one: those with at least one word."""
+    data, offsets = text_buffers(texts)
+    entries, pool = normalisation.tables()
+    factor, offset = permutations(num_hashes, seed)
+    signatures, has_words = _sign(data, offsets, entries, pool, ngram, factor, offset)
+    return signatures, has_words
+
+
+def datasketch_signatures(
+    texts: pa.Array, ngram: int, num_hashes: int, seed: int, normalisation: Normalisation
+) -> tuple[UInt32s, npt.NDArray[np.bool_]]:
+    """What `kernel_signatures` gives, by datasketch: the oracle, about 10 times slower."""
+    from datasketch import MinHash
+
+    hashes, starts = shingle_hashes(texts, ngram, normalisation)
+    folded = (hashes & np.uint64(0xFFFFFFFF)).astype(np.uint32)
+    empty = MinHash(num_hashes, seed=seed, hashfunc=lambda value: value, scheme="affine32")
+    signatures = np.empty((len(texts), num_hashes), dtype=np.uint32)
+    for row in range(len(texts)):
+        sketch = empty.copy()
+        sketch.update_batch(folded[starts[row] : starts[row + 1]])
+        signatures[row] = sketch.hashvalues
+    return signatures, starts[1:] > starts[:-1]
+
+
+@jit
+def mix32(value: Any) -> Any:
+    """MurmurHash3's 32-bit finaliser."""
+    value = np.uint32(value ^ (value >> np.uint32(16)))
+    value = np.uint32(value * np.uint32(0x85EBCA6B))
+    value = np.uint32(value ^ (value >> np.uint32(13)))
+    value = np.uint32(value * np.uint32(0xC2B2AE35))
+    return np.uint32(value ^ (value >> np.uint32(16)))
+
+
+@jit
+def lower_minima(hashes: Any, factor: Any, offset: Any, row: Any) -> None:
+    """Lower a signature to the minima over `hashes`; the inner loop is SIMD."""
+    for k in range(len(row)):
+        a, b, least = factor[k], offset[k], row[k]
+        for j in range(len(hashes)):
+            least = min(least, np.uint32(a * hashes[j] + b))
+        row[k] = least
+
+
+@jit
+def _sign(
+    data: Any, offsets: Any, entries: Any, pool: Any, ngram: Any, factor: Any, offset: Any
+) -> Any:
+    """The whole way from text to signature; memory is one block of shingles."""
+    num_texts = len(offsets) - 1
+    signatures = np.full((num_texts, len(factor)), 0xFFFFFFFF, dtype=np.uint32)
+    has_words = np.zeros(num_texts, dtype=np.bool_)
+    words = np.empty(_BLOCK + ngram + SLACK, dtype=np.uint64)
+    wide, narrow = np.empty(len(words), dtype=np.uint64), np.empty(len(words), dtype=np.uint32)
+    for row in range(num_texts):
+        at, stop, held = offsets[row], offsets[row + 1], 0
+        carry, done = (np.uint64(0), False, False), False
+        while not done:
+            at, held, carry = scan(data, at, stop, entries, pool, carry, words, held)
+            if at >= stop:
+                held, done = end_text(carry, words, held), True
+            whole_text = done and not has_words[row]
+            count = make_shingles(words[:held], ngram, whole_text, wide)
+            for j in range(count):
+                narrow[j] = mix32(np.uint32(wide[j] & np.uint64(0xFFFFFFFF)))
+            lower_minima(narrow[:count], factor, offset, signatures[row])
+            has_words[row] |= count > 0
+            # The last words are the beginning of the next block's first shingle.
+            kept = min(held, ngram - 1)
+            words[:kept] = words[held - kept : held].copy()
+            held = kept
+    return signatures, has_words
+
+
+@jit
+def band_keys(signatures: Any, bands: Any, rows: Any) -> Any:
+    """One 64-bit key a text and band, of the band's number and its values."""
+    keys = np.empty((len(signatures), bands), dtype=np.uint64)
+    for i in range(len(signatures)):
+        for band in range(bands):
+            key = mix64(np.uint64(band + 1))
+            for k in range(band * rows, (band + 1) * rows):
+                key = mix64(key ^ np.uint64(signatures[i, k]))
+            keys[i, band] = key
+    return keys

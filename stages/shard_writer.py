@@ -1,0 +1,160 @@
+"""One token shard: Parquet, row = document, in row groups of whole documents, with checksums.
+
+The file holds only what is true of itself: rows, and in its footer under the key `tokenmill` the
+format version, group, split, shard number and count, tokenizer sha256, special ids, dtype and the
+xxh3-128 of each row group's token bytes (little-endian, decoded). No path, time or host.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+import xxhash
+
+from pipeline.errors import StageError
+from pipeline.schema import FORMAT_VERSION, shard_schema
+
+ROW_GROUP_TOKENS = 4_000_000
+"""A row group closes with the document that reaches this many tokens (DESIGN section 7)."""
+ZSTD_LEVEL = 3
+"""0.93 bytes a token against 0.98 at level 1 (notes/components.md section 7)."""
+FOOTER_KEY = b"tokenmill"
+
+
+@dataclass(frozen=True)
+class TokenizerFacts:
+    """What a shard and the dataset say of the tokenizer."""
+
+    sha256: str
+    vocab_size: int
+    max_id: int
+    """The largest id that any text can get, added tokens included."""
+    special_tokens: Mapping[str, int]
+
+    @classmethod
+    def read(cls, folder: Path) -> TokenizerFacts:
+        """From the artefact's meta.json."""
+        meta = json.loads((folder / "meta.json").read_bytes())
+        return cls(meta["sha256"], meta["vocab_size"], meta["max_id"], meta["special_tokens"])
+
+    @property
+    def dtype(self) -> str:
+        """`uint16` if every id fits, else `uint32`."""
+        return "uint16" if self.max_id < 1 << 16 else "uint32"
+
+
+@dataclass(frozen=True)
+class ShardName:
+    """Shard `number` of `count` of one (split, group)."""
+
+    split: str
+    group: str
+    number: int
+    count: int
+
+    @property
+    def publish_as(self) -> str:
+        """Final path in the workdir; the engine fills in `{checksum}`."""
+        return f"dataset/shards/{self.split}-{safe(self.group)}-{self.number}-{{checksum}}.parquet"
+
+
+def safe(name: str) -> str:
+    """`name` in lower case with anything but a-z, 0-9, `_`, `.` and `-` replaced by `_`."""
+    return re.sub(r"[^a-z0-9_.-]", "_", name.lower())
+
+
+def row_groups(sizes: npt.NDArray[np.int64], limit: int) -> Iterator[tuple[int, int]]:
+    """Ranges of rows, each closed by the row with which its size reaches `limit`."""
+    ends = np.cumsum(sizes)
+    start = 0
+    while start < len(sizes):
+        before = ends[start - 1] if start else 0
+        stop = min(int(np.searchsorted(ends, before + limit)) + 1, len(sizes))
+        yield start, stop
+        start = stop
+
+
+def write_shard(
+    path: Path, rows: pa.Table, name: ShardName, tokenizer: TokenizerFacts
+) -> dict[str, Any]:
+    """Write the rows (in their final order) to `path`; gives the facts for the dataset's index.
+
+    `row_groups` there holds, for each, first_token (tokens of this shard before it), tokens,
+    documents and checksum (32 hex digits).
+    """
+    schema = shard_schema(tokenizer.dtype)
+    sizes = rows["num_tokens"].to_numpy().astype(np.int64)
+    groups: list[dict[str, Any]] = []
+    first = 0
+    with pq.ParquetWriter(
+        path,
+        schema,
+        compression="zstd",
+        compression_level=ZSTD_LEVEL,
+        use_dictionary=["source", "file"],
+        write_statistics=["doc_id", "copy", "num_tokens"],
+    ) as writer:
+        for start, stop in row_groups(sizes, ROW_GROUP_TOKENS):
+            table, checksum = _narrowed(rows.slice(start, stop - start), schema, tokenizer, name)
+            writer.write_table(table, row_group_size=table.num_rows)
+            tokens = int(sizes[start:stop].sum())
+            group = {"tokens": tokens, "documents": stop - start, "checksum": checksum}
+            groups.append({"first_token": first, **group})
+            first += tokens
+        footer = _footer(name, tokenizer, [str(group["checksum"]) for group in groups])
+        writer.add_key_value_metadata({FOOTER_KEY: footer})
+    return {
+        "split": name.split,
+        "group": name.group,
+        "shard": name.number,
+        "shards": name.count,
+        "documents": rows.num_rows,
+        "tokens": first,
+        "dtype": tokenizer.dtype,
+        "row_groups": groups,
+    }
+
+
+def _narrowed(
+    rows: pa.Table, schema: pa.Schema, tokenizer: TokenizerFacts, name: ShardName
+) -> tuple[pa.Table, str]:
+    """The rows in the shard's schema, and the xxh3-128 of their little-endian token bytes."""
+    tokens = rows["tokens"].combine_chunks()
+    values = tokens.flatten().to_numpy()
+    lengths = rows["num_tokens"].to_numpy().astype(np.int64)
+    if len(values) != lengths.sum() or (len(values) and values.max() > tokenizer.max_id):
+        raise StageError(
+            f"write_shards: shard {name.number} of {name.split}/{name.group} got {len(values):,} "
+            f"ids up to {values.max()}, expected {lengths.sum():,} up to {tokenizer.max_id}. The "
+            f"documents were not encoded with this tokenizer."
+        )
+    narrow = values.astype(np.dtype(tokenizer.dtype).newbyteorder("<"))
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+    kind = schema.field("tokens").type
+    lists = pa.ListArray.from_arrays(pa.array(offsets), pa.array(narrow), type=kind)
+    columns = [lists if field.name == "tokens" else rows[field.name] for field in schema]
+    return pa.table(columns, schema=schema), xxhash.xxh3_128_hexdigest(narrow)
+
+
+def _footer(name: ShardName, tokenizer: TokenizerFacts, checksums: list[str]) -> bytes:
+    footer = {
+        "format_version": FORMAT_VERSION,
+        "split": name.split,
+        "group": name.group,
+        "shard": name.number,
+        "shards": name.count,
+        "dtype": tokenizer.dtype,
+        "tokenizer_sha256": tokenizer.sha256,
+        "special_tokens": dict(tokenizer.special_tokens),
+        "xxh3_128": checksums,
+    }
+    return json.dumps(footer, sort_keys=True, ensure_ascii=False).encode()
