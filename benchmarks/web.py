@@ -93,25 +93,28 @@ def startup_pages() -> list[Page]:
     ]
 
 
+WORDS = (
+    "the of and to in that with was by from house river market winter letter teacher garden bridge "
+    "sailor window morning field story paper stone music summer engine doctor village harbour cloud "
+    "road answer silver mountain forest kitchen island number people evening picture captain corner "
+    "wrote carried found built crossed opened remembered painted followed watched counted sold "
+    "quiet broken early narrow distant bright heavy simple foreign green careful sudden empty warm"
+).split()
+
+
 def _prose(number: int) -> str:
-    """Sentences that differ from each other and between pages, in an article of HTML."""
-    places = ("harbour", "orchard", "station", "library", "mountain", "kitchen", "theatre", "garden")
-    people = ("teacher", "sailor", "painter", "farmer", "doctor", "writer", "baker", "pilot")
-    things = ("a letter", "the old map", "some bread", "a lantern", "the red boat", "a small dog")
+    """Sentences of common words in no order, without repeats, as an article of HTML."""
     paragraphs = []
-    for at in range(8):
-        place, person = places[(at + 3 * number) % 8], people[(at * 5 + number) % 8]
-        thing, other = things[(at + number) % 6], places[(at * 3 + number + 1) % 8]
-        paragraphs.append(
-            f"<p>In the {place} a {person} had been looking for {thing} since the morning, and "
-            f"nobody who came by could say what page {number} of the story number {at} would "
-            f"bring. That evening the {person} walked back to the {other} with {len(place) + at} "
-            f"friends of the {people[(at + number + 4) % 8]}, and they told each other what had "
-            f"happened near the {places[(at * 7 + 2) % 8]} in the year {1800 + 17 * at + number}.</p>"
-        )
-    body = "".join(paragraphs)
+    for paragraph in range(6):
+        sentences = []
+        for sentence in range(4):
+            digest = hashlib.sha512(f"{number} {paragraph} {sentence}".encode()).digest()
+            words = " ".join(WORDS[byte % len(WORDS)] for byte in digest[:12])
+            sentences.append(f"The {words}.")
+        paragraphs.append(f"<p>{' '.join(sentences)}</p>")
     head = f"<title>Story {number}</title>"
-    return f"<html lang=en><head>{head}</head><body><article>{body}</article></body></html>"
+    article = f"<article>{''.join(paragraphs)}</article>"
+    return f"<html lang=en><head>{head}</head><body>{article}</body></html>"
 
 
 def record(page: Page) -> bytes:

@@ -11,14 +11,15 @@ import contextlib
 import os
 import posixpath
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipeline.errors import InputError
+from pipeline.expected import DATASET
 from pipeline.lookup import read_json, runs_of
 from pipeline.manifest import load_manifest
 from pipeline.storage import ObjectInfo, Storage
-from pipeline.verify import DATASET
 
 KINDS = ("manifests", "step outputs", "documents", "token shards", "dataset files", "leftovers")
 """In the order in which they are deleted; leftovers: scratch and halves of interrupted writes."""
@@ -47,12 +48,18 @@ class Collected:
     deleted: dict[str, Tally] = field(default_factory=lambda: {kind: Tally() for kind in KINDS})
     kept: dict[str, Tally] = field(default_factory=lambda: {kind: Tally() for kind in KINDS})
     spared: Tally = field(default_factory=Tally)
-    """Needed by nothing, but too young to delete."""
+    """Needed by no kept run and no version, but too young to delete."""
     paths: list[str] = field(default_factory=list)
     """Deleted, in order."""
 
 
-def collect(storage: Storage, keep_runs: int, min_age_seconds: float, dry_run: bool) -> Collected:
+def collect(
+    storage: Storage,
+    keep_runs: int,
+    min_age_seconds: float,
+    dry_run: bool,
+    heartbeat: Callable[[], None] = lambda: None,
+) -> Collected:
     """Delete what no root needs. The caller holds the lease, except for a dry run.
 
     Raises InputError if the workdir holds no finished run, IntegrityError if a root is corrupt.
@@ -66,16 +73,18 @@ def collect(storage: Storage, keep_runs: int, min_age_seconds: float, dry_run: b
     done = Collected([posixpath.basename(path)[:-5] for path in runs[:keep_runs]], len(runs))
     files = [info for info in storage.list("") if kind_of(info.path) is not None]
     needed = _needed(storage, runs[:keep_runs], done)
+    spared: set[str] = set()
     for info in files:  # a young manifest may be a run's that has not finished yet
         if kind_of(info.path) == "manifests" and _young(info, min_age_seconds):
-            needed |= _named_by(storage, posixpath.basename(info.path)[:-5])
+            spared |= _named_by(storage, posixpath.basename(info.path)[:-5])
+        heartbeat()
     doomed: list[ObjectInfo] = []
     for info in files:
         kind = kind_of(info.path)
         assert kind is not None
         if info.path in needed:
             done.kept[kind].add(info)
-        elif _young(info, min_age_seconds):
+        elif info.path in spared or _young(info, min_age_seconds):
             done.spared.add(info)
         else:
             done.deleted[kind].add(info)
@@ -85,6 +94,7 @@ def collect(storage: Storage, keep_runs: int, min_age_seconds: float, dry_run: b
     if not dry_run:
         for path in done.paths:
             storage.delete(path)
+            heartbeat()
         _drop_empty_folders(storage, min_age_seconds)
     return done
 

@@ -73,6 +73,16 @@ def cut(text: str, columns: int, length: int | None = None, unit: str = "chars")
     return _head(text, max(1, columns - len(tail))) + tail
 
 
+def folded(text: str, columns: int) -> list[str]:
+    """The text in lines of at most so many columns; at least one line."""
+    lines = []
+    while text:
+        line = _head(text, columns) or text[0]
+        lines.append(line)
+        text = text[len(line) :]
+    return lines or [""]
+
+
 def _head(text: str, columns: int) -> str:
     """The longest beginning that takes at most so many columns."""
     if text.isascii():
@@ -208,7 +218,7 @@ def _block(number: int, row: Mapping[str, Any]) -> str:
     for name, value in row.items():
         room = width() - left - 4
         text = shown(value, 3 * room if name in _LONG else room)
-        pieces = [text[at : at + room] for at in range(0, len(text), room)] or [""]
+        pieces = folded(text, room)
         lines.append(f"  {paint(pad(name, left), 'cyan')}  {pieces[0]}")
         lines += [f"  {'':<{left}}  {piece}" for piece in pieces[1:]]
     return "\n".join(lines)

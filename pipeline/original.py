@@ -106,22 +106,18 @@ def _warc(stream: BinaryIO, path: str, url: str | None) -> Original | None:
         data += chunk
         if not data.lstrip().startswith(b"WARC/"[: len(data.lstrip())]):
             return None
-        if len(data) >= HEAD_BYTES or (len(data) > 1 << 16 and _names(data, url)):
+        if len(data) >= HEAD_BYTES:
             break
     return _record(data, path, url) if data.lstrip().startswith(b"WARC/") else None
-
-
-def _names(data: bytes, url: str | None) -> bool:
-    return url is None or url.encode() in data
 
 
 def _record(data: bytes, path: str, url: str | None) -> Original:
     """The first record of the data that is a page of this URL, else its first record."""
     at = chosen = len(data) - len(data.lstrip())
-    while url is not None and at >= 0:
+    while url and at >= 0:
         headers = data[at : data.find(b"\r\n\r\n", at)]
-        page = b"WARC-Type: response" in headers or b"WARC-Type: resource" in headers
-        if page and url.encode() in headers:
+        is_page = b"WARC-Type: response" in headers or b"WARC-Type: resource" in headers
+        if is_page and url.encode() in headers:
             chosen = at
             break
         following = _RECORD.search(data, at + 5)
@@ -129,8 +125,9 @@ def _record(data: bytes, path: str, url: str | None) -> Original:
     blank = b"\r\n\r\n" if b"\r\n\r\n" in data[chosen:] else b"\n\n"
     head, _, block = data[chosen:].partition(blank)
     http, page = _http(block[: _content_length(head)])
-    headers = b"\n".join([head, *http]).decode("utf-8", "replace")
-    return Original(path, "WARC record", headers, page[:BODY_BYTES].decode("utf-8", "replace"))
+    text = b"\n".join([head, *http]).decode("utf-8", "replace")
+    kind = "WARC record" if at == chosen else "first WARC record of the member that holds the page,"
+    return Original(path, kind, text, page[:BODY_BYTES].decode("utf-8", "replace"))
 
 
 def _http(block: bytes) -> tuple[list[bytes], bytes]:

@@ -43,8 +43,9 @@ class RunRecord:
         funnel: Funnel,
         version: int | None,
         keys: Mapping[str, Mapping[str, str]],
+        error: str | None = None,
     ) -> None:
-        """Write the record."""
+        """Write the record; `error` says why a run ended early."""
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         body = {
             "run_id": self.run_id,
@@ -52,6 +53,7 @@ class RunRecord:
             "finished": now,
             "limit": self.limit,
             "version": version,
+            "error": error,
             "config": self.config,
             "funnel": funnel.to_json(),
             "keys": keys,

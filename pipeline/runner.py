@@ -6,6 +6,7 @@ finished run submits nothing and never starts Ray.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import time
@@ -14,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline.errors import ConfigError, InputError, IntegrityError, nearest
+from pipeline.errors import ConfigError, InputError, IntegrityError, PipelineError, nearest
 from pipeline.executors import Executor, InProcess, OnRay
 from pipeline.funnel import Funnel, check_damage, check_drops, make_funnel
 from pipeline.inputs import list_inputs
@@ -78,27 +79,39 @@ def run(plan: Plan, options: Options = Options(), progress: Progress | None = No
     with Lease(storage) as lease:
         record = RunRecord.start(new_run_id(), plan, options.limit)
         engine = _Engine(plan, storage, inputs, options, progress, lease)
+        schedule = engine.schedule
         try:
-            schedule = engine.run()
-        finally:
-            engine.close()
-        funnel = make_funnel(plan, schedule)
-        check_damage(plan, funnel)
-        check_drops(plan, funnel)
+            try:
+                engine.run()
+            finally:
+                engine.close()
+            funnel = make_funnel(plan, schedule)
+            check_damage(plan, funnel)
+            check_drops(plan, funnel)
+        except PipelineError as error:
+            # What was done can be looked at: `inspect` and `explain` read the latest record.
+            with contextlib.suppress(PipelineError):  # a full disk must not hide the first error
+                funnel = make_funnel(plan, schedule)
+                record.finish(storage, funnel, None, _keys(schedule), str(error))
+            raise
         version: int | None = None
         dataset: Mapping[str, Any] = {}
         if not options.until:
             version, dataset = publish(plan, schedule, storage, options.limit)
-        keys = {
-            name: {unit: manifest.key for unit, manifest in units.items()}
-            for name, units in schedule.results.items()
-            if units
-        }
+        keys = _keys(schedule)
         record.finish(storage, funnel, version, keys)
     return RunResult(
         record.run_id, funnel, version, dataset, engine.executed, engine.reused,
         time.monotonic() - started, warnings, keys, engine.executed_keys,
     )  # fmt: skip
+
+
+def _keys(schedule: Schedule) -> dict[str, dict[str, str]]:
+    return {
+        name: {unit: manifest.key for unit, manifest in units.items()}
+        for name, units in schedule.results.items()
+        if units
+    }
 
 
 def _preflight(storage: Storage) -> None:

@@ -20,10 +20,12 @@ SAMPLE_ROWS = 100
 class DroppedSample:
     """Collects dropped documents of one partition: none, all, or each reason's lowest draws."""
 
-    def __init__(self, seed: int, keep: str, schema: pa.Schema) -> None:
+    def __init__(self, seed: int, keep: str, schema: pa.Schema, path: Path) -> None:
         self.seed, self.keep = seed, keep
         self.schema = schema.append(pa.field("drop_reason", pa.string()))
         self._kept: dict[str, tuple[npt.NDArray[np.uint64], pa.Table]] = {}
+        self._path = path
+        self._sink: ParquetSink | None = None
 
     def add(
         self,
@@ -32,35 +34,39 @@ class DroppedSample:
         rows: npt.NDArray[np.int64],
         reasons: pa.Array,
     ) -> None:
-        """Offer a batch: documents as processed where they still are, else as they entered."""
+        """Offer a batch: documents with the text that entered, or the one made here from html."""
         if self.keep == "none" or reasons.null_count == len(reasons):
             return
         for reason in pc.unique(reasons.drop_null()).to_pylist():
             hit = pc.fill_null(pc.equal(reasons, reason), False).to_numpy(False)
-            processed_hit = hit[rows]
-            table = processed.filter(pa.array(processed_hit))
-            if table.num_rows < hit.sum():  # an apply took the rows out: only `entered` has them
-                table = entered.filter(pa.array(hit))
+            table = entered.filter(pa.array(hit))
+            if "text" not in entered.column_names and hit[rows].sum() == hit.sum():
+                # The text was made here; an apply that takes rows out never stands behind html.
+                table = processed.filter(pa.array(hit[rows]))
             self._offer(reason, fill(table, pa.schema(list(self.schema)[:-1])))
 
     def _offer(self, reason: str, table: pa.Table) -> None:
+        if self.keep == "all":  # nothing to choose, so nothing to hold
+            self._write(reason, table)
+            return
         draws = draw_column(self.seed, "sample", table.column("doc_id"))
         if reason in self._kept:
             known, before = self._kept[reason]
             draws = np.concatenate([known, draws])
             table = pa.concat_tables([before, table])
-        if self.keep == "sample" and len(draws) > SAMPLE_ROWS:
+        if len(draws) > SAMPLE_ROWS:
             lowest = np.sort(np.argsort(draws, kind="stable")[:SAMPLE_ROWS])
             draws, table = draws[lowest], table.take(pa.array(lowest))
         self._kept[reason] = (draws, table)
 
-    def write(self, path: Path) -> MadeFile | None:
+    def _write(self, reason: str, table: pa.Table) -> None:
+        if self._sink is None:
+            self._sink = ParquetSink(self._path, self.schema)
+        column = pa.repeat(pa.scalar(reason, pa.string()), table.num_rows)
+        self._sink.write(table.append_column("drop_reason", column))
+
+    def close(self) -> MadeFile | None:
         """The sample as one file, or None if nothing was dropped."""
-        if not self._kept:
-            return None
-        sink = ParquetSink(path, self.schema)
         for reason in sorted(self._kept):
-            table = self._kept[reason][1]
-            column = pa.repeat(pa.scalar(reason, pa.string()), table.num_rows)
-            sink.write(table.append_column("drop_reason", column))
-        return sink.close()
+            self._write(reason, self._kept[reason][1])
+        return self._sink.close() if self._sink else None

@@ -84,7 +84,9 @@ class _Segment:
             for link in self.emits
         }
         text_schema = call.output if call.output else call.schema
-        self.dropped = DroppedSample(call.seed, call.keep_dropped, text_schema)
+        self.dropped = DroppedSample(
+            call.seed, call.keep_dropped, text_schema, env.scratch / "dropped"
+        )
         self.counts: Counter[tuple[str, str]] = Counter()
         self.documents_in = self.kept = self.quarantined = 0
         self.damage: list[Damage] = []
@@ -114,7 +116,7 @@ class _Segment:
             outputs["docs"] = [self.docs.close()]
         for name, sink in self.emitted.items():
             outputs[name] = [sink.close()]
-        sample = self.dropped.write(self.env.scratch / "dropped")
+        sample = self.dropped.close()
         if sample:
             outputs["dropped"] = [sample]
         reasons = {f"{step}\t{reason}": n for (step, reason), n in sorted(self.counts.items())}

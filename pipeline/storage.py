@@ -15,11 +15,12 @@ import hashlib
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol, cast
+from typing import BinaryIO, Protocol
 
 from pipeline.errors import InputError
 
@@ -77,7 +78,11 @@ def open_storage(root: str) -> Storage:
     """The storage at a path or URI (`/data/x`, `file:///x`, `s3://bucket/prefix`)."""
     if root.startswith("file://"):
         root = root.removeprefix("file://")
-    return ObjectStorage(root) if "://" in root else LocalStorage(root)
+    if "://" not in root:
+        return LocalStorage(root)
+    from pipeline.object_storage import ObjectStorage
+
+    return ObjectStorage(root)
 
 
 def _os_error(root: str, path: str, verb: str, error: OSError) -> InputError:
@@ -155,8 +160,8 @@ class LocalStorage:
     def open(self, path: str) -> BinaryIO:
         try:
             return self._full(path).open("rb")
-        except FileNotFoundError:
-            raise
+        except (FileNotFoundError, NotADirectoryError):
+            raise FileNotFoundError(f"{self.root}/{path}") from None
         except OSError as error:
             raise _os_error(self.root, path, "read", error) from error
 
@@ -168,20 +173,27 @@ class LocalStorage:
         return ObjectInfo(path, found.st_size, str(found.st_mtime_ns))
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
-        import time
+        yield from self._walk(prefix.strip("/"), time.time())
 
-        now = time.time()
-        for folder, folders, files in os.walk(self._full(prefix)):
-            folders.sort()
-            for name in sorted(files):
-                full = os.path.join(folder, name)
-                try:
-                    found = os.stat(full)
-                except FileNotFoundError:
-                    continue
-                path = os.path.relpath(full, self.root)
-                age = now - found.st_mtime
-                yield ObjectInfo(path, found.st_size, str(found.st_mtime_ns), age)
+    def _walk(self, folder: str, now: float) -> Iterator[ObjectInfo]:
+        """Depth first. A folder sorts as `name/`, which makes it the order of whole paths."""
+        try:
+            with os.scandir(self._full(folder)) as found:
+                entries = sorted((e.name + "/" if e.is_dir() else e.name, e) for e in found)
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        except OSError as error:
+            raise _os_error(self.root, folder, "list", error) from error
+        for name, entry in entries:
+            path = f"{folder}/{name}" if folder else name
+            if name.endswith("/"):
+                yield from self._walk(path[:-1], now)
+                continue
+            try:
+                stat = entry.stat()
+            except FileNotFoundError:
+                continue
+            yield ObjectInfo(path, stat.st_size, str(stat.st_mtime_ns), now - stat.st_mtime)
 
     def delete(self, path: str) -> None:
         full = self._full(path)
@@ -210,139 +222,14 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-class ObjectStorage:
-    """Files under an object store's prefix, by obstore; credentials come from its environment."""
-
-    def __init__(self, root: str) -> None:
-        self.root = root.rstrip("/")
-        self._store = _object_store(self.root)
-
-    def put(self, path: str, source: bytes | Path, if_absent: bool = False) -> None:
-        import obstore
-        from obstore.exceptions import AlreadyExistsError
-
-        try:
-            mode: Any = "create" if if_absent else "overwrite"
-            # A conditional PUT cannot be multipart on every store: small objects only use it.
-            obstore.put(self._store, path, source, mode=mode, use_multipart=False)
-        except AlreadyExistsError:
-            raise AlreadyExists(path) from None
-        except Exception as error:
-            raise self._error("write", path, error) from error
-
-    def _error(self, verb: str, path: str, error: Exception) -> InputError:
-        reason = str(error).splitlines()[0]
-        return InputError(f"cannot {verb} {self.root}/{path}: {reason}. Mend it and run again.")
-
-    def get(self, path: str) -> bytes:
-        import obstore
-
-        try:
-            return bytes(obstore.get(self._store, path).bytes())
-        except FileNotFoundError:
-            raise
-        except Exception as error:
-            raise self._error("read", path, error) from error
-
-    def get_range(self, path: str, start: int, length: int) -> bytes:
-        import obstore
-
-        try:
-            return bytes(obstore.get_range(self._store, path, start=start, length=length))
-        except FileNotFoundError:
-            raise
-        except Exception as error:
-            raise self._error("read", path, error) from error
-
-    def open(self, path: str) -> BinaryIO:
-        import io
-
-        import obstore
-
-        try:
-            raw = obstore.open_reader(self._store, path)
-        except FileNotFoundError:
-            raise
-        except Exception as error:
-            raise self._error("read", path, error) from error
-        return cast(BinaryIO, io.BufferedReader(_RawObject(raw), buffer_size=1 << 20))
-
-    def info(self, path: str) -> ObjectInfo | None:
-        import obstore
-
-        try:
-            found = obstore.head(self._store, path)
-        except FileNotFoundError:
-            return None
-        except Exception as error:
-            raise self._error("read", path, error) from error
-        return ObjectInfo(path, found["size"], str(found.get("e_tag") or found["last_modified"]))
-
-    def list(self, prefix: str) -> Iterator[ObjectInfo]:
-        import datetime
-
-        import obstore
-
-        now = datetime.datetime.now(datetime.UTC)
-        found: list[ObjectInfo] = []
-        for chunk in obstore.list(self._store, prefix=prefix or None):
-            for meta in chunk:
-                age = (now - meta["last_modified"]).total_seconds()
-                token = str(meta.get("e_tag") or meta["last_modified"])
-                found.append(ObjectInfo(meta["path"], meta["size"], token, age))
-        yield from sorted(found, key=lambda info: info.path)
-
-    def delete(self, path: str) -> None:
-        import obstore
-
-        obstore.delete(self._store, path)
-
-    def scratch_root(self) -> Path:
-        import tempfile
-
-        root = Path(tempfile.gettempdir(), "tokenmill-scratch")
-        root.mkdir(parents=True, exist_ok=True)
-        return root
-
-    def local_path(self, path: str) -> Path | None:
-        return None
-
-
-def _raw_object_base() -> type:
-    import io
-
-    return io.RawIOBase
-
-
-class _RawObject(_raw_object_base()):  # type: ignore[misc]
-    """obstore's reader as a raw Python stream; io.BufferedReader gives the full interface."""
-
-    def __init__(self, reader: Any) -> None:
-        self._reader = reader
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        return int(self._reader.seek(offset, whence))
-
-    def tell(self) -> int:
-        return int(self._reader.tell())
-
-    def readinto(self, buffer: Any) -> int:
-        data = bytes(self._reader.read(len(buffer)))
-        buffer[: len(data)] = data
-        return len(data)
-
-
-@cache
-def _object_store(root: str) -> Any:
-    from obstore.store import from_url
-
-    return from_url(root)
+def own_temporary_folder(name: str) -> Path:
+    """A folder of this user's own under the system's temporary folder. Raises InputError."""
+    root = Path(tempfile.gettempdir(), f"tokenmill-{name}-{os.getuid()}")
+    try:
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise _os_error(str(root.parent), root.name, "make folder", error) from error
+    return root
 
 
 def split_uri(path: str) -> tuple[str, str]:
@@ -380,8 +267,21 @@ def find_inputs(pattern: str) -> list[ObjectInfo]:
     return [
         ObjectInfo(f"{root.rstrip('/')}/{info.path}", info.size, info.token)
         for info in storage.list("")
-        if fnmatch.fnmatchcase(info.path, rest)
+        if _matches(info.path.split("/"), rest.split("/"))
     ]
+
+
+def _matches(names: Sequence[str], parts: Sequence[str]) -> bool:
+    """Whether the parts of a path match those of a pattern, by the rules of Python's `glob`."""
+    if not parts:
+        return not names
+    if parts[0] == "**" and _matches(names, parts[1:]):
+        return True
+    if not names or names[0].startswith(".") > parts[0].startswith("."):
+        return False
+    if parts[0] == "**":
+        return _matches(names[1:], parts)
+    return fnmatch.fnmatchcase(names[0], parts[0]) and _matches(names[1:], parts[1:])
 
 
 def fixed_prefix(pattern: str) -> str:

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from pipeline.errors import IntegrityError, StageError
 from pipeline.manifest import Dataset
-from pipeline.storage import Storage
+from pipeline.storage import Storage, own_temporary_folder
 from pipeline.work import MadeFile
 
 MAX_BATCH_BYTES = 32 << 20
@@ -163,10 +163,9 @@ def artefact_folder(storage: Storage, dataset: Dataset) -> Path:
     first = storage.local_path(dataset.files[0].path)
     if first is not None:
         return first.parent
-    root = Path(tempfile.gettempdir(), "tokenmill-artefacts")
+    root = own_temporary_folder("artefacts")
     folder = root / dataset.digest
     if not folder.exists():
-        root.mkdir(parents=True, exist_ok=True)
         fresh = Path(tempfile.mkdtemp(dir=root))
         for ref in dataset.files:
             (fresh / Path(ref.path).name).write_bytes(storage.get(ref.path))

@@ -90,7 +90,7 @@ def test_any_number_of_workers_publishes_the_same_bytes(
 
 
 def ray_workers(driver: int) -> list[psutil.Process]:
-    """Worker processes of a driver's local Ray."""
+    """Workers and agents of a driver's local Ray; a raylet whose agent dies goes down with it."""
     found = []
     for process in psutil.Process(driver).children(recursive=True):
         try:

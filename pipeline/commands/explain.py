@@ -110,7 +110,7 @@ def _step_lines(step: Mapping[str, Any], left: int) -> list[str]:
     matched = step["matched"]
     if matched:
         url = clean(matched["url"] or "(no URL)")
-        lines.append(f"      same as {matched['doc_id'].hex()}")
+        lines.append(f"      lost to {matched['doc_id'].hex()}")
         lines.append(f"              {url}")
     return lines
 

@@ -45,8 +45,8 @@ def main(args: argparse.Namespace) -> int:
     if args.dry_run or not runs_of(storage):  # without a run it refuses, and leaves no lease
         done = collect(storage, args.keep_runs, seconds, True)
     else:
-        with Lease(storage):
-            done = collect(storage, args.keep_runs, seconds, False)
+        with Lease(storage) as lease:
+            done = collect(storage, args.keep_runs, seconds, False, lease.heartbeat)
     if args.json:
         print(json.dumps({"dry_run": args.dry_run, **asdict(done)}))
         return 0

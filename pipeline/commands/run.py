@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import sys
@@ -35,7 +36,9 @@ def main(args: argparse.Namespace) -> int:
     config = load_config(args.config, args.overrides)
     plan = make_plan(config)
     options = Options(args.workers, args.address or config.address, args.until, args.limit)
-    result = run(plan, options, make_progress(args.quiet or args.json))
+    # Ray prints notices of its own on stdout, which belongs to the summary.
+    with contextlib.redirect_stdout(sys.stderr):
+        result = run(plan, options, make_progress(args.quiet or args.json))
     if args.json:
         print(json.dumps(summary_json(result)))
     else:

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from pipeline.cli import count
-from pipeline.display import as_json, clean, counted, cut, paint, shown, width, wrapped
+from pipeline.display import as_json, clean, counted, cut, folded, paint, shown, width, wrapped
 from pipeline.errors import ConfigError, InputError, PipelineError, nearest
 from pipeline.lookup import Run, open_run, read_json, runs_of
 from pipeline.original import Original, input_path, read_original
@@ -72,7 +72,7 @@ def main(args: argparse.Namespace) -> int:
         return 0
     _print_row(shard, number, row)
     _print_text(text, row)
-    if shard.run:
+    if chain:
         steps = [step["step"] for step in chain]
         print("\n" + wrapped([steps[0], *(f"-> {step}" for step in steps[1:])], "  ", " "))
     _print_original(original, note, row)
@@ -111,7 +111,7 @@ def _named(run: Run, name: str) -> str:
     if not hits and run.storage.info(f"{run.folder}/shards/{name}") is not None:
         return f"{run.folder}/shards/{name}"
     if hits:
-        raise InputError(f"'{name}' may be any of {', '.join(hits)}. Give more of the name.")
+        raise InputError(f"'{name}' may be any of {', '.join(hits[:5])}. Give more of the name.")
     raise InputError(
         f"{run.storage.root} has no shard '{name}' in its latest run.{nearest(name, names)}"
     )
@@ -131,7 +131,10 @@ def _publisher(storage: Storage, path: str) -> Run | None:
 
 def _chain(run: Run, source: str) -> list[dict[str, str]]:
     """The steps that the document went through, from its source to the shard."""
-    steps = {step.id: step for step in run.plan.steps}
+    try:
+        steps = {step.id: step for step in run.plan.steps}
+    except PipelineError:
+        return []  # the way to the original says why
     last = [step for step in run.plan.steps if "tokenizer" in step.references and not step.schema]
     if not last:
         return []
@@ -200,8 +203,7 @@ def _print_text(text: Mapping[str, Any] | None, row: Mapping[str, Any]) -> None:
 
 
 def _folded(text: str) -> str:
-    room = width() - 2
-    return "\n".join(f"  {text[at : at + room]}" for at in range(0, len(text), room))
+    return "\n".join(f"  {line}" for line in folded(text, width() - 2))
 
 
 def _print_original(original: Original | None, note: str, row: Mapping[str, Any]) -> None:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
 
 from pipeline.display import counted, cut, paint, size_text, width
-from pipeline.errors import IntegrityError
+from pipeline.errors import InputError, IntegrityError
+from pipeline.expected import Report
 from pipeline.lease import Lease
 from pipeline.records import workdir_of
 from pipeline.storage import open_storage
-from pipeline.verify import Report, repair, verify
+from pipeline.verify import repair, verify
 
 _SHOWN = 20
 """Problems printed without --json."""
@@ -37,13 +39,17 @@ def add(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Verify and report. Returns 0 if all is whole or was repaired; raises IntegrityError."""
     storage = open_storage(workdir_of(args.run))
-    report = verify(storage, args.all or args.repair, _progress if sys.stderr.isatty() else None)
+    if next(storage.list(""), None) is None:
+        raise InputError(f"{storage.root} is empty or missing. Give a workdir or a configuration.")
+    repaired: list[str] = []
+    if args.repair:
+        with Lease(storage) as lease:
+            report = verify(storage, True, _progress(lease.heartbeat))
+            repaired = repair(storage, report)
+    else:
+        report = verify(storage, args.all, _progress(lambda: None))
     if sys.stderr.isatty():
         print("\r\x1b[K", end="", file=sys.stderr)
-    repaired: list[str] = []
-    if args.repair and report.problems:
-        with Lease(storage):
-            repaired = repair(storage, report)
     if args.json:
         found = asdict(report)
         del found["keys_of"]
@@ -51,7 +57,7 @@ def main(args: argparse.Namespace) -> int:
     else:
         _print(report, storage.root)
         if repaired:
-            _print_repaired(repaired, args.run)
+            _print_repaired(report, repaired, args.run)
     if report.problems and not args.repair:
         raise IntegrityError(
             f"{counted(len(report.problems), 'problem')} in {storage.root}, expected none. Run "
@@ -61,8 +67,14 @@ def main(args: argparse.Namespace) -> int:
     return 0
 
 
-def _progress(done: int, total: int, num_bytes: int) -> None:
-    print(f"\r{done:,} of {total:,} files, {size_text(num_bytes)}", end="", file=sys.stderr)
+def _progress(heartbeat: Callable[[], None]) -> Callable[[int, int, int], None]:
+    def show(done: int, total: int, num_bytes: int) -> None:
+        heartbeat()
+        if sys.stderr.isatty():
+            text = f"\r{done:,} of {total:,} files, {size_text(num_bytes)}"
+            print(text, end="", file=sys.stderr)
+
+    return show
 
 
 def _print(report: Report, root: str) -> None:
@@ -83,7 +95,7 @@ def _print(report: Report, root: str) -> None:
         print(f"\n  and {len(report.problems) - _SHOWN:,} more (--json has them all)")
 
 
-def _print_repaired(repaired: list[str], run: str) -> None:
+def _print_repaired(report: Report, repaired: list[str], run: str) -> None:
     manifests = sum(path.startswith("manifests/") for path in repaired)
     print(
         f"\nrepaired: {counted(manifests, 'manifest')} and "
@@ -91,3 +103,10 @@ def _print_repaired(repaired: list[str], run: str) -> None:
     )
     command = f"python -m pipeline run {run}" if run.endswith((".yaml", ".yml")) else "the same run"
     print(f"Run {command} again, with the same --set and --limit: only lost work is redone.")
+    for problem in report.problems:
+        versions = [name for name in problem.named_by if " version " in name]
+        if versions and not set(versions) & set(report.in_force):
+            print(
+                f"{problem.path} belongs to {', '.join(versions)} alone: only a run of that "
+                f"version's configuration makes it again."
+            )

@@ -1,0 +1,199 @@
+"""What a benchmark hands back: one object of the shape that DESIGN section 10 fixes."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import re
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from benchmarks.measure import MeasureError, Usage
+from benchmarks.web import Web
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "benchmarks" / "results"
+PAGE = ROOT / "docs" / "benchmarks.md"
+KEYS = ("name", "machine", "versions", "input", "ours", "peers", "ratios", "other_ratios")
+
+RATIOS: Mapping[str, tuple[str, ...]] = {
+    "end_to_end": ("ours_vs_datatrove_cpu",),
+    "engine": ("ours_vs_pool",),
+    "extraction": ("ours_vs_trafilatura_fast",),
+    "filters": ("ours_vs_datatrove_four_filters",),
+    "dedup": ("ours_vs_datatrove_signatures", "ours_vs_datatrove_whole"),
+    "tokens": ("ours_vs_tokenizers_encode",),
+    "loader": ("ours_vs_torch_dataloader",),
+    "scale": (),
+}
+"""Benchmark -> the keys that `ratios` holds, no more and no fewer."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to run a benchmark."""
+
+    quick: bool
+    data: Path
+    turns: int
+    """Turns of ours; of the peer as many, but one when quick."""
+    pages: int | None = None
+    """At most so many pages: for a look, not for a result."""
+    minutes: float = 2.0
+    """CPU minutes of the peer that the input is sized for, where the benchmark sizes it."""
+
+    @property
+    def peer_turns(self) -> int:
+        return 1 if self.quick else self.turns
+
+
+@dataclass
+class Report:
+    """One benchmark's result."""
+
+    name: str
+    input: Mapping[str, Any]
+    ours: Mapping[str, Any]
+    peers: Mapping[str, Any]
+    ratios: Mapping[str, float]
+    """Above 1 = ours is better."""
+    other_ratios: Mapping[str, float]
+    versions: Mapping[str, str] = field(default_factory=dict)
+    machine: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """The object, checked: exactly the ratios that the name asks for, all finite."""
+        if set(self.ratios) != set(RATIOS[self.name]):
+            raise MeasureError(
+                f"{self.name}: ratios are {sorted(self.ratios)}, expected {RATIOS[self.name]}"
+            )
+        found = {key: getattr(self, key) for key in KEYS}
+        for key in ("ratios", "other_ratios"):
+            found[key] = {name: round(float(value), 4) for name, value in found[key].items()}
+        json.dumps(found, allow_nan=False)  # raises ValueError on NaN and infinity
+        return found
+
+
+def machine(command: str) -> dict[str, Any]:
+    """Where and how it was run."""
+    model = "unknown"
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            model = line.partition(":")[2].strip()
+            break
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return {
+        "command": command,
+        "cpu": model,
+        "cores": os.cpu_count(),
+        "memory_gb": round(memory / 2**30, 1),
+        "kernel": platform.release(),
+        "load_before": round(os.getloadavg()[0], 2),
+    }
+
+
+def our_versions() -> dict[str, str]:
+    """Python and the libraries of our side that the figures depend on."""
+    found = {"python": platform.python_version()}
+    for package in ("tokenmill", "ray", "pyarrow", "numpy", "numba", "trafilatura", "resiliparse",
+                    "lxml", "fastwarc"):  # fmt: skip
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+def side_json(
+    turns: Sequence[Usage], startup: Usage, settings: Mapping[str, Any], **more: Any
+) -> dict[str, Any]:
+    """One side's figures: medians, every turn, start-up apart, settings."""
+    return {
+        "cpu_seconds": round(statistics.median(t.cpu_seconds for t in turns), 3),
+        "wall_seconds": round(statistics.median(t.wall_seconds for t in turns), 3),
+        "peak_pss_bytes": max(t.peak_pss_bytes for t in turns),
+        "peak_process_rss_bytes": max(t.peak_process_rss_bytes for t in turns),
+        "startup": usage_json(startup),
+        "turns": [usage_json(turn) for turn in turns],
+        "settings": settings,
+        **more,
+    }
+
+
+def usage_json(usage: Usage) -> dict[str, Any]:
+    found = asdict(usage)
+    found["cpu_seconds"] = round(usage.cpu_seconds, 3)
+    found["wall_seconds"] = round(usage.wall_seconds, 3)
+    return found
+
+
+def ratio(
+    peer: Sequence[Usage], peer_startup: Usage, ours: Sequence[Usage], our_startup: Usage,
+    what: str = "cpu_seconds",
+) -> float:  # fmt: skip
+    """Median over turns of peer / ours, start-up left out of both. Raises MeasureError.
+
+    Where the peer has fewer turns (`--quick`), its last one stands against the rest of ours.
+    """
+    found = []
+    for at, our_turn in enumerate(ours):
+        above = getattr(peer[min(at, len(peer) - 1)], what) - getattr(peer_startup, what)
+        below = getattr(our_turn, what) - getattr(our_startup, what)
+        if above <= 0 or below <= 0:
+            raise MeasureError(
+                f"a turn took no more than its start-up ({what}: peer {above:.2f}, ours "
+                f"{below:.2f} above it): the input is too small to say anything"
+            )
+        found.append(above / below)
+    return statistics.median(found)
+
+
+def plain_ratio(peer: Sequence[Usage], ours: Sequence[Usage], what: str) -> float:
+    """Median of peer over median of ours, start-up and all."""
+    return statistics.median(getattr(turn, what) for turn in peer) / statistics.median(
+        getattr(turn, what) for turn in ours
+    )
+
+
+def input_json(web: Web, **more: Any) -> dict[str, Any]:
+    return {**web.to_json(), **more}
+
+
+def save(report: Mapping[str, Any]) -> Path:
+    """Write the report to `results/<name>.json`."""
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"{report['name']}.json"
+    path.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n")
+    return path
+
+
+def table(folder: Path = RESULTS) -> str:
+    """A Markdown table of all committed results, a row a ratio; the goals' ratios in bold."""
+    rows = ["| benchmark | ratio | value | input | command |", "|---|---|---|---|---|"]
+    for name in RATIOS:
+        path = folder / f"{name}.json"
+        if not path.exists():
+            continue
+        found = json.loads(path.read_text())
+        size = f"{found['input'].get('documents', 0):,} documents"
+        command = f"`{found['machine'].get('command', '')}`"
+        for key, value in found["ratios"].items():
+            rows.append(f"| {name} | **{key}** | **{value:.2f}** | {size} | {command} |")
+        for key, value in found["other_ratios"].items():
+            rows.append(f"| {name} | {key} | {value:.2f} | {size} | |")
+    return "\n".join(rows) + "\n"
+
+
+_TABLE = re.compile(r"(<!-- table -->\n).*?(<!-- end of table -->)", re.DOTALL)
+
+
+def write_table(page: Path = PAGE, folder: Path = RESULTS) -> str:
+    """Put the table between the marks of the page; returns it."""
+    found = table(folder)
+    page.write_text(_TABLE.sub(lambda marks: marks[1] + found + marks[2], page.read_text()))
+    return found
