@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +56,7 @@ def split_files(folder: Path, rows: list[dict[str, Any]], files: int) -> list[Pa
 
 
 @pytest.fixture
-def run_yaml(tmp_path: Path) -> Iterator[RunConfig]:
+def run_yaml(tmp_path: Path) -> RunConfig:
     """`run_yaml(text, **options)` runs a configuration at 0 workers in its own workdir."""
 
     def call(text: str, workdir: Path | None = None, *overrides: str, **options: Any) -> RunResult:
@@ -64,4 +64,4 @@ def run_yaml(tmp_path: Path) -> Iterator[RunConfig]:
         config = parse_config(text, "test.yaml", [where, *overrides])
         return run(make_plan(config), Options(**options))
 
-    yield call
+    return call

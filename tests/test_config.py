@@ -52,11 +52,17 @@ def test_numbers_may_carry_underscores_and_exponents() -> None:
         (("seed: 7", "seed: x"), "c.yaml:2: 'seed' is 'x', expected a whole number."),
         (("seed: 7", "seed: -1"), "c.yaml:2: seed must be in 0..2^64-1."),
         (("seed: 7", "seed: 7\nseed: 8"), "c.yaml:3: 'seed' is given twice (first in line 2)."),
-        (("language:", "langauge:"), "c.yaml:6: unknown stage 'langauge'. Did you mean 'language'?"),
+        (
+            ("language:", "langauge:"),
+            "c.yaml:6: unknown stage 'langauge'. Did you mean 'language'?",
+        ),
         (("keep:", "kep:"), "c.yaml:6: unknown knob 'kep' for language. Did you mean 'keep'?"),
         (("[en, no]", "3"), "c.yaml:6: knob 'keep' of language: Expected `array`"),
         (("id: web", "id: Web"), "c.yaml:4: step id 'Web' must match"),
-        (("- language", "- inputs: [wep]\n    language"), "unknown input 'wep'. Did you mean 'web'?"),
+        (
+            ("- language", "- inputs: [wep]\n    language"),
+            "unknown input 'wep'. Did you mean 'web'?",
+        ),
         (("- id: web", "- id: language"), "two steps have the id 'language' (first in line"),
         (("  - write_documents: {}\n", ""), "c.yaml:6: nothing uses the step 'language'."),
         (("read_jsonl: {", "read_warc: {"), "unknown knob 'text' for read_warc."),
@@ -73,7 +79,7 @@ def test_a_mistake_is_named_with_its_line_and_the_nearest_name(
 
 
 def test_a_missing_column_names_the_stage_that_would_give_it() -> None:
-    text = GOOD.replace("read_jsonl: {paths: [\"*.jsonl\"], text: text}", 'read_warc: {paths: ["x"]}')
+    text = GOOD.replace('read_jsonl: {paths: ["*.jsonl"], text: text}', 'read_warc: {paths: ["x"]}')
     message = broken(text)
     assert "'language' reads the column 'text'" in message
     assert "Put an `extract` step between." in message
@@ -110,7 +116,9 @@ def test_overrides_reach_settings_and_knobs_of_any_step() -> None:
     config = parse_config(GOOD, "c.yaml", ["seed=9", 'steps.web.paths=["a", "b"]'])
     assert (config.seed, config.steps[0].knobs["paths"]) == (9, ["a", "b"])
     assert "no step 'wep'. Did you mean 'web'?" in broken(GOOD, "steps.wep.paths=[]")
-    assert "unknown knob 'txt' for read_jsonl. Did you mean 'text'?" in broken(GOOD, "steps.web.txt=a")
+    assert "unknown knob 'txt' for read_jsonl. Did you mean 'text'?" in broken(
+        GOOD, "steps.web.txt=a"
+    )
 
 
 def test_variables_are_expanded_in_paths_only(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import textwrap
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +67,7 @@ def test_documents_in_are_kept_or_dropped_or_quarantined_and_none_vanishes(
     result = run_yaml(line(split_files(tmp_path / "in", texts, 3)))
     rows = result.funnel.rows
     assert rows[0].documents_in == len(texts)
-    for before, after in zip(rows, rows[1:], strict=False):
+    for before, after in pairwise(rows):
         assert before.kept == after.documents_in
     assert sum(sum(row.dropped.values()) for row in rows) + rows[-1].kept == len(texts)
     assert next(r for r in rows if r.step == "exact_dedup").dropped["exact_dedup.duplicate"] >= 15
@@ -233,7 +234,8 @@ def test_a_failing_filter_names_step_partition_and_document_and_a_mended_one_goe
 
     monkeypatch.syspath_prepend(str(tmp_path))
     module = tmp_path / "breaking_filter.py"
-    module.write_text(USER_STAGE.replace("max(len(letters), 1)", "(0 if 'doc-60' in page.url else 1)"))
+    broken = USER_STAGE.replace("max(len(letters), 1)", "(0 if 'doc-60' in page.url else 1)")
+    module.write_text(broken)
     rows = [{**row, "url": row["id"]} for row in texts[:60]]
     source = f"""\
 steps:
@@ -303,6 +305,7 @@ def test_an_output_in_the_middle_of_a_segment_cuts_nothing(
     side = "  - id: raw\n    write_documents: {}\n"
     both = run_yaml(head + side + tail, tmp_path / "b")
     assert both.keys["gopher_quality"] == plain.keys["gopher_quality"]
-    assert both.dataset["documents"][-1]["documents"] + both.dataset["documents"][0][
-        "documents"
-    ] == 80 + plain.dataset["documents"][0]["documents"]
+    assert (
+        both.dataset["documents"][-1]["documents"] + both.dataset["documents"][0]["documents"]
+        == 80 + plain.dataset["documents"][0]["documents"]
+    )

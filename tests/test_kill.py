@@ -13,7 +13,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -137,7 +136,7 @@ def test_a_killed_driver_is_taken_over_and_changes_no_published_byte(
 
 
 @pytest.fixture(scope="module")
-def cluster_script(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def cluster_script(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A driver of its own for each test: three nodes, one of which it kills on request."""
     path = tmp_path_factory.mktemp("cluster") / "three_nodes.py"
     path.write_text(
@@ -154,7 +153,7 @@ def cluster_script(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         "        print('killed', flush=True)\n"
         "cluster.shutdown()\n"
     )
-    yield path
+    return path
 
 
 @pytest.mark.parametrize("seed", seeds(0, 6, 1))
