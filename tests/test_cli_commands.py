@@ -295,8 +295,8 @@ def test_explain_says_which_rule_was_broken_and_where_its_bound_comes_from(
     [words] = [m for m in steps["gopher_quality"]["metrics"] if m["name"] == "word_count"]
     assert (words["value"] < 50, words["minimum"]) == (True, 50)
     assert words["verdict"] == "broke word_count_too_low"
-    assert words["knob"]["name"] == "min_words"
-    assert words["knob"]["source"]
+    assert [knob["name"] for knob in words["knobs"]] == ["min_words", "max_words"]
+    assert all(knob["source"] for knob in words["knobs"])
     _, out, _ = cli("explain", finished / "config.yaml", SHORT)
     assert "dropped by gopher_quality: word_count_too_low" in out
     assert all(cells(line) <= 90 for line in out.splitlines())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline import worker
+from pipeline.config import parse_config
 from pipeline.errors import InputError, IntegrityError
 from pipeline.manifest import (
     Dataset,
@@ -27,7 +27,9 @@ from pipeline.manifest import (
     manifest_path,
     parse_manifest,
 )
+from pipeline.plan import make_plan
 from pipeline.publish import published_sha256
+from pipeline.runner import run
 from pipeline.storage import LocalStorage, Storage, file_sha256, open_storage
 from pipeline.work import Env, Made, MadeFile, Work
 from pipeline.worker import execute
@@ -171,6 +173,7 @@ steps:
 KILLED_BEFORE_COMMIT = """
 import os, signal, sys
 from pipeline import worker
+from pipeline.config import parse_config
 from pipeline.cli import main
 
 commit, left = worker.commit_manifest, int(sys.argv[2])
@@ -191,27 +194,34 @@ def published(workdir: Path) -> str:
     return published_sha256(open_storage(str(workdir)))
 
 
-def test_a_driver_killed_between_data_and_manifest_loses_one_work_and_doubles_nothing(
-    tmp_path: Path, run_yaml: RunConfig
-) -> None:
+@pytest.fixture(scope="module")
+def clean(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int]:
+    """A workdir of an undisturbed run, with its input beside it, and the number of its works."""
+    folder = tmp_path_factory.mktemp("clean")
     rows = [{"id": str(n), "text": f"the text of page {n % 30} is here"} for n in range(40)]
-    inputs = write_jsonl(tmp_path / "in.jsonl", rows)
-    clean = run_yaml(CONFIG.format(workdir="x", inputs=inputs), tmp_path / "clean")
-    for works in range(clean.executed):
-        workdir = tmp_path / f"killed-{works}"
-        config = tmp_path / "line.yaml"
-        config.write_text(CONFIG.format(workdir=workdir, inputs=inputs))
-        words = [sys.executable, "-c", KILLED_BEFORE_COMMIT, str(config), str(works)]
-        done = subprocess.run(words, cwd=ROOT, capture_output=True)
-        assert done.returncode == -signal.SIGKILL, done.stderr
-        assert len(list((workdir / "manifests").glob("*.json")) if works else []) == works
-        again = run_yaml(config.read_text(), workdir)
-        assert (again.executed, again.reused) == (clean.executed - works, works)
-        assert published(workdir) == published(tmp_path / "clean")
-        names = [path for m in manifests(workdir) for path in named(m)]
-        assert len(names) == len(set(names))
-        assert sorted(digests(workdir)) == sorted(digests(tmp_path / "clean"))
-        shutil.rmtree(workdir)
+    inputs = write_jsonl(folder / "in.jsonl", rows)
+    text = CONFIG.format(workdir=folder / "work", inputs=inputs)
+    return folder / "work", run(make_plan(parse_config(text, "line.yaml"))).executed
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.6, 1.0])
+def test_a_driver_killed_between_data_and_manifest_loses_one_work_and_doubles_nothing(
+    tmp_path: Path, clean: tuple[Path, int], run_yaml: RunConfig, share: float
+) -> None:
+    undisturbed, total = clean
+    works, workdir, config = round(share * (total - 1)), tmp_path / "work", tmp_path / "line.yaml"
+    inputs = undisturbed.parent / "in.jsonl"
+    config.write_text(CONFIG.format(workdir=workdir, inputs=inputs))
+    words = [sys.executable, "-c", KILLED_BEFORE_COMMIT, str(config), str(works)]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert len(manifests(workdir)) == works
+    again = run_yaml(config.read_text(), workdir)
+    assert (again.executed, again.reused) == (total - works, works)
+    assert published(workdir) == published(undisturbed)
+    names = [path for manifest in manifests(workdir) for path in named(manifest)]
+    assert len(names) == len(set(names))
+    assert sorted(digests(workdir)) == sorted(digests(undisturbed))
 
 
 def manifests(workdir: Path) -> list[Manifest]:

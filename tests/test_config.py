@@ -1,4 +1,4 @@
-"""Everything wrong in a configuration is found before work starts, with file, line and a way out."""
+"""All that is wrong in a configuration is found before work starts, with file and line."""
 
 from __future__ import annotations
 

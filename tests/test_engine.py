@@ -1,4 +1,4 @@
-"""The engine's promises: conservation, the same bytes in any order, and only the work that changed."""
+"""The engine's promises: conservation, equal bytes in any order, and only changed work redone."""
 
 from __future__ import annotations
 
