@@ -20,8 +20,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.errors import ConfigError, InputError, IntegrityError
+from pipeline.lowering import Lowering
 from pipeline.manifest import Dataset, Manifest, load_manifest
-from pipeline.nodes import Lowering, Node, OutputNode, SegmentNode
+from pipeline.nodes import Node, OutputNode, SegmentNode
 from pipeline.phases import Emit
 from pipeline.plan import Plan, make_plan
 from pipeline.publish import dataset_folder
@@ -70,6 +71,12 @@ class Run:
         return Lowering(self.plan).run()
 
     @property
+    def label(self) -> str:
+        """Its id, and that it was cut short if it was: the newest run may be a trial."""
+        limit = self.record["limit"]
+        return f"{self.record['run_id']}{'' if limit is None else f' (with --limit {limit})'}"
+
+    @property
     def folder(self) -> str:
         """The dataset's folder, relative to the workdir."""
         return dataset_folder(self.record["limit"])
@@ -115,7 +122,8 @@ class Run:
 
     def outputs(self) -> list[str]:
         """Ids of output steps that the run finished."""
-        return [n for n, node in self.nodes.items() if isinstance(node, OutputNode)]
+        found = [n for n, node in self.nodes.items() if isinstance(node, OutputNode)]
+        return [name for name in found if name in self.keys]
 
     def changed_since(self) -> list[str]:
         """Steps whose code or libraries are no longer those of the run."""

@@ -20,8 +20,9 @@ import pyarrow.parquet as pq
 
 from pipeline.errors import IntegrityError
 from pipeline.fingerprint import digest
+from pipeline.lowering import phase_key
 from pipeline.manifest import FileRef
-from pipeline.nodes import OutputNode, ReduceNode, phase_key
+from pipeline.nodes import OutputNode, ReduceNode
 from pipeline.plan import Plan, Step
 from pipeline.schedule import Schedule
 from pipeline.schema import FORMAT_VERSION

@@ -10,11 +10,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pipeline.fingerprint import digest
+from pipeline.lowering import Lowering, dependencies
 from pipeline.manifest import Dataset, Manifest
 from pipeline.nodes import (
     ChainLink,
     EachNode,
-    Lowering,
     MergeNode,
     Node,
     OutputNode,
@@ -22,7 +22,6 @@ from pipeline.nodes import (
     ReduceNode,
     ScatterNode,
     SegmentNode,
-    dependencies,
 )
 from pipeline.phases import Apply
 from pipeline.plan import Plan, Step

@@ -131,7 +131,7 @@ def step_metrics(step: Step, row: Mapping[str, Any]) -> list[dict[str, Any]]:
                     "minimum": rule.minimum,
                     "maximum": rule.maximum,
                     "verdict": judged(rule, value),
-                    "knob": knob_of(step.stage, rule),
+                    "knobs": knobs_of(step.stage, rule),
                 }
             )
     return found
@@ -149,10 +149,12 @@ def judged(rule: Rule, value: float | None) -> str:
     return "ok" if (rule.minimum, rule.maximum) != (None, None) else ""
 
 
-def knob_of(stage: Stage, rule: Rule) -> dict[str, Any] | None:
-    """The knob that sets a rule's bound, with unit and source: the one whose change moves it."""
-    if (rule.minimum, rule.maximum) == (None, None):
-        return None
+def knobs_of(stage: Stage, rule: Rule) -> list[dict[str, Any]]:
+    """The knobs that set a rule's bounds, with unit and source: those whose change moves them."""
+    bounds = (rule.minimum, rule.maximum)
+    found: list[dict[str, Any]] = []
+    if bounds == (None, None):
+        return found
     for field in dataclasses.fields(stage):  # type: ignore[arg-type]
         value = getattr(stage, field.name)
         if isinstance(value, bool) or not isinstance(value, (int, float)):
@@ -163,17 +165,12 @@ def knob_of(stage: Stage, rule: Rule) -> dict[str, Any] | None:
             same = [r for r in moved.rules() if (r.metric, r.name) == (rule.metric, rule.name)]
         except (ValueError, TypeError, KeyError, IndexError):
             continue  # a value that the stage refuses says nothing
-        if len(same) == 1 and (same[0].minimum, same[0].maximum) != (rule.minimum, rule.maximum):
+        if len(same) == 1 and (same[0].minimum, same[0].maximum) != bounds:
             info = knob_info(field)
-            unit = f" {info.unit}" if info.unit else ""
-            return {
-                "name": field.name,
-                "value": value,
-                "unit": info.unit,
-                "source": info.source,
-                "text": (field.name, f"{value:g}{unit}"),
-            }
-    return None
+            found.append(
+                {"name": field.name, "value": value, "unit": info.unit, "source": info.source}
+            )
+    return found
 
 
 # --- files that hold the document --------------------------------------------------------------

@@ -29,6 +29,8 @@ def main(args: argparse.Namespace) -> int:
     places = _places(run, args.document.strip())
     changed = run.changed_since()
     documents = [explained(run, place) for place in places]
+    if run.record["limit"] is not None and not args.json:
+        print(f"of run {run.label}\n")
     if args.json:
         found = {"run_id": run.record["run_id"], "changed_since": changed, "documents": documents}
         print(json.dumps(as_json(found)))
@@ -51,7 +53,7 @@ def _places(run: Run, document: str) -> list[Place]:
         found = find_documents(run, "doc_id", bytes.fromhex(document))
         if not found:
             raise InputError(
-                f"no document {document} entered run {run.record['run_id']} of "
+                f"no document {document} entered run {run.label} of "
                 f"{run.storage.root}. Its id may come from another source id or an older run; "
                 f"try its URL."
             )
@@ -61,7 +63,7 @@ def _places(run: Run, document: str) -> list[Place]:
         near = nearest_urls(run, document)
         hint = f" Did you mean:\n  {chr(10).join(['', *near])[1:].replace(chr(10), chr(10) + '  ')}"
         raise InputError(
-            f"no document with the URL '{document}' entered run {run.record['run_id']} of "
+            f"no document with the URL '{document}' entered run {run.label} of "
             f"{run.storage.root}.{hint if near else nearest(document, [])}"
         )
     return found
@@ -99,20 +101,27 @@ def _step_lines(step: Mapping[str, Any], left: int) -> list[str]:
             f"      {pad(name, widths[0])}  {' ' * (widths[1] - cells(value))}{value}  "
             f"{pad(bound, widths[2])}  {judged}"
         )
-        knob = " = ".join(str(part) for part in (metric["knob"] or {}).get("text", ()))
         line = line.rstrip()
-        source = (metric["knob"] or {}).get("source", "")
-        if knob:
-            line = f"{line.ljust(sum(widths) + 12)}  "
-            rest = cut(f"{knob}{f': {source}' if source else ''}", max(16, width() - cells(line)))
-            line += paint(rest, "dim")
-        lines.append(line)
+        lines += _with_knobs(line, metric, sum(widths) + 14)
     matched = step["matched"]
     if matched:
         url = clean(matched["url"] or "(no URL)")
         lines.append(f"      lost to {matched['doc_id'].hex()}")
         lines.append(f"              {url}")
     return lines
+
+
+def _with_knobs(line: str, metric: Mapping[str, Any], column: int) -> list[str]:
+    """The line with the knobs that set its bounds behind it, or below where there is no room."""
+    knobs = metric["knobs"]
+    if not knobs:
+        return [line]
+    values = ", ".join(f"{knob['name']} = {knob['value']:g}" for knob in knobs)
+    source = f": {knobs[0]['source']}" if knobs[0]["source"] else ""
+    text = clean(f"{values} {knobs[0]['unit']}".rstrip() + source)
+    if cells(text) <= width() - column:
+        return [f"{pad(line, column)}{paint(text, 'dim')}"]
+    return [line, f"          {paint(cut(text, width() - 10), 'dim')}"]
 
 
 def _metric_cells(metric: Mapping[str, Any]) -> tuple[str, str, str, str]:

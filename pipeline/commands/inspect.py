@@ -115,8 +115,7 @@ def _overview(run: Run, args: argparse.Namespace) -> int:
         found = {"run_id": run.record["run_id"], "targets": targets(run), "shards": shards}
         print(json.dumps(found))
         return 0
-    config = run.plan.config
-    print(f"{paint(config.name, 'bold')}, run {run.record['run_id']}, workdir {config.workdir}\n")
+    print(f"{paint(run.plan.config.name, 'bold')}, run {run.label}, workdir {run.storage.root}\n")
     names = targets(run)
     left = max(len(step.id) for step in run.plan.steps)
     for step in run.plan.steps:

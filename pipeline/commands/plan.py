@@ -9,8 +9,9 @@ from typing import Any
 from pipeline.cli import add_config, count
 from pipeline.config import load_config
 from pipeline.inputs import list_inputs
+from pipeline.lowering import phase_key
 from pipeline.manifest import load_manifest
-from pipeline.nodes import SegmentNode, phase_key
+from pipeline.nodes import SegmentNode
 from pipeline.phases import Emit
 from pipeline.plan import Plan, make_plan
 from pipeline.runner import read_quarantine
