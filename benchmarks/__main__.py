@@ -48,7 +48,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _show(found: dict[str, Any]) -> str:
-    lines = [f"{found['name']}: {found['input']['documents']:,} documents; above 1 = ours is better"]
+    lines = [
+        f"{found['name']}: {found['input']['documents']:,} documents; above 1 = ours is better"
+    ]
     for bold, key in (("*", "ratios"), (" ", "other_ratios")):
         lines += [f"{bold} {name:<42} {value:8.2f}" for name, value in found[key].items()]
     for name, side in {"ours": found["ours"], **found["peers"]}.items():
@@ -77,9 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.turns < 1:
         print("--turns: expected at least 1", file=sys.stderr)
         return EXIT_USAGE
-    options = report.Options(
-        args.quick, args.data.resolve(), args.turns, args.pages, args.minutes
-    )
+    options = report.Options(args.quick, args.data.resolve(), args.turns, args.pages, args.minutes)
     machine = report.machine(" ".join(["python -m benchmarks", *arguments]))
     try:
         made = importlib.import_module(f"benchmarks.{args.name}").run(options)

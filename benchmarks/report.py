@@ -140,7 +140,7 @@ def ratio(
 
     Where the peer has fewer turns (`--quick`), its last one stands against the rest of ours.
     """
-    found = []
+    found: list[float] = []
     for at, our_turn in enumerate(ours):
         above = getattr(peer[min(at, len(peer) - 1)], what) - getattr(peer_startup, what)
         below = getattr(our_turn, what) - getattr(our_startup, what)
@@ -155,9 +155,8 @@ def ratio(
 
 def plain_ratio(peer: Sequence[Usage], ours: Sequence[Usage], what: str) -> float:
     """Median of peer over median of ours, start-up and all."""
-    return statistics.median(getattr(turn, what) for turn in peer) / statistics.median(
-        getattr(turn, what) for turn in ours
-    )
+    above = statistics.median(float(getattr(turn, what)) for turn in peer)
+    return above / statistics.median(float(getattr(turn, what)) for turn in ours)
 
 
 def input_json(web: Web, **more: Any) -> dict[str, Any]:

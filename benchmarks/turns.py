@@ -29,15 +29,22 @@ class Side:
     look: Look
     env: Mapping[str, str] = field(default_factory=dict)
     turns: list[Usage] = field(default_factory=list)
-    startup: Usage | None = None
+    _startup: Usage | None = None
     found: Any = None
     """What `look` read from the last turn."""
 
-    def start_up(self, web: Web) -> Usage:
-        """An empty run: the start-up input. Run twice, so that caches on disk are warm."""
-        self._once(web, "start-up, first time")
-        self.startup = self._once(web, "start-up")
-        return self.startup
+    def start_up(self, web: Web, warm: bool = True) -> Usage:
+        """An empty run: the start-up input. With `warm` run twice, so that disk caches are warm."""
+        if warm:
+            self._once(web, "start-up, first time")
+        self._startup = self._once(web, "start-up")
+        return self._startup
+
+    @property
+    def startup(self) -> Usage:
+        """What the empty run used."""
+        assert self._startup is not None, f"{self.name}: start_up comes before turns"
+        return self._startup
 
     def turn(self, web: Web) -> Usage:
         usage = self._once(web, f"turn {len(self.turns) + 1}")
@@ -81,6 +88,5 @@ def alternate(first: Side, first_turns: int, second: Side, second_turns: int, we
 
 def pages_for(side: Side, trial: Web, seconds: float, least: int) -> int:
     """Pages that the side does in so many CPU seconds, from a trial run; start-up left out."""
-    assert side.startup is not None
     spent = max(side.trial(trial).cpu_seconds - side.startup.cpu_seconds, 0.1)
     return max(least, int(seconds * trial.documents / spent))

@@ -94,22 +94,24 @@ def startup_pages() -> list[Page]:
 
 
 WORDS = (
-    "the of and to in that with was by from house river market winter letter teacher garden bridge "
-    "sailor window morning field story paper stone music summer engine doctor village harbour cloud "
-    "road answer silver mountain forest kitchen island number people evening picture captain corner "
-    "wrote carried found built crossed opened remembered painted followed watched counted sold "
-    "quiet broken early narrow distant bright heavy simple foreign green careful sudden empty warm"
-).split()
+    "the of and to in that with was by from house river market winter letter teacher garden "
+    "bridge sailor window morning field story paper stone music summer engine doctor village "
+    "harbour cloud road answer silver mountain forest kitchen island number people evening "
+    "picture captain corner wrote carried found built crossed opened remembered painted followed "
+    "watched counted sold quiet broken early narrow distant bright heavy simple foreign green "
+    "careful sudden empty warm "
+)
 
 
 def _prose(number: int) -> str:
     """Sentences of common words in no order, without repeats, as an article of HTML."""
+    known = WORDS.split()
     paragraphs = []
     for paragraph in range(6):
         sentences = []
         for sentence in range(4):
             digest = hashlib.sha512(f"{number} {paragraph} {sentence}".encode()).digest()
-            words = " ".join(WORDS[byte % len(WORDS)] for byte in digest[:12])
+            words = " ".join(known[byte % len(known)] for byte in digest[:12])
             sentences.append(f"The {words}.")
         paragraphs.append(f"<p>{' '.join(sentences)}</p>")
     head = f"<title>Story {number}</title>"

@@ -79,6 +79,7 @@ def run_scatter(call: ScatterCall, env: Env) -> Made:
     held: list[pa.Table] = []
     held_bytes = rows = 0
     most = -1
+    schema: pa.Schema | None = None
     for tables in _inputs(call, env):
         tables = {**side.tables, **tables}
         if phase.route is None:
@@ -86,10 +87,17 @@ def run_scatter(call: ScatterCall, env: Env) -> Made:
         else:
             table = _guard(env, f"phase '{phase.name}'", phase.route, tables, side)
         table = _with_partition(table, call)
+        schema = schema or table.schema
+        if not table.schema.equals(schema):
+            raise StageError(
+                f"{env.where}, phase '{phase.name}': a batch was routed to the columns "
+                f"({', '.join(map(str, table.schema))}), the first one to "
+                f"({', '.join(map(str, schema))}). Route every batch to the same columns."
+            )
         if table.num_rows == 0:
             held.append(table)
             continue
-        buckets = bucket_of(table.column(phase.key), call)
+        buckets = _guard(env, f"phase '{phase.name}'", _buckets, table, call)
         most = max(most, int(buckets.max()))
         rows += table.num_rows
         held.append(table.append_column("#bucket", pa.array(buckets)))
@@ -103,10 +111,16 @@ def run_scatter(call: ScatterCall, env: Env) -> Made:
     return Made({"rows": [MadeFile(path, rows)]}, {"num_buckets": num_buckets})
 
 
+def _buckets(table: pa.Table, call: ScatterCall) -> npt.NDArray[np.int32]:
+    return bucket_of(table.column(call.phase.key), call)
+
+
 def bucket_of(key: pa.ChunkedArray, call: ScatterCall) -> npt.NDArray[np.int32]:
-    """Bucket of every row, by the exchange's kind."""
+    """Bucket of every row, by the exchange's kind. Raises where a row would have none."""
     kind = call.phase.buckets
     if kind == "value":
+        if key.null_count or pc.min(key).as_py() < 0:
+            raise ValueError("a key is null or negative, expected 0..n-1")
         return np.asarray(key.to_numpy(), dtype=np.int32)
     if kind == "partition":
         at = {bytes.fromhex(name): number for number, name in enumerate(call.partitions)}
@@ -120,13 +134,24 @@ def bucket_of(key: pa.ChunkedArray, call: ScatterCall) -> npt.NDArray[np.int32]:
 
 
 def _key_bits(key: pa.ChunkedArray) -> npt.NDArray[np.uint64]:
+    """64 bits that equal keys share; 0 for a null one."""
+    null = key.is_null().to_numpy() if key.null_count else None
     if pa.types.is_fixed_size_binary(key.type):
         array = key.combine_chunks() if isinstance(key, pa.ChunkedArray) else key
         width = key.type.byte_width
         data = np.frombuffer(array.buffers()[1], dtype=np.uint8)
         data = data[array.offset * width : (array.offset + len(array)) * width]
-        return data.reshape(-1, width)[:, :8].copy().view(np.uint64).reshape(-1)
-    return np.asarray(key.to_numpy()).astype(np.uint64, copy=False)
+        first = np.zeros((len(array), 8), dtype=np.uint8)
+        first[:, : min(width, 8)] = data.reshape(-1, width)[:, :8]
+        bits = first.view(np.uint64).reshape(-1)
+    elif pa.types.is_integer(key.type):
+        # Nulls are filled first: with one to_numpy would go through float64.
+        bits = key.fill_null(0).to_numpy().astype(np.uint64)
+    else:
+        raise TypeError(f"a key is {key.type}, expected an integer or fixed-size binary")
+    if null is not None:
+        bits[null] = 0
+    return bits
 
 
 def _bucket_slices(table: pa.Table) -> dict[int, pa.Table]:
@@ -227,8 +252,10 @@ def read_bucket(env: Env, call: ReduceCall) -> pa.Table:
                 start, end = (int(x) for x in np.frombuffer(ends, dtype="<u8"))
                 if end > start:
                     data = env.storage.get_range(ref.path, start, end - start)
+                    if len(data) != end - start:  # a stream cut between batches would just end
+                        raise ValueError(f"it ends at byte {start + len(data):,} of {end:,}")
                     found.append(pa.ipc.open_stream(data).read_all())
-            except (FileNotFoundError, pa.ArrowInvalid, ValueError, IndexError) as error:
+            except (OSError, pa.ArrowInvalid, ValueError, IndexError) as error:
                 raise IntegrityError(
                     f"{env.where}: cannot read {ref.path}: {error}. Run "
                     f"`python -m pipeline verify CONFIG --repair`, then run again."

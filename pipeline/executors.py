@@ -7,8 +7,9 @@ import os
 from collections import deque
 from typing import Any, Protocol
 
-from pipeline.errors import PipelineError, StageError
+from pipeline.errors import InputError, PipelineError, StageError
 from pipeline.manifest import Manifest
+from pipeline.storage import open_storage
 from pipeline.work import Work
 from pipeline.worker import execute
 
@@ -45,6 +46,14 @@ class InProcess:
 
     def close(self) -> None:
         self._queue.clear()
+
+
+PROBE = ".nodes-probe"
+
+
+def _sees(root: str) -> bool:
+    """In a Ray worker: is the driver's probe there?"""
+    return open_storage(root).info(PROBE) is not None
 
 
 def _execute_remote(root: str, works: list[Work]) -> list[Manifest | PipelineError]:
@@ -99,10 +108,29 @@ class OnRay:
             )
         else:
             self.ray.init(address=self.address, log_to_driver=False, logging_level="ERROR")
+            self._check_nodes()
         self.slots = max(1, int(self.ray.cluster_resources().get("CPU", 1)))
         self.window = 2 * self.slots * self.PACK_WORKS
         options = {"num_cpus": 1, "max_retries": self.MAX_RETRIES}
         self._remote = self.ray.remote(**options)(_execute_remote)
+
+    def _check_nodes(self) -> None:
+        """Every node sees the workdir, or InputError: outputs on private disks would be lost."""
+        affinity = self.ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy
+        nodes = [node for node in self.ray.nodes() if node["Alive"]]
+        if len(nodes) < 2:
+            return
+        probe = self.ray.remote(num_cpus=0)(_sees)
+        storage = open_storage(self.root)
+        storage.put(PROBE, b"")
+        for node in nodes:
+            strategy = affinity(node["NodeID"], soft=False)
+            if not self.ray.get(probe.options(scheduling_strategy=strategy).remote(self.root)):
+                raise InputError(
+                    f"the node {node['NodeManagerHostname']} does not see the workdir {self.root}. "
+                    f"Give one that all nodes share (a network disk, s3://...)."
+                )
+        storage.delete(PROBE)
 
     def _reconnect(self) -> None:
         """The driver's own raylet died: join again and send everything in flight once more.

@@ -11,10 +11,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
-
-from pipeline.build import catalogue
-
 ROOT = Path(__file__).resolve().parent.parent
 TUTORIAL = ROOT / "docs" / "tutorial.md"
 
@@ -106,9 +102,3 @@ def test_the_first_filter_of_the_tutorial_is_at_most_ten_lines() -> None:
     lines = ast.unparse(filter_class).splitlines()
     written = [line for line in lines if line.strip() and '"""' not in line]
     assert len(written) <= 10, "\n".join(written)
-
-
-@pytest.mark.parametrize("name", catalogue())
-def test_no_block_of_the_tutorial_redefines_a_stage_of_the_catalogue(name: str) -> None:
-    class_name = catalogue()[name].partition(":")[2]
-    assert f"class {class_name}(" not in TUTORIAL.read_text("utf-8")
