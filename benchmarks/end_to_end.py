@@ -3,8 +3,8 @@
 Both sides, with 2 workers: read the same 8 WARC files, extract with the same trafilatura under the
 same settings, Gopher repetition, Gopher quality, C4's lines without the end mark rule, FineWeb,
 MinHash 14 x 8 over 5-word shingles, write Parquet. Every threshold is datatrove's default, as in
-FineWeb; the two differ in what a word is (spaCy's tokens there, DESIGN section 4 here) and in which
-copy of a duplicate is kept. Ours also stores every metric of every page and a sample of the dropped
+FineWeb; the two differ in what a word is (spaCy's tokens there, DESIGN section 4 here; the peer is
+also timed with our words) and in which copy of a duplicate is kept. Ours also stores every metric of every page and a sample of the dropped
 texts, hashes and commits its files; the peer does not. No language step: the peer's needs a
 download.
 
@@ -74,12 +74,13 @@ def ours(engine: str, workers: int) -> Side:
     return Side(f"ours ({engine}, {workers} workers)", command, our_urls)
 
 
-def datatrove(extract: dict[str, bool], name: str) -> Side:
+def datatrove(extract: dict[str, bool], name: str, words: str = "spacy") -> Side:
+    """The peer with these settings of its extractor, and spaCy's words or ours."""
     python, script = python_of("datatrove"), LISTS / "datatrove_pipeline.py"
 
     def command(web: Web, out: Path) -> list[str]:
         files = len(list(web.folder.glob("*.warc.gz")))
-        settings = {"files": files, "workers": WORKERS, "extract": extract}
+        settings = {"files": files, "workers": WORKERS, "extract": extract, "words": words}
         return [str(python), str(script), str(web.folder), str(out), json.dumps(settings)]
 
     return Side(name, command, peer_found, peer_environment())
@@ -146,11 +147,15 @@ def run(options: Options) -> Report:
         side.start_up(empty, warm=False)
         for _ in range(options.peer_turns):
             side.turn(web)
-    peers = {"datatrove": peer}
+    peers = {
+        "datatrove": peer,
+        "datatrove_our_words": datatrove(SAME, "datatrove with our words", "ours"),
+    }
     if not options.quick:
         peers["datatrove_defaults"] = datatrove(DEFAULTS, "datatrove, its own extract settings")
-        peers["datatrove_defaults"].start_up(empty, warm=False)
-        peers["datatrove_defaults"].turn(web)
+    for side in list(peers.values())[1:]:
+        side.start_up(empty, warm=False)
+        side.turn(web)
     return _report(options, web, engines, main, others, peers)
 
 
@@ -177,9 +182,8 @@ def _report(
             f"{name}_vs_datatrove_cpu": (side, peer, "cpu_seconds") for name, side in others.items()
         },
     }
-    if "datatrove_defaults" in peers:
-        defaults = peers["datatrove_defaults"]
-        wanted["ours_vs_datatrove_defaults_cpu"] = (main, defaults, "cpu_seconds")
+    for name, other in list(peers.items())[1:]:
+        wanted[f"ours_vs_{name}_cpu"] = (main, other, "cpu_seconds")
     for name, (side, other, what) in wanted.items():
         try:
             other_ratios[name] = against(side, other, what)
@@ -196,7 +200,10 @@ def _report(
         input_json(web, files=FILES, source=f"{options.data}/extraction_gold without wcxb-large"),
         {
             **_side(main, settings),
-            "kept": agreement(main.found["urls"], peer.found["urls"]),
+            "kept": {
+                name: agreement(main.found["urls"], side.found["urls"])
+                for name, side in peers.items()
+            },
             "others": {name: _side(side, {}) for name, side in others.items()},
         },
         {
@@ -206,6 +213,7 @@ def _report(
                     "executor": f"LocalPipelineExecutor, {WORKERS} workers, forkserver",
                     "trafilatura": DEFAULTS if name == "datatrove_defaults" else SAME,
                     "timeout": "60 s a page (its default of 1 s drops pages on a busy machine)",
+                    "words": "ours" if name == "datatrove_our_words" else "spaCy tokens",
                     "filters": "defaults; C4QualityFilter(filter_no_terminal_punct=False)",
                     "between_and_out": "Parquet, its defaults",
                 },

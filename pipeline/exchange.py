@@ -31,7 +31,7 @@ from pipeline.work import (
     ScatterCall,
 )
 
-RUN_BYTES = 64 << 20
+RUN_BYTES = 32 << 20
 """Rows that a scatter holds before it spills a sorted run to scratch."""
 
 _IPC = pa.ipc.IpcWriteOptions(compression="zstd")
@@ -103,8 +103,9 @@ def run_scatter(call: ScatterCall, env: Env) -> Made:
         held.append(table.append_column("#bucket", pa.array(buckets)))
         held_bytes += table.nbytes
         if held_bytes > RUN_BYTES:
+            del tables, table  # the sort copies what is held: nothing else should stand beside it
             runs.append(_write_run(held, env.scratch / f"run-{len(runs)}"))
-            held, held_bytes = [], 0
+            held_bytes = 0
     num_buckets = call.num_buckets or most + 1
     path = env.scratch / "scatter"
     _write_scatter(path, runs, held, num_buckets)
@@ -154,8 +155,12 @@ def _key_bits(key: pa.ChunkedArray) -> npt.NDArray[np.uint64]:
     return bits
 
 
-def _bucket_slices(table: pa.Table) -> dict[int, pa.Table]:
-    """Rows of each bucket, in the order they came."""
+def _bucket_slices(tables: list[pa.Table]) -> dict[int, pa.Table]:
+    """Rows of each bucket, in the order they came. Empties the list, to free it early."""
+    if not tables:
+        return {}
+    table = pa.concat_tables(tables)
+    tables.clear()
     buckets = table.column("#bucket").to_numpy()
     order = np.argsort(buckets, kind="stable")
     table = table.drop_columns(["#bucket"]).take(pa.array(order))
@@ -167,23 +172,22 @@ def _bucket_slices(table: pa.Table) -> dict[int, pa.Table]:
     }
 
 
-def _join(held: list[pa.Table]) -> pa.Table | None:
+def _taken(held: list[pa.Table]) -> list[pa.Table]:
+    """The tables with rows, which `held` lets go of."""
     full = [table for table in held if table.num_rows]
-    return pa.concat_tables(full) if full else None
+    held.clear()
+    return full
 
 
 def _write_run(held: list[pa.Table], path: Path) -> Path:
-    table = _join(held)
-    assert table is not None
-    slices = _bucket_slices(table)
+    slices = _bucket_slices(_taken(held))
     _write_buckets(path, {n: [t] for n, t in slices.items()}, max(slices) + 1)
     return path
 
 
 def _write_scatter(path: Path, runs: list[Path], held: list[pa.Table], num_buckets: int) -> None:
-    table = _join(held)
-    last = _bucket_slices(table) if table is not None else {}
-    empty = held[0].slice(0, 0) if held and table is None else None
+    empty = held[0] if held and not any(table.num_rows for table in held) else None
+    last = _bucket_slices(_taken(held))
 
     with path.open("wb") as out:
         offsets = np.zeros(num_buckets + 1, dtype="<u8")

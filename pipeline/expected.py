@@ -20,9 +20,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.errors import IntegrityError
-from pipeline.fingerprint import digest
 from pipeline.lookup import runs_of
 from pipeline.manifest import Dataset, Manifest, parse_manifest
+from pipeline.publish import fingerprint_of
 from pipeline.shards import first_line
 from pipeline.storage import Storage
 
@@ -155,9 +155,7 @@ def _version(storage: Storage, path: str, number: int | None, report: Report) ->
     """The content of a version's file; None and a problem if it is corrupt."""
     try:
         body = orjson.loads(storage.get(path))
-        listed = body.get("shards") or body.get("documents", [])
-        names = [posixpath.basename(entry["file"]) for entry in listed]
-        if digest(sorted(names)) != body["fingerprint"]:
+        if fingerprint_of(body) != body["fingerprint"]:
             raise ValueError("its fingerprint is not that of the files it lists")
         if number is not None and body["version"] != number:
             raise ValueError(f"it says version {body['version']}")

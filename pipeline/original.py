@@ -7,9 +7,11 @@ The file says itself what it is: Parquet by its first bytes, WARC by what starts
 from __future__ import annotations
 
 import bz2
+import contextlib
 import dataclasses
 import gzip
 import io
+import os
 import re
 import zlib
 from collections.abc import Iterator, Mapping
@@ -53,13 +55,14 @@ def input_path(run: Run, source: str, file: str) -> str:
     if step is None:
         raise InputError(f"the run has no source '{source}'.")
     alone = dataclasses.replace(run.plan, steps=(step,))
-    inputs, _ = list_inputs(alone)
+    folder = str(run.record["config"].get("folder", "."))
+    with contextlib.chdir(folder if os.path.isdir(folder) else "."):
+        inputs, _ = list_inputs(alone)
     for partition in inputs[source]:
         if partition.file == file:
             return partition.path
     raise InputError(
-        f"the paths of source '{source}' match no file '{file}' any more. It was moved or deleted, "
-        f"or the paths are relative to another folder than the current one."
+        f"the paths of source '{source}' match no file '{file}' any more: it was moved or deleted."
     )
 
 

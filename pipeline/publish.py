@@ -47,6 +47,12 @@ def dataset_folder(limit: int | None) -> str:
     return "dataset" if limit is None else f"dataset-limit-{limit}"
 
 
+def fingerprint_of(body: Mapping[str, Any]) -> str:
+    """The dataset fingerprint: H(sorted shard names), of documents where there are no shards."""
+    listed = body.get("shards") or body["documents"]
+    return digest(sorted(posixpath.basename(entry["file"]) for entry in listed))
+
+
 def recipe_fingerprint(plan: Plan) -> str:
     """H(step keys, seed): equal recipes on any input."""
     keys = [phase_key(step, plan, None) for step in plan.steps]
@@ -82,8 +88,7 @@ def publish(
          "num_bytes": ref.num_bytes, "documents": ref.rows}
         for ref in documents
     ]  # fmt: skip
-    names = [posixpath.basename(ref.path) for ref in shards or documents]
-    body["fingerprint"] = digest(sorted(names))
+    body["fingerprint"] = fingerprint_of(body)
     return _put_version(body, storage, folder)
 
 

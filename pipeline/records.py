@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import os
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from pipeline.storage import Storage, open_storage
 def new_run_id() -> str:
     """A sortable name: UTC time and a few random digits."""
     now = datetime.datetime.now(datetime.UTC)
-    return f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+    return f"{now:%Y%m%dT%H%M%S.%fZ}-{secrets.token_hex(3)}"
 
 
 @dataclass
@@ -66,6 +67,7 @@ def config_to_json(config: Config) -> dict[str, Any]:
     """The configuration as a run saw it, overrides applied, so that it can be planned again."""
     return {
         "path": config.path,
+        "folder": os.getcwd(),  # relative input paths start here
         "name": config.name,
         "seed": config.seed,
         "workdir": config.workdir,
@@ -82,7 +84,7 @@ def config_to_json(config: Config) -> dict[str, Any]:
 
 def config_from_json(raw: Mapping[str, Any]) -> Config:
     """The inverse of `config_to_json`. JSON is YAML, so the same parser serves."""
-    body = {key: value for key, value in raw.items() if key != "path"}
+    body = {key: value for key, value in raw.items() if key not in ("path", "folder")}
     return parse_config(json.dumps(body), str(raw["path"]))
 
 

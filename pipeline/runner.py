@@ -178,13 +178,12 @@ class _Engine:
         self.executed_keys: set[str] = set()
 
     def _wanted(self) -> list[str]:
-        """Nodes to run, in order; with `--until` those up to the first that holds the step."""
+        """Nodes to run, in order; with `--until` those that hold the step and what they read."""
         names = list(self.schedule.nodes)
         if not self.options.until:
             return names
         until = self.options.until
-        last = next(name for name in names if self._holds(name, until))
-        needed = {last}
+        needed = {name for name in names if self._holds(name, until)}
         for name in reversed(names):
             if name in needed:
                 needed.update(self.schedule.dependencies(name))
@@ -245,7 +244,7 @@ class _Engine:
                     got = "is missing" if info is None else f"has {info.size} bytes"
                     raise IntegrityError(
                         f"{ref.path} {got}, its manifest {work.key} says {ref.num_bytes} bytes. "
-                        f"Run `python -m pipeline verify {self.plan.config.path} --repair`, "
+                        f"Run `python -m pipeline verify {self.storage.root} --repair`, "
                         f"then run again: only lost work is redone."
                     )
         return found

@@ -13,6 +13,9 @@ FORMAT_VERSION = 1
 1: first layout.
 """
 
+SHARD_FOOTER = b"tokenmill"
+"""Key of a token shard's facts in its Parquet footer."""
+
 DOC_ID = pa.binary(16)
 TIMESTAMP = pa.timestamp("s", tz="UTC")
 

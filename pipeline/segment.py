@@ -140,7 +140,8 @@ class _Segment:
         if self.call.source is None:
             assert self.call.documents is not None
             for table in iter_batches(self.env.storage, self.call.documents):
-                yield fill(table, self.call.schema)
+                # Parquet keeps no seconds: a date comes back in milliseconds.
+                yield fill(table, self.call.schema).cast(self.call.schema)
             return
         step, stage, partition, context = self.call.source
         side = context.side(self.env)

@@ -16,9 +16,9 @@ import pyarrow.parquet as pq
 import xxhash
 
 from pipeline.errors import InputError, IntegrityError
+from pipeline.schema import SHARD_FOOTER
 from pipeline.storage import Storage, open_storage
 
-FOOTER_KEY = b"tokenmill"
 """Key of the footer's metadata that makes a Parquet file a token shard."""
 
 
@@ -43,7 +43,7 @@ def first_line(error: Exception) -> str:
 
 def footer_of(file: pq.ParquetFile) -> dict[str, Any] | None:
     """What a shard says of itself; None if the file is no token shard."""
-    raw = (file.metadata.metadata or {}).get(FOOTER_KEY)
+    raw = (file.metadata.metadata or {}).get(SHARD_FOOTER)
     if raw is None:
         return None
     footer: dict[str, Any] = json.loads(raw)

@@ -6,6 +6,7 @@ the manifest makes outputs visible; run twice it commits once and checks that bo
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 import shutil
 import tempfile
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import xxhash
 
-from pipeline.errors import InputError
+from pipeline.errors import InputError, IntegrityError
 from pipeline.manifest import Dataset, FileRef, Manifest, commit_manifest, load_manifest
 from pipeline.storage import AlreadyExists, Storage, file_sha256, open_storage
 from pipeline.tables import single_thread
@@ -67,7 +68,7 @@ def _store(storage: Storage, work: Work, output: str, attempt: str, file: MadeFi
         try:
             storage.put(path, file.path, if_absent=True)
         except AlreadyExists:
-            _check_same(storage, path, size)
+            _check_same(storage, path, sha256)
     else:
         name = file.name or f"{work.unit}{_SUFFIX.get(output, '.parquet')}"
         path = f"{work.folder}/{output}-{attempt}/{name}"
@@ -75,16 +76,14 @@ def _store(storage: Storage, work: Work, output: str, attempt: str, file: MadeFi
     return FileRef(path, sha256, size, file.rows, dict(file.info))
 
 
-def _check_same(storage: Storage, path: str, size: int) -> None:
-    """A content name that is taken must hold content of this size (`verify` hashes it all)."""
-    from pipeline.errors import IntegrityError
-
-    info = storage.info(path)
-    if info is None or info.size != size:
-        found = "nothing" if info is None else f"{info.size} bytes"
+def _check_same(storage: Storage, path: str, sha256: str) -> None:
+    """A content name that is taken must hold that content. Raises IntegrityError."""
+    with storage.open(path) as stream:
+        found = hashlib.file_digest(stream, "sha256").hexdigest()  # type: ignore[arg-type]
+    if found != sha256:
         raise IntegrityError(
-            f"{path} holds {found}, expected {size} bytes: it was changed or cut short. "
-            f"Delete it and run again."
+            f"{path} has the sha256 {found[:12]}, expected {sha256[:12]}: it was changed or cut "
+            f"short. Run `python -m pipeline verify {storage.root} --repair`, then run again."
         )
 
 

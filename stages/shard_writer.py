@@ -21,13 +21,12 @@ import pyarrow.parquet as pq
 import xxhash
 
 from pipeline.errors import StageError
-from pipeline.schema import FORMAT_VERSION, shard_schema
+from pipeline.schema import FORMAT_VERSION, SHARD_FOOTER, shard_schema
 
 ROW_GROUP_TOKENS = 4_000_000
 """A row group closes with the document that reaches this many tokens (DESIGN section 7)."""
 ZSTD_LEVEL = 3
 """0.93 bytes a token against 0.98 at level 1 (notes/components.md section 7)."""
-FOOTER_KEY = b"tokenmill"
 
 
 @dataclass(frozen=True)
@@ -111,7 +110,7 @@ def write_shard(
             groups.append({"first_token": first, **group})
             first += tokens
         footer = _footer(name, tokenizer, [str(group["checksum"]) for group in groups])
-        writer.add_key_value_metadata({FOOTER_KEY: footer})
+        writer.add_key_value_metadata({SHARD_FOOTER: footer})
     return {
         "split": name.split,
         "group": name.group,

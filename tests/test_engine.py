@@ -309,3 +309,11 @@ def test_an_output_in_the_middle_of_a_segment_cuts_nothing(
         both.dataset["documents"][-1]["documents"] + both.dataset["documents"][0]["documents"]
         == 80 + plain.dataset["documents"][0]["documents"]
     )
+
+
+def test_until_a_global_step_does_all_its_phases(
+    run_yaml: RunConfig, texts: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    result = run_yaml(line(split_files(tmp_path / "in", texts, 2)), until="exact_dedup")
+    row = next(row for row in result.funnel.rows if row.step == "exact_dedup")
+    assert row.dropped["exact_dedup.duplicate"] >= 15

@@ -181,7 +181,7 @@ def test_the_top_level_is_that_of_the_design() -> None:
     )
 
 
-_MACHINE = re.compile(r"(?<![\w./~-])/(?:home|root|work|Users|workspace)/\w+")
+_MACHINE = re.compile(r"(?<![\w./~}-])/(?:home|root|work|Users|workspace)/\w+")
 _REGISTRY = re.compile(
     r"pypi\.org|pythonhosted\.|artif[a]ctory|[n]exus\.|--(?:extra-)?index-[u]rl|_INDEX[_]URL"
 )
