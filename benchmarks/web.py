@@ -85,11 +85,11 @@ def copies(pages: Sequence[Page], count: int) -> Iterator[Page]:
         yield page
 
 
-def startup_pages() -> list[Page]:
+def startup_pages(files: int = STARTUP_FILES) -> list[Page]:
     """One small page of prose a file, which no filter of the benchmarks drops."""
     return [
         Page(f"startup/{number}", f"https://startup.invalid/{number}", _prose(number))
-        for number in range(STARTUP_FILES)
+        for number in range(files)
     ]
 
 

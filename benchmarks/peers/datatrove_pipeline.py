@@ -28,9 +28,7 @@ from datatrove.pipeline.writers import ParquetWriter
 class OurWords:
     """Runs of non-space characters; one character a word in scripts without spaces."""
 
-    SCRIPTS = "".join(
-        rf"\p{{{name}}}" for name in "Han Hiragana Katakana Thai Lao Khmer Myanmar Tibetan".split()
-    )
+    SCRIPTS = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\p{Tibetan}"
 
     def __init__(self) -> None:
         import regex
