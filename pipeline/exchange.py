@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from pipeline.errors import IntegrityError, PipelineError, StageError
 from pipeline.phases import OutputFile
 from pipeline.stage import Side
-from pipeline.tables import bounded, iter_batches, read_dataset, write_table
+from pipeline.tables import bounded, iter_batches, read_dataset, side_of, write_table
 from pipeline.work import (
     EachCall,
     Env,
@@ -48,7 +48,16 @@ def _guard(env: Env, what: str, call: Any, *args: Any) -> Any:
 
 
 def _inputs(call: ScatterCall | EachCall, env: Env) -> Iterator[dict[str, pa.Table]]:
-    """The tables of one unit: `docs` batch by batch, everything else whole."""
+    """The tables of one unit: `docs` batch by batch, everything else whole.
+
+    An exchange's only table comes in batches too: signatures of a large partition are large.
+    """
+    if isinstance(call, ScatterCall) and len(call.inputs) == 1 and "docs" not in call.inputs:
+        [(name, data)] = call.inputs.items()
+        for batch in iter_batches(env.storage, data):
+            yield {name: batch}
+        if data.rows:
+            return
     whole = {
         name: read_dataset(env.storage, data)
         for name, data in call.inputs.items()
@@ -74,7 +83,7 @@ def _with_partition(table: pa.Table, call: ScatterCall | EachCall) -> pa.Table:
 def run_scatter(call: ScatterCall, env: Env) -> Made:
     """Route one unit's rows and write them bucket-major. Counter `num_buckets`."""
     phase = call.phase
-    side = call.context.side(env)
+    side = side_of(call.context, env)
     runs: list[Path] = []
     held: list[pa.Table] = []
     held_bytes = rows = 0
@@ -289,7 +298,7 @@ def run_reduce(call: ReduceCall, env: Env) -> Made:
             {"rows": [write_table(env.scratch / "rows", phase.schema.empty_table(), phase.schema)]}
         )
     table = sort_rows(table, phase.key, phase.order)
-    side = call.context.side(env)
+    side = side_of(call.context, env)
     answer = _guard(env, f"phase '{phase.name}'", phase.reduce, table, side)
     if isinstance(answer, pa.Table):
         if phase.schema is None:
@@ -310,7 +319,7 @@ def _finished(file: OutputFile, env: Env, side: Side) -> MadeFile:
 def run_each(call: EachCall, env: Env) -> Made:
     """One unit's small state, as output `rows`."""
     phase = call.phase
-    side = call.context.side(env)
+    side = side_of(call.context, env)
     found: list[pa.Table] = []
     for tables in _inputs(call, env):
         if phase.each is None:
@@ -332,7 +341,7 @@ def run_each(call: EachCall, env: Env) -> Made:
 def run_merge(call: MergeCall, env: Env) -> Made:
     """The states of all units in one table, or (schema None) an artefact's files."""
     phase = call.phase
-    side = call.context.side(env)
+    side = side_of(call.context, env)
     if call.inputs:
         tables = [read_dataset(env.storage, data) for data in call.inputs]
         table = pa.concat_tables(tables, promote_options="permissive")
@@ -353,7 +362,7 @@ def run_merge(call: MergeCall, env: Env) -> Made:
 
 def run_output(call: OutputCall, env: Env) -> Made:
     """One partition's documents as a finished file; none if it has no documents."""
-    side = call.context.side(env)
+    side = side_of(call.context, env)
     batches = iter_batches(env.storage, call.documents)
     file = _guard(env, f"step '{side.step}'", call.stage.write, batches, call.partition, side)
     return Made({"files": [_finished(file, env, side)] if file else []})

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import socket
 import time
 from pathlib import Path
@@ -19,6 +20,8 @@ from pipeline.storage import AlreadyExists, Storage
 PATH = "lease.json"
 STALE_SECONDS = 60.0
 HEARTBEAT_SECONDS = 10.0
+SETTLE_SECONDS = 0.2
+"""How long a taker waits to see whether another one has taken the same dead owner's lease."""
 
 
 def _boot_id() -> str:
@@ -37,11 +40,14 @@ def _process_start(pid: int) -> str:
 
 
 def _alive(owner: dict[str, object]) -> bool:
-    if owner.get("host") != socket.gethostname():
-        return time.time() - float(str(owner.get("heartbeat", 0))) < STALE_SECONDS
-    if owner.get("boot_id") != _boot_id():
+    try:
+        heartbeat, pid = float(str(owner.get("heartbeat", 0))), int(str(owner.get("pid", 0)))
+    except ValueError:
         return False
-    pid = int(str(owner.get("pid", 0)))
+    if owner.get("host") != socket.gethostname():
+        return time.time() - heartbeat < STALE_SECONDS
+    if owner.get("boot_id") != _boot_id() or pid <= 0:
+        return False
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -61,6 +67,7 @@ class Lease:
             "boot_id": _boot_id(),
             "pid": os.getpid(),
             "process_start": _process_start(os.getpid()),
+            "token": secrets.token_hex(8),
         }
         self._last = 0.0
 
@@ -73,23 +80,34 @@ class Lease:
                 self.storage.put(PATH, self._body(), if_absent=True)
                 return self
             except AlreadyExists:
-                self._refuse_or_clear()
+                owner = self._owner()
+            if owner is None:
+                continue
+            if _alive(owner):
+                raise InputError(
+                    f"another driver works on {self.storage.root}: pid {owner.get('pid')} on "
+                    f"{owner.get('host')}. Wait for it, end it, or give another workdir "
+                    f"(--set workdir=...)."
+                )
+            # Of several that take a dead owner's lease over, the one that wrote last has it.
+            self.storage.put(PATH, self._body())
+            time.sleep(SETTLE_SECONDS)
+            if self._is_ours():
+                return self
         raise InputError(f"cannot take {self.storage.root}/{PATH}: another driver is faster.")
 
-    def _refuse_or_clear(self) -> None:
+    def _owner(self) -> dict[str, object] | None:
+        """Who holds the lease: None = nobody, {} = a file that says nothing."""
         try:
             owner = json.loads(self.storage.get(PATH))
         except FileNotFoundError:
-            return
-        except json.JSONDecodeError:
-            owner = {}
-        if owner and _alive(owner):
-            raise InputError(
-                f"another driver works on {self.storage.root}: pid {owner.get('pid')} on "
-                f"{owner.get('host')}. Wait for it, end it, or give another workdir "
-                f"(--set workdir=...)."
-            )
-        self.storage.delete(PATH)
+            return None
+        except ValueError:
+            return {}
+        return owner if isinstance(owner, dict) else {}
+
+    def _is_ours(self) -> bool:
+        return (self._owner() or {}).get("token") == self.owner["token"]
 
     def heartbeat(self) -> None:
         """Renew the lease if the last renewal is old enough."""
@@ -104,4 +122,5 @@ class Lease:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.storage.delete(PATH)
+        if self._is_ours():
+            self.storage.delete(PATH)

@@ -27,7 +27,6 @@ from pipeline.phases import Apply
 from pipeline.plan import Plan, Step
 from pipeline.stage import GlobalStage, Partition, RowStage, Source
 from pipeline.work import (
-    Call,
     Context,
     EachCall,
     Link,
@@ -299,7 +298,7 @@ class Schedule:
 
     # --- common ------------------------------------------------------------------------------
 
-    def _work(self, node: Node, key: str, unit: str, call: Call, num_bytes: int = 0) -> Work:
+    def _work(self, node: Node, key: str, unit: str, call: object, num_bytes: int = 0) -> Work:
         folder = f"steps/{node.id}-{node.key[:12]}"
         return Work(key, node.id, unit, folder, call, num_bytes, self.dataset)
 

@@ -28,7 +28,7 @@ from pipeline.sample import DroppedSample
 from pipeline.schema import DOC_ID, PROVENANCE, VERDICTS
 from pipeline.stage import Damage, Processed, RowStage, Side, metric_array
 from pipeline.storage import open_input
-from pipeline.tables import ParquetSink, bounded, fill, iter_batches, read_dataset
+from pipeline.tables import ParquetSink, bounded, fill, iter_batches, read_dataset, side_of
 from pipeline.work import Env, Link, Made, SegmentCall
 
 KEPT = -1
@@ -96,7 +96,7 @@ class _Segment:
         tables: dict[str, pa.Table] = {}
         if isinstance(link.phase, Apply) and link.rows is not None:
             tables[link.phase.reads] = read_dataset(self.env.storage, link.rows)
-        return link.context.side(self.env, tables)
+        return side_of(link.context, self.env, tables)
 
     def run(self) -> Made:
         for table in self._tables():
@@ -144,7 +144,7 @@ class _Segment:
                 yield fill(table, self.call.schema).cast(self.call.schema)
             return
         step, stage, partition, context = self.call.source
-        side = context.side(self.env)
+        side = side_of(context, self.env)
         try:
             with open_input(partition.path) as stream:
                 for batch in stage.read(partition, stream, side):
@@ -237,15 +237,24 @@ class _Segment:
         if answer.columns:
             batch = batch.with_columns(answer.columns)
         batch = batch.without(stage.removes)
+        batch = batch.with_columns(self._carried(link.step, metrics, rows))
         if answer.drop is None:
             return batch, rows
         drop = np.asarray(answer.drop, dtype=bool)
+        first = drop & (verdicts.code[rows] == KEPT)  # an earlier verdict has matched nothing
         verdicts.mark(rows[drop], link.step, f"{link.step}.{answer.reason}")
         if answer.matched is not None:
             matched = answer.matched.to_pylist()
-            for at in np.flatnonzero(drop):
+            for at in np.flatnonzero(first):
                 verdicts.matched[rows[at]] = matched[at]
         return batch.take(pa.array(~drop)), rows[~drop]
+
+    def _carried(
+        self, at: str, metrics: Mapping[str, pa.Array], rows: npt.NDArray[np.int64]
+    ) -> dict[str, pa.Array]:
+        """Metrics of a step that a later one, in this segment or behind it, reads as columns."""
+        names = [f"{step}.{name}" for step, name in self.call.carry if step == at]
+        return {name: metrics[name].take(pa.array(rows)) for name in names}
 
     def _call(self, link: Link, batch: TextBatch, where: str) -> Processed:
         side = self.sides[id(link)]
@@ -305,11 +314,7 @@ class _Segment:
         self.metrics.write(fill(pa.table(columns), self.metrics.schema))
         alive = verdicts.code[rows] == KEPT
         self.dropped.add(entered, batch.table, rows, reasons)
-        carried = {
-            f"{step}.{name}": metrics[f"{step}.{name}"].take(pa.array(rows[alive]))
-            for step, name in self.call.carry
-        }
-        kept = batch.take(pa.array(alive)).with_columns(carried)
+        kept = batch.take(pa.array(alive))
         self.kept += len(kept)
         if self.docs and len(kept):
             self.docs.write(kept.table)

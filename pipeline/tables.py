@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,8 +13,9 @@ import pyarrow.parquet as pq
 
 from pipeline.errors import IntegrityError, StageError
 from pipeline.manifest import Dataset
+from pipeline.stage import Side
 from pipeline.storage import Storage, own_temporary_folder
-from pipeline.work import MadeFile
+from pipeline.work import Context, Env, MadeFile
 
 MAX_BATCH_BYTES = 32 << 20
 MAX_BATCH_ROWS = 8192
@@ -174,3 +175,17 @@ def artefact_folder(storage: Storage, dataset: Dataset) -> Path:
         except OSError:  # another worker was first
             shutil.rmtree(fresh, ignore_errors=True)
     return folder
+
+
+def side_of(context: Context, env: Env, tables: Mapping[str, pa.Table] | None = None) -> Side:
+    """The stage's view of a context: small tables read, artefacts on the local disk."""
+    found = {name: read_dataset(env.storage, data) for name, data in context.tables.items()}
+    folders = {name: artefact_folder(env.storage, data) for name, data in context.artefacts.items()}
+    return Side(
+        context.step,
+        context.seed,
+        {**found, **(tables or {})},
+        folders,
+        context.stages,
+        env.scratch,
+    )

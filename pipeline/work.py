@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import pyarrow as pa
 
 from pipeline.manifest import Dataset
 from pipeline.phases import Apply, Combine, Emit, Exchange
-from pipeline.stage import Partition, RowStage, Side, Source, Stage
+from pipeline.stage import Partition, RowStage, Source, Stage
 from pipeline.storage import Storage
 
 
@@ -50,12 +50,6 @@ class Env:
     """`<node>, unit <unit>` for error messages."""
 
 
-class Call(Protocol):
-    """What a work does."""
-
-    def run(self, env: Env) -> Made: ...
-
-
 @dataclass(frozen=True)
 class Work:
     """One unit of work. Equal keys mean equal outputs."""
@@ -65,7 +59,8 @@ class Work:
     unit: str
     folder: str
     """`steps/<node>-<key12>`: where its outputs go."""
-    call: Call
+    call: Any
+    """What to do: one of the calls below, run by `worker.run_call`."""
     num_bytes: int = 0
     """Stored bytes that it reads: small works travel together."""
     dataset: str = "dataset"
@@ -74,25 +69,13 @@ class Work:
 
 @dataclass(frozen=True)
 class Context:
-    """What the stages of a call may look up; becomes their `Side`."""
+    """What the stages of a call may look up; `tables.side_of` makes it their `Side`."""
 
     step: str
     seed: int
     tables: Mapping[str, Dataset] = field(default_factory=dict)
     artefacts: Mapping[str, Dataset] = field(default_factory=dict)
     stages: Mapping[str, Stage] = field(default_factory=dict)
-
-    def side(self, env: Env, tables: Mapping[str, pa.Table] | None = None) -> Side:
-        """The stage's view, with small tables read and artefacts on the local disk."""
-        from pipeline.tables import artefact_folder, read_dataset
-
-        found = {name: read_dataset(env.storage, data) for name, data in self.tables.items()}
-        folders = {
-            name: artefact_folder(env.storage, data) for name, data in self.artefacts.items()
-        }
-        return Side(
-            self.step, self.seed, {**found, **(tables or {})}, folders, self.stages, env.scratch
-        )
 
 
 @dataclass(frozen=True)
@@ -128,11 +111,6 @@ class SegmentCall:
     carry: tuple[tuple[str, str], ...] = ()
     """(step id, metric) to add as document columns `<step id>.<metric>`."""
 
-    def run(self, env: Env) -> Made:
-        from pipeline.segment import run_segment
-
-        return run_segment(self, env)
-
 
 @dataclass(frozen=True)
 class ScatterCall:
@@ -148,11 +126,6 @@ class ScatterCall:
     partitions: Sequence[str] = ()
     """For `buckets="partition"`: ids in bucket order."""
 
-    def run(self, env: Env) -> Made:
-        from pipeline.exchange import run_scatter
-
-        return run_scatter(self, env)
-
 
 @dataclass(frozen=True)
 class ReduceCall:
@@ -162,11 +135,6 @@ class ReduceCall:
     bucket: int
     scattered: tuple[Dataset, ...]
     context: Context
-
-    def run(self, env: Env) -> Made:
-        from pipeline.exchange import run_reduce
-
-        return run_reduce(self, env)
 
 
 @dataclass(frozen=True)
@@ -179,11 +147,6 @@ class EachCall:
     inputs: Mapping[str, Dataset]
     context: Context
 
-    def run(self, env: Env) -> Made:
-        from pipeline.exchange import run_each
-
-        return run_each(self, env)
-
 
 @dataclass(frozen=True)
 class MergeCall:
@@ -192,11 +155,6 @@ class MergeCall:
     phase: Combine
     inputs: tuple[Dataset, ...]
     context: Context
-
-    def run(self, env: Env) -> Made:
-        from pipeline.exchange import run_merge
-
-        return run_merge(self, env)
 
 
 @dataclass(frozen=True)
@@ -207,8 +165,3 @@ class OutputCall:
     partition: str
     documents: Dataset
     context: Context
-
-    def run(self, env: Env) -> Made:
-        from pipeline.exchange import run_output
-
-        return run_output(self, env)

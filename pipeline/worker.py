@@ -10,17 +10,45 @@ import hashlib
 import secrets
 import shutil
 import tempfile
+from functools import singledispatch
 from pathlib import Path
 
 import xxhash
 
 from pipeline.errors import InputError, IntegrityError
+from pipeline.exchange import run_each, run_merge, run_output, run_reduce, run_scatter
 from pipeline.manifest import Dataset, FileRef, Manifest, commit_manifest, load_manifest
+from pipeline.segment import run_segment
 from pipeline.storage import AlreadyExists, Storage, file_sha256, open_storage
 from pipeline.tables import single_thread
-from pipeline.work import Env, MadeFile, Work
+from pipeline.work import (
+    EachCall,
+    Env,
+    Made,
+    MadeFile,
+    MergeCall,
+    OutputCall,
+    ReduceCall,
+    ScatterCall,
+    SegmentCall,
+    Work,
+)
 
 _SUFFIX = {"artefact": "", "files": ""}
+
+
+@singledispatch
+def run_call(call: object, env: Env) -> Made:
+    """Do what a call says, in its scratch folder. One function a class of calls."""
+    raise TypeError(f"no way to run a {type(call).__name__}")
+
+
+run_call.register(SegmentCall, run_segment)
+run_call.register(ScatterCall, run_scatter)
+run_call.register(ReduceCall, run_reduce)
+run_call.register(EachCall, run_each)
+run_call.register(MergeCall, run_merge)
+run_call.register(OutputCall, run_output)
 
 
 def execute(root: str, work: Work) -> Manifest:
@@ -40,7 +68,7 @@ def execute(root: str, work: Work) -> Manifest:
     try:
         env = Env(storage, scratch, f"{work.node}, unit {work.unit[:12]}")
         try:
-            made = work.call.run(env)
+            made = run_call(work.call, env)
         except OSError as error:
             raise InputError(
                 f"{env.where}: {error.strerror or error} ({error.filename or scratch}). "
