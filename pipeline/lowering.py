@@ -115,16 +115,20 @@ class Lowering:
         stage = link.step.stage
         if isinstance(link.phase, Emit) or not isinstance(stage, RowStage):
             return
-        fields = list(stage_schema(stage, segment.schema))
-        if isinstance(link.phase, Apply):  # the last that needs them
-            fields = [f for f in fields if f.name not in stage.needs()]
+        needed = self._needed_behind(link.step)
+        used_up = {name for name in stage.needs() if name not in needed}
+        fields = [f for f in stage_schema(stage, segment.schema) if f.name not in used_up]
         types = stage.metric_types()
-        needed = {name for step in self.plan.steps for name in step.stage.needs()}
         for metric, kind in types.items():
             if f"{link.step.id}.{metric}" in needed:
                 segment.carry.append((link.step.id, metric))
                 fields.append(pa.field(f"{link.step.id}.{metric}", kind))
         segment.schema = pa.schema(fields)
+
+    def _needed_behind(self, step: Step) -> set[str]:
+        """Metrics that steps behind this one read as document columns."""
+        behind = [s for s in self.plan.steps if step in self.plan.before(s.id)]
+        return {name for later in behind for name in later.stage.needs()}
 
     def _open(self, step: Step) -> list[SegmentNode]:
         """Segments to extend for a step: open tails of its inputs, or one new one behind them."""

@@ -190,6 +190,8 @@ def _put_version(body: dict[str, Any], storage: Storage, folder: str) -> tuple[i
             storage.put(f"{folder}/versions/{number}.json", data, if_absent=True)
             break
         except AlreadyExists:
+            if storage.get(f"{folder}/versions/{number}.json") == data:
+                break  # our own put, whose answer was lost and which was tried again
             number += 1
     storage.put(f"{folder}/dataset.json", data)
     return number, body

@@ -13,6 +13,7 @@ import tempfile
 from functools import singledispatch
 from pathlib import Path
 
+import pyarrow as pa
 import xxhash
 
 from pipeline.errors import InputError, IntegrityError
@@ -83,6 +84,7 @@ def execute(root: str, work: Work) -> Manifest:
         return commit_manifest(storage, manifest)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+        pa.default_memory_pool().release_unused()  # the next work starts from a low mark
 
 
 def _store(storage: Storage, work: Work, output: str, attempt: str, file: MadeFile) -> FileRef:

@@ -101,7 +101,11 @@ def test_a_shared_value_is_computed_once_a_batch_and_name() -> None:
     pages = batch("a", "b")
 
     def compute(name: str) -> int:
-        return pages.shared(name, lambda b: calls.append(name) or len(b) + len(calls))
+        def count(batch: TextBatch) -> int:
+            calls.append(name)
+            return len(batch) + len(calls)
+
+        return pages.shared(name, count)
 
     assert [compute("x"), compute("x"), compute("y"), compute("x")] == [3, 3, 4, 3]
     assert calls == ["x", "y"]

@@ -15,7 +15,6 @@ from conftest import ROOT, RunConfig, write_jsonl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline import worker
 from pipeline.config import parse_config
 from pipeline.errors import InputError, IntegrityError
 from pipeline.manifest import (
@@ -176,7 +175,6 @@ steps:
 KILLED_BEFORE_COMMIT = """
 import os, signal, sys
 from pipeline import worker
-from pipeline.config import parse_config
 from pipeline.cli import main
 
 commit, left = worker.commit_manifest, int(sys.argv[2])
@@ -341,5 +339,5 @@ def test_an_attempt_has_a_folder_of_its_own(
     two = execute(storage.root, WORK)
     assert named(one) != named(two)
     assert one.outputs["docs"].digest == two.outputs["docs"].digest
-    monkeypatch.setattr(worker.secrets, "token_hex", lambda _: "00000000")
+    monkeypatch.setattr("pipeline.worker.secrets.token_hex", lambda _: "00000000")
     assert "docs-00000000/" in named(execute(storage.root, replace(WORK, key="3" * 32)))[0]

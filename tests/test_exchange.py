@@ -189,7 +189,7 @@ def read(files: Sequence[bytes]) -> list[pa.Table]:
 
 
 @pytest.mark.parametrize("key", KEYS, ids=str)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(data=st.data())
 def test_rows_meet_by_key_as_in_a_plain_group_by(key: pa.DataType, data: st.DataObject) -> None:
     rows, layout = data.draw(some_rows(key)), data.draw(layouts)
@@ -203,7 +203,7 @@ def test_rows_meet_by_key_as_in_a_plain_group_by(key: pa.DataType, data: st.Data
         assert keys == sorted(keys, key=lambda key: (key is not None, key))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(data=st.data())
 def test_the_bytes_do_not_depend_on_how_rows_are_split_over_units_and_batches(
     data: st.DataObject,
@@ -299,7 +299,7 @@ def test_the_partition_that_a_row_came_from_is_added_and_not_overwritten() -> No
 # --- damage and errors -------------------------------------------------------------------------
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(share=st.floats(0, 1, exclude_max=True), from_end=st.integers(0, 24), run=st.booleans())
 def test_a_scatter_file_cut_short_is_an_integrity_error_and_never_fewer_rows(
     share: float, from_end: int, run: bool

@@ -163,7 +163,7 @@ def test_a_heartbeat_is_written_every_ten_seconds_and_not_more_often(
     storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = [1000.0]
-    monkeypatch.setattr(lease.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr("pipeline.lease.time.monotonic", lambda: clock[0])
     with Lease(storage) as held:
         held.heartbeat()
         first = storage.get(PATH)

@@ -164,7 +164,8 @@ def test_of_eight_racing_puts_if_absent_one_wins_and_its_content_is_whole(
 ) -> None:
     contents = [bytes([number]) * 300_000 for number in range(8)]
     for turn in range(5):
-        barrier, winners = threading.Barrier(8), []
+        barrier = threading.Barrier(8)
+        winners: list[int] = []
 
         def put(number: int, turn: int = turn, barrier: Any = barrier, won: Any = winners) -> None:
             source: bytes | Path = contents[number]
@@ -436,7 +437,7 @@ def test_a_run_from_and_into_an_object_store_publishes_the_bytes_of_a_local_run(
         open_storage(str(tmp_path / "in")).put(name, data)
     there = f"{bucket}/work/c4"
     local = run_yaml(LINE.format(inputs=tmp_path / "in"), tmp_path / "work")
-    far = run_yaml(LINE.format(inputs=f"{bucket}/in"), there)  # type: ignore[arg-type]
+    far = run_yaml(LINE.format(inputs=f"{bucket}/in"), there)
     assert local.funnel.rows == far.funnel.rows
     assert len(local.dataset["shards"]) > 2
     assert far.dataset == local.dataset
@@ -446,6 +447,6 @@ def test_a_run_from_and_into_an_object_store_publishes_the_bytes_of_a_local_run(
     shard = storage.get("dataset/" + far.dataset["shards"][0]["file"])
     assert pq.read_table(pa.BufferReader(shard)).num_rows > 0
     assert json.loads(storage.get("dataset/dataset.json"))["version"] == 1
-    again = run_yaml(LINE.format(inputs=f"{bucket}/in"), there)  # type: ignore[arg-type]
+    again = run_yaml(LINE.format(inputs=f"{bucket}/in"), there)
     assert (again.executed, again.reused) == (0, far.executed)
     assert list((tmp_path / "tmp").glob("tokenmill-scratch-*/*")) == []
