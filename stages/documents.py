@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, ClassVar
 
 import orjson
 import pyarrow as pa
 import xxhash
 
 from pipeline.schema import TEXT_DOCUMENTS, WEB_DOCUMENTS
-from pipeline.stage import Damage, Partition, SourceBatch
+from pipeline.stage import Damage, Partition, Source, SourceBatch, knob, location
 
 MAX_BATCH_BYTES = 32 << 20
 """Bytes of html or text in one batch (DESIGN section 4)."""
@@ -227,3 +227,31 @@ def add_row(
         charset="utf-8",
         date=date,
     )
+
+
+@dataclass(frozen=True)
+class MappedSource(Source):
+    """A source of rows whose fields or columns the user maps; see `Fields`."""
+
+    paths: tuple[str, ...] = location()
+    base: str | None = location(None)
+    text: str = knob("text", unit="field", source="field name of C4, Dolma and FineWeb files")
+    html: str | None = knob(
+        None, unit="field", source="off", help="read pages from this field instead of texts"
+    )
+    id: str | None = knob(None, unit="field", source="DESIGN section 6: else the row's content")
+    url: str | None = knob(None, unit="field", source="off: not every file has one")
+    date: str | None = knob(None, unit="field", source="off: not every file has one")
+    max_document_bytes: int | None = knob(
+        None, unit="bytes of UTF-8", source="DESIGN section 4: 100 MB of text, 20 MB of html"
+    )
+
+    schema: ClassVar[pa.Schema] = TEXT_DOCUMENTS
+
+    def fields(self) -> Fields:
+        """What to read of each row."""
+        limit = self.max_document_bytes or (MAX_HTML_BYTES if self.html else MAX_TEXT_BYTES)
+        return Fields(self.text, self.html, self.id, self.url, self.date, limit)
+
+    def document_schema(self) -> pa.Schema:
+        return self.fields().schema

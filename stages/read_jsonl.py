@@ -12,44 +12,20 @@ import os
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, BinaryIO, ClassVar
+from typing import Any, BinaryIO
 
 import orjson
 import pyarrow as pa
 
-from pipeline.schema import TEXT_DOCUMENTS
-from pipeline.stage import Partition, Side, Source, SourceBatch, knob, location
-from stages.documents import MAX_HTML_BYTES, MAX_TEXT_BYTES, Fields, add_row, refusal_key
+from pipeline.stage import Partition, Side, SourceBatch
+from stages.documents import MappedSource, add_row, refusal_key
 
 _CHUNK = 1 << 20
-_FIELD_NAME = "field name of C4, Dolma, FineWeb and RedPajama files"
 
 
 @dataclass(frozen=True)
-class ReadJsonl(Source):
+class ReadJsonl(MappedSource):
     """One document a line. `offset` is the line's number in the file, the first line being 0."""
-
-    paths: tuple[str, ...] = location()
-    base: str | None = location(None)
-    text: str = knob("text", unit="field", source=_FIELD_NAME)
-    html: str | None = knob(
-        None, unit="field", source="off", help="read pages from this field instead of texts"
-    )
-    id: str | None = knob(None, unit="field", source="DESIGN section 6: else the row's content")
-    url: str | None = knob(None, unit="field", source="off: not every file has one")
-    date: str | None = knob(None, unit="field", source="off: not every file has one")
-    max_document_bytes: int | None = knob(
-        None, unit="bytes of UTF-8", source="DESIGN section 4: 100 MB of text, 20 MB of html"
-    )
-
-    schema: ClassVar[pa.Schema] = TEXT_DOCUMENTS
-
-    def fields(self) -> Fields:
-        limit = self.max_document_bytes or (MAX_HTML_BYTES if self.html else MAX_TEXT_BYTES)
-        return Fields(self.text, self.html, self.id, self.url, self.date, limit)
-
-    def document_schema(self) -> pa.Schema:
-        return self.fields().schema
 
     def read(self, partition: Partition, stream: BinaryIO, side: Side) -> Iterator[SourceBatch]:
         fields = self.fields()

@@ -9,44 +9,20 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, BinaryIO, ClassVar
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 
 from pipeline.errors import InputError, nearest
-from pipeline.schema import TEXT_DOCUMENTS
-from pipeline.stage import Partition, Side, Source, SourceBatch, knob, location
-from stages.documents import MAX_HTML_BYTES, MAX_TEXT_BYTES, BatchBuilder, Fields, add_row
+from pipeline.stage import Partition, Side, SourceBatch
+from stages.documents import BatchBuilder, Fields, MappedSource, add_row
 
 _BATCH_ROWS = 512
-_FIELD_NAME = "column name of C4, FineWeb and FinePDFs files"
 
 
 @dataclass(frozen=True)
-class ReadParquet(Source):
+class ReadParquet(MappedSource):
     """One document a row. `offset` is the row's number in the file, the first row being 0."""
-
-    paths: tuple[str, ...] = location()
-    base: str | None = location(None)
-    text: str = knob("text", unit="column", source=_FIELD_NAME)
-    html: str | None = knob(
-        None, unit="column", source="off", help="read pages from this column instead of texts"
-    )
-    id: str | None = knob(None, unit="column", source="DESIGN section 6: else the row's content")
-    url: str | None = knob(None, unit="column", source="off: not every file has one")
-    date: str | None = knob(None, unit="column", source="off: not every file has one")
-    max_document_bytes: int | None = knob(
-        None, unit="bytes of UTF-8", source="DESIGN section 4: 100 MB of text, 20 MB of html"
-    )
-
-    schema: ClassVar[pa.Schema] = TEXT_DOCUMENTS
-
-    def fields(self) -> Fields:
-        limit = self.max_document_bytes or (MAX_HTML_BYTES if self.html else MAX_TEXT_BYTES)
-        return Fields(self.text, self.html, self.id, self.url, self.date, limit)
-
-    def document_schema(self) -> pa.Schema:
-        return self.fields().schema
 
     def read(self, partition: Partition, stream: BinaryIO, side: Side) -> Iterator[SourceBatch]:
         import pyarrow.parquet as pq
