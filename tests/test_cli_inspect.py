@@ -28,9 +28,9 @@ from cli_site import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.display import cells, clean, cut, folded
-from pipeline.shards import Decoder
-from pipeline.targets import Condition
+from pipeline.audit.display import cells, clean, cut, folded
+from pipeline.audit.shards import Decoder
+from pipeline.audit.targets import Condition
 
 __all__ = ["cli", "copied", "finished"]  # fixtures
 

@@ -29,10 +29,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from pipeline.audit.lookup import Run, open_run
 from pipeline.build import catalogue, stage_class
 from pipeline.config import load_config, parse_config
 from pipeline.draw import draw
-from pipeline.lookup import Run, open_run
 from pipeline.plan import make_plan
 from pipeline.runner import Options, RunResult, run
 from pipeline.sampling import canonical_url

@@ -8,10 +8,10 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from pipeline.display import as_json, cells, clean, cut, pad, paint, shown, width, wrapped
+from pipeline.audit.display import as_json, cells, clean, cut, pad, paint, shown, width, wrapped
+from pipeline.audit.lookup import Place, Run, find_documents, nearest_urls, open_run
+from pipeline.audit.verdicts import explained
 from pipeline.errors import InputError, nearest
-from pipeline.lookup import Place, Run, find_documents, nearest_urls, open_run
-from pipeline.verdicts import explained
 
 _COLOUR = {"kept": "green", "dropped": "red", "quarantined": "yellow"}
 

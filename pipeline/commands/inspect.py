@@ -7,8 +7,7 @@ import json
 import os
 from typing import Any
 
-from pipeline.cli import count
-from pipeline.display import (
+from pipeline.audit.display import (
     as_json,
     cells,
     clean,
@@ -23,10 +22,11 @@ from pipeline.display import (
     width,
     wrapped,
 )
+from pipeline.audit.lookup import Run, open_run
+from pipeline.audit.shards import Decoder, footer_of, open_parquet, tokenizer_beside
+from pipeline.audit.targets import Condition, Rows, Table, file_table, find_target, targets
+from pipeline.cli import count
 from pipeline.errors import ConfigError
-from pipeline.lookup import Run, open_run
-from pipeline.shards import Decoder, footer_of, open_parquet, tokenizer_beside
-from pipeline.targets import Condition, Rows, Table, file_table, find_target, targets
 
 
 def add(parser: argparse.ArgumentParser) -> None:

@@ -10,13 +10,23 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from pipeline.audit.display import (
+    as_json,
+    clean,
+    counted,
+    cut,
+    folded,
+    paint,
+    shown,
+    width,
+    wrapped,
+)
+from pipeline.audit.lookup import Run, open_run, read_json, runs_of
+from pipeline.audit.original import Original, input_path, read_original
+from pipeline.audit.shards import Decoder, footer_of, open_parquet, read_row, tokenizer_beside
 from pipeline.cli import count
-from pipeline.display import as_json, clean, counted, cut, folded, paint, shown, width, wrapped
 from pipeline.errors import ConfigError, InputError, PipelineError, nearest
-from pipeline.lookup import Run, open_run, read_json, runs_of
-from pipeline.original import Original, input_path, read_original
 from pipeline.publish import dataset_folder
-from pipeline.shards import Decoder, footer_of, open_parquet, read_row, tokenizer_beside
 from pipeline.storage import Storage, open_storage, split_uri
 
 BEFORE, AFTER = 40, 40

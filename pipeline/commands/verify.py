@@ -8,13 +8,13 @@ import sys
 from collections.abc import Callable
 from dataclasses import asdict
 
-from pipeline.display import counted, cut, paint, size_text, width
+from pipeline.audit.display import counted, cut, paint, size_text, width
+from pipeline.audit.expected import Report
+from pipeline.audit.verify import repair, verify
 from pipeline.errors import InputError, IntegrityError
-from pipeline.expected import Report
 from pipeline.lease import Lease
 from pipeline.records import workdir_of
 from pipeline.storage import open_storage
-from pipeline.verify import repair, verify
 
 _SHOWN = 20
 """Problems printed without --json."""

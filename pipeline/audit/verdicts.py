@@ -9,13 +9,13 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from pipeline.audit.lookup import Place, Run, find_documents, metrics_of
+from pipeline.audit.shards import number_in_name, row_of, shard_number
 from pipeline.draw import draw
 from pipeline.knobs import knob_info
-from pipeline.lookup import Place, Run, find_documents, metrics_of
 from pipeline.nodes import SegmentNode
 from pipeline.plan import Step, yields_documents
 from pipeline.segment import QUARANTINED
-from pipeline.shards import number_in_name, row_of, shard_number
 from pipeline.stage import RowStage, Rule, Source, Stage
 
 

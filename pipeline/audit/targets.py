@@ -19,12 +19,12 @@ from typing import Any, BinaryIO, cast
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.audit.lookup import Run
+from pipeline.audit.shards import first_line, open_parquet
 from pipeline.errors import ConfigError, InputError, IntegrityError, nearest
-from pipeline.lookup import Run
 from pipeline.nodes import EachNode, MergeNode, Node, OutputNode, ReduceNode
 from pipeline.phases import Emit
 from pipeline.schema import VERDICTS
-from pipeline.shards import first_line, open_parquet
 from pipeline.stage import RowStage
 from pipeline.storage import Storage, open_storage, split_uri
 

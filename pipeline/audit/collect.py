@@ -15,9 +15,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pipeline.audit.expected import DATASET
+from pipeline.audit.lookup import read_json, runs_of
 from pipeline.errors import InputError
-from pipeline.expected import DATASET
-from pipeline.lookup import read_json, runs_of
 from pipeline.manifest import load_manifest
 from pipeline.storage import ObjectInfo, Storage
 

@@ -20,10 +20,10 @@ from typing import Any, BinaryIO, cast
 
 import pyarrow as pa
 
+from pipeline.audit.lookup import Run
+from pipeline.audit.shards import first_line, open_parquet, read_row
 from pipeline.errors import InputError, PipelineError
 from pipeline.inputs import list_inputs
-from pipeline.lookup import Run
-from pipeline.shards import first_line, open_parquet, read_row
 from pipeline.storage import open_input, open_storage, split_uri
 
 HEAD_BYTES = 1 << 20

@@ -19,8 +19,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.errors import InputError, IntegrityError
-from pipeline.expected import (
+from pipeline.audit.expected import (
     DATASET,
     VERSION,
     Expected,
@@ -30,8 +29,9 @@ from pipeline.expected import (
     read_manifests,
     read_versions,
 )
+from pipeline.audit.shards import check_shard, open_parquet
+from pipeline.errors import InputError, IntegrityError
 from pipeline.manifest import Dataset, FileRef
-from pipeline.shards import check_shard, open_parquet
 from pipeline.storage import Storage
 
 _CHUNK = 1 << 20

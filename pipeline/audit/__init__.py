@@ -1,0 +1,1 @@
+"""Looking back at finished runs: what `inspect`, `explain`, `trace`, `verify` and `gc` rest on."""
