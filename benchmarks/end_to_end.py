@@ -200,7 +200,7 @@ def _report(
     theirs = {f"peer {k}": v for k, v in pins("datatrove").items() if k in shown}
     return Report(
         "end_to_end",
-        input_json(web, files=FILES, source=f"{options.data}/extraction_gold without wcxb-large"),
+        input_json(web, files=FILES, source="extraction_gold without wcxb-large"),
         {
             **_side(main, settings),
             "kept": {

@@ -127,7 +127,7 @@ def _report(
     alone = ratio(pool.turns, pool.startup, in_process.turns, in_process.startup)
     return Report(
         "engine",
-        input_json(web, files=files, source=f"{options.data}/extraction_gold, repeated"),
+        input_json(web, files=files, source="extraction_gold, repeated"),
         side_json(
             main.turns, main.startup, settings, kept=len(main.found),
             in_process=side_json(in_process.turns, in_process.startup, {"workers": 0}),
