@@ -22,8 +22,6 @@ class PipelineError(Exception):
     """Base of all errors that the pipeline raises on purpose."""
 
     exit_code = 1
-    retryable = False
-    """True where running the same work again can succeed; tells Ray to retry."""
 
 
 class ConfigError(PipelineError):

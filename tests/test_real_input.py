@@ -48,7 +48,12 @@ def test_all_archives_at_hand_are_read_and_the_unreadable_reported(
     damaged = {entry["file"] for entry in result.funnel.damage}
     arcs = {name for name in truth if ".arc" in name}
     assert arcs <= damaged
-    sound = {n for n, t in truth.items() if t["warcio_error"] is None and not t["fastwarc_error"]}
+    # Both readers end without an error; yet some of these files are hand-made fragments (a lone
+    # header, no length), which hold no record that could be a page.
+    errors = {
+        n: (t["warcio_error"], t.get("fastwarc_error", "no answer")) for n, t in truth.items()
+    }
+    sound = {name for name, found in errors.items() if found == (None, None)}
     assert len((sound - arcs) & damaged) <= 9, (sound - arcs) & damaged
     web = result.funnel.rows[0]
     assert web.documents_in >= 600
