@@ -7,7 +7,7 @@ N x R, and nothing large passes through the object store.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -190,7 +190,7 @@ def _taken(held: list[pa.Table]) -> list[pa.Table]:
 
 def _write_run(held: list[pa.Table], path: Path) -> Path:
     slices = _bucket_slices(_taken(held))
-    _write_buckets(path, {n: [t] for n, t in slices.items()}, max(slices) + 1)
+    _write_buckets(path, lambda n: [slices[n]] if n in slices else [], max(slices) + 1)
     return path
 
 
@@ -198,28 +198,24 @@ def _write_scatter(path: Path, runs: list[Path], held: list[pa.Table], num_bucke
     empty = held[0] if held and not any(table.num_rows for table in held) else None
     last = _bucket_slices(_taken(held))
 
+    def parts_of(bucket: int) -> list[pa.Table]:
+        parts = [part for run in runs for part in _read_local(run, bucket)]
+        parts += [last[bucket]] if bucket in last else []
+        if not parts and empty is not None and bucket == 0:
+            return [empty]  # keeps the schema when there is no row at all
+        return parts
+
+    _write_buckets(path, parts_of, num_buckets)
+
+
+def _write_buckets(path: Path, parts_of: Callable[[int], list[pa.Table]], num_buckets: int) -> None:
+    """Offsets, then one stream a bucket."""
     with path.open("wb") as out:
         offsets = np.zeros(num_buckets + 1, dtype="<u8")
         out.write(offsets.tobytes())
         offsets[0] = out.tell()
         for bucket in range(num_buckets):
-            parts = [part for run in runs for part in _read_local(run, bucket)]
-            parts += [last[bucket]] if bucket in last else []
-            if not parts and empty is not None and bucket == 0:
-                parts = [empty]  # keeps the schema when there is no row at all
-            _write_stream(out, parts)
-            offsets[bucket + 1] = out.tell()
-        out.seek(0)
-        out.write(offsets.tobytes())
-
-
-def _write_buckets(path: Path, slices: Mapping[int, list[pa.Table]], num_buckets: int) -> None:
-    with path.open("wb") as out:
-        offsets = np.zeros(num_buckets + 1, dtype="<u8")
-        out.write(offsets.tobytes())
-        offsets[0] = out.tell()
-        for bucket in range(num_buckets):
-            _write_stream(out, slices.get(bucket, []))
+            _write_stream(out, parts_of(bucket))
             offsets[bucket + 1] = out.tell()
         out.seek(0)
         out.write(offsets.tobytes())

@@ -212,6 +212,9 @@ class _Engine:
                     self.executed_keys.add(work.key)
                     self._finish(work, manifest)
             self.lease.heartbeat()
+        left = [name for name in self.wanted if name not in self.schedule.done]
+        if left:
+            raise PipelineError(f"nothing is left to do, but {left[0]} is not done: our bug.")
         return self.schedule
 
     def _submit(self) -> None:
@@ -223,7 +226,7 @@ class _Engine:
             found = self._finished_before(work)
             if found:
                 self.reused += 1
-                self._finish(work, found, cached=True)
+                self._finish(work, found)
                 continue
             if self.executor is None:
                 self.executor = self._make_executor()
@@ -254,14 +257,8 @@ class _Engine:
     def _start_ready(self) -> None:
         for name in self.wanted:
             if name in self.totals or not self.schedule.ready(name):
-                continue
-            if self.schedule.streams_from(name) in self.totals and self._streamed(name):
-                continue
+                continue  # begun, or made one by one behind the segment before
             self._start(name, self.schedule.works(name))
-
-    def _streamed(self, name: str) -> bool:
-        """True if the works of this segment were made one by one behind the one before."""
-        return name in self.totals
 
     def _start(self, name: str, works: Sequence[Work]) -> None:
         self._announce(name, len(works))
@@ -275,7 +272,7 @@ class _Engine:
         for follower in self.followers.get(name, ()):
             self._announce(follower, total)
 
-    def _finish(self, work: Work, manifest: Manifest, cached: bool = False) -> None:
+    def _finish(self, work: Work, manifest: Manifest) -> None:
         results = self.schedule.results[work.node]
         results[work.unit] = manifest
         self.progress.advance(work.node, int(manifest.counters.get("documents_in", 0)))
@@ -290,7 +287,7 @@ class _Engine:
         self.schedule.done.add(name)
         for follower in self.followers.get(name, ()):
             if self.totals[follower] == 0:
-                self.schedule.done.add(follower)
+                self._node_done(follower)
         self._start_ready()
 
     def close(self) -> None:

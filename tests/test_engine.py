@@ -317,3 +317,18 @@ def test_until_a_global_step_does_all_its_phases(
     result = run_yaml(line(split_files(tmp_path / "in", texts, 2)), until="exact_dedup")
     row = next(row for row in result.funnel.rows if row.step == "exact_dedup")
     assert row.dropped["exact_dedup.duplicate"] >= 15
+
+
+def test_a_limit_of_no_documents_ends_cleanly(
+    run_yaml: RunConfig, texts: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    path = write_jsonl(tmp_path / "in" / "a.jsonl", texts[:5])
+    source = f"""\
+steps:
+  - id: help
+    read_jsonl: {{paths: ["{path}"], id: id}}
+  - gopher_quality: {{}}
+  - exact_dedup: {{}}
+  - write_documents: {{}}
+"""
+    assert run_yaml(source, limit=0).version is None

@@ -435,7 +435,7 @@ def test_a_run_from_and_into_an_object_store_publishes_the_bytes_of_a_local_run(
         data = (ROOT / "samples" / sample).read_bytes()
         remote.put(name, data)
         open_storage(str(tmp_path / "in")).put(name, data)
-    there = f"{bucket}/work/c4"
+    there = f"{bucket}/runs/c4"
     local = run_yaml(LINE.format(inputs=tmp_path / "in"), tmp_path / "work")
     far = run_yaml(LINE.format(inputs=f"{bucket}/in"), there)
     assert local.funnel.rows == far.funnel.rows
