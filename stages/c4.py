@@ -8,8 +8,8 @@ condemn the page, and `{` on a policy line does.
 The T5 paper says 3 words a line and 5 sentences a page; the code that made C4 says 5 and 3.
 
 Differences from that code:
-- Sentences are counted by `count_sentences` below, not by NLTK's trained Punkt model: the same for
-  plain prose, different at abbreviations that are not in our list.
+- Sentences are counted by `stages.kernels.sentences`, not by NLTK's trained Punkt model: the same
+  for plain prose, different at abbreviations that are not in our list.
 - A condemned page is measured to its end, so that all its metrics are known; where a page breaks
   several page rules, the reason is the first of: too long, lorem ipsum, `{`, sentences. There it is
   the first in reading order.
@@ -18,32 +18,36 @@ Differences from that code:
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pipeline.stage import (
     Filter,
-    Page,
-    Rewrite,
+    Processed,
     Rules,
+    Side,
+    TextBatch,
     TextMap,
     at_least,
     at_most,
     knob,
 )
 
-_CITATION = re.compile(r"\[\d*\]|\[edit\]|\[citation needed\]")
-_ELLIPSIS = "..."
-_POLICY_PHRASES = (
-    "terms of use",
-    "privacy policy",
-    "cookie policy",
-    "uses cookies",
-    "use of cookies",
-    "use cookies",
-)
+_CITATIONS = ("[edit]", "[citation needed]")
+"""Cut out of lines, and numbers in brackets and empty brackets."""
+_FAULTS = {
+    "lorem ipsum": "lorem_ipsum",
+    "javascript": "lines_javascript",
+    "{": "curly_brackets",
+    "terms of use": "lines_policy",
+    "privacy policy": "lines_policy",
+    "cookie policy": "lines_policy",
+    "uses cookies": "lines_policy",
+    "use of cookies": "lines_policy",
+    "use cookies": "lines_policy",
+}
+"""What a line may not hold, whatever its case -> the metric that counts it. The first decides."""
 _LINE_METRICS = (
     "lines",
     "lines_kept",
@@ -53,35 +57,6 @@ _LINE_METRICS = (
     "lines_javascript",
     "lines_policy",
 )
-
-_BOUNDARY = re.compile(r"""(?<![.?!])([.?!]+)["'”’»)\]]*\s+(?=(\S))""")
-# Only words that a capital letter follows more often within a sentence than at the next one.
-_ABBREVIATIONS = re.compile(
-    "mr|mrs|ms|dr|prof|sr|jr|st|mt|gen|col|lt|sgt|capt|rev|hon|pres|gov|sen|rep"
-    r"|vs|figs?|vol|pp|approx|al|e\.g|i\.e|cf|ca"
-)
-_WORD_BEFORE = re.compile(r"[^\s\"'“‘«(\[]*$")
-
-
-def count_sentences(text: str) -> int:
-    """Sentences of one line. A sentence ends at `?`, `!`, or at `.` before a word that does not
-    start in lower case, unless the period belongs to an initial or a common abbreviation.
-    """
-    text = text.strip()
-    if not text:
-        return 0
-    count = 1
-    for found in _BOUNDARY.finditer(text):
-        marks, following = found.groups()
-        if marks.strip("."):
-            count += 1
-        elif not following.islower():
-            before = _WORD_BEFORE.search(text[max(0, found.start() - 12) : found.start()])
-            word = before.group().lower() if before else ""
-            initial = len(word) == 1 and word.isalpha()
-            if marks != "." or not (initial or _ABBREVIATIONS.fullmatch(word)):
-                count += 1
-    return count
 
 
 @dataclass(frozen=True)
@@ -117,45 +92,18 @@ class C4Lines(TextMap):
             at_least("sentences", self.min_sentences, name="too_few_sentences"),
         )
 
-    def rewrite(self, page: Page) -> Rewrite:
-        counts = dict.fromkeys(self.metrics, 0)
-        kept: list[str] = []
-        text = page.text
-        for raw in text.splitlines():  # as tfds: also at vertical tabs, form feeds, U+2028
-            counts["lines"] += 1
-            line = raw.strip()
-            verdict = self._judge(line)
-            if verdict is None or verdict in ("lorem_ipsum", "curly_brackets"):
-                line = _CITATION.sub("", line)
-                kept.append(line)
-                counts["lines_kept"] += 1
-                counts["sentences"] += count_sentences(line)
-            if verdict is not None:
-                counts[verdict] += 1
-        counts["chars"] = len(text)
-        return Rewrite("\n".join(kept).strip(), counts)
+    def process(self, batch: TextBatch, side: Side) -> Processed:
+        from stages.kernels.clean_lines import clean_lines
 
-    def _judge(self, line: str) -> str | None:
-        """The metric that counts this line's fault; None if it is a good line."""
-        if len(line) > self.max_word_chars and any(
-            len(word) > self.max_word_chars for word in line.split()
-        ):
-            return "lines_long_word"
-        line = _CITATION.sub("", line)
-        if self.end_marks and (not line.endswith(self.end_marks) or line.endswith(_ELLIPSIS)):
-            return "lines_no_end_mark"
-        if len(line.split()) < self.min_words_per_line:
-            return "lines_too_short"
-        lower = line.lower()
-        if "lorem ipsum" in lower:
-            return "lorem_ipsum"
-        if "javascript" in lower:
-            return "lines_javascript"
-        if "{" in line:
-            return "curly_brackets"
-        if any(phrase in lower for phrase in _POLICY_PHRASES):
-            return "lines_policy"
-        return None
+        texts, counts = clean_lines(
+            batch.column("text"),
+            _FAULTS,
+            _CITATIONS,
+            self.end_marks,
+            self.min_words_per_line,
+            self.max_word_chars,
+        )
+        return Processed({"text": texts}, counts)
 
 
 @dataclass(frozen=True)
@@ -168,8 +116,10 @@ class C4Sentences(Filter):
 
     metrics: ClassVar[Mapping[str, type]] = {"sentences": int}
 
-    def measure(self, page: Page) -> dict[str, int]:
-        return {"sentences": sum(count_sentences(line) for line in page.text.splitlines())}
+    def measure_batch(self, batch: TextBatch) -> dict[str, Any]:
+        from stages.kernels.sentences import sentence_counts
+
+        return {"sentences": sentence_counts(batch.column("text"), newlines_only=False)}
 
     def rules(self) -> Rules:
         return (at_least("sentences", self.min_sentences, name="too_few_sentences"),)
@@ -188,8 +138,10 @@ class C4Paragraphs(Filter):
 
     metrics: ClassVar[Mapping[str, type]] = {"long_lines": int}
 
-    def measure(self, page: Page) -> dict[str, int]:
-        return {"long_lines": sum(len(line) >= self.min_paragraph_chars for line in page.lines)}
+    def measure_batch(self, batch: TextBatch) -> dict[str, Any]:
+        from stages.kernels.lines import long_line_counts
+
+        return {"long_lines": long_line_counts(batch.column("text"), self.min_paragraph_chars)}
 
     def rules(self) -> Rules:
         return (at_least("long_lines", self.min_paragraphs, name="too_few_paragraphs"),)

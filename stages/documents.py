@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
+import numpy as np
 import orjson
 import pyarrow as pa
 import xxhash
@@ -127,12 +128,22 @@ class BatchBuilder:
             yield self._take()
 
     def _take(self) -> SourceBatch:
-        table = pa.table(self._columns, schema=self.schema)
+        columns: dict[str, Any] = dict(self._columns)
+        if pa.types.is_large_binary(self.schema.field(self.body).type):
+            columns[self.body] = joined(self._columns[self.body])
+        table = pa.table(columns, schema=self.schema)
         batch = SourceBatch(
             table if table.num_rows else None, tuple(self._refused), tuple(self._damage)
         )
         self._start()
         return batch
+
+
+def joined(values: Sequence[bytes]) -> pa.Array:
+    """The values as a large_binary column, copied once; Arrow's builder copies as it grows."""
+    ends = np.cumsum([0, *map(len, values)], dtype=np.int64)
+    buffers = [None, pa.py_buffer(ends), pa.py_buffer(b"".join(values))]
+    return pa.Array.from_buffers(pa.large_binary(), len(values), buffers)
 
 
 def refusal_key(file: str, offset: int) -> str:

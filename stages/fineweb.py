@@ -16,8 +16,14 @@ Differences from that code:
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
 
-from pipeline.stage import Filter, Page, Rules, at_least, at_most, knob
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.stage import Filter, Rules, TextBatch, at_least, at_most, knob
+from stages.measures import batch_word_counts, ratio
 
 _SOURCE = "datatrove fineweb_quality_filter.py"
 
@@ -41,6 +47,14 @@ def _characters(ranges: str) -> frozenset[str]:
 
 TERMINAL_PUNCTUATION = _characters(_SENTENCE_TERMINAL)
 """The 172 characters that end a sentence in some script."""
+
+
+@lru_cache(maxsize=1)
+def _terminal_flags() -> npt.NDArray[np.bool_]:
+    """For every code point, whether it is one of them."""
+    flags = np.zeros(0x110000, dtype=np.bool_)
+    flags[[ord(character) for character in TERMINAL_PUNCTUATION]] = True
+    return flags
 
 
 @dataclass(frozen=True)
@@ -81,22 +95,17 @@ class FinewebQuality(Filter):
             at_most("newline_word_ratio", self.max_newline_word_ratio, "newline_word_ratio"),
         )
 
-    def measure(self, page: Page) -> dict[str, float | None]:
-        text = page.text
-        lines = [line for line in page.lines if line.strip()]
-        if not lines:
-            return {rule.metric: None for rule in self.rules()}
-        seen: set[str] = set()
-        duplicate_chars = 0
-        for line in lines:
-            duplicate_chars += len(line) if line in seen else 0
-            seen.add(line)
-        newlines = text.count("\n")
+    def measure_batch(self, batch: TextBatch) -> dict[str, Any]:
+        from stages.kernels.lines import line_counts
+
+        found = line_counts(batch.column("text"), _terminal_flags(), self.short_line_chars)
+        lines, newlines = found["lines"], found["newlines"]
+        words = np.where(lines > 0, batch_word_counts(batch)["words"], 0)
         return {
-            "line_punctuation_ratio": sum(line[-1] in TERMINAL_PUNCTUATION for line in lines)
-            / len(lines),
-            "short_line_ratio": sum(len(line) <= self.short_line_chars for line in lines)
-            / len(lines),
-            "duplicate_line_char_ratio": duplicate_chars / (len(text) - newlines),
-            "newline_word_ratio": newlines / len(page.words),
+            "line_punctuation_ratio": ratio(found["terminal_lines"], lines),
+            "short_line_ratio": ratio(found["short_lines"], lines),
+            "duplicate_line_char_ratio": ratio(
+                found["duplicate_line_chars"], np.where(lines > 0, found["chars"] - newlines, 0)
+            ),
+            "newline_word_ratio": ratio(newlines, words),
         }

@@ -21,23 +21,29 @@ A text without words or lines has null ratios: not measured, no rule broken.
 
 from __future__ import annotations
 
-import re
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from pipeline.stage import Filter, Page, Rule, Rules, at_least, at_most, between, knob
+import numpy as np
+
+from pipeline.stage import Filter, Rule, Rules, TextBatch, at_least, at_most, between, knob
+from stages.measures import batch_word_counts, ratio
+
+if TYPE_CHECKING:
+    from stages.kernels.words import WordSet
 
 _PAPER = "Gopher paper (Rae et al. 2021), appendix A.1"
-_ELLIPSES = ("...", "…")
-_BULLETS = ("•", "●", "-", "*")
-_AROUND_WORD = re.compile(r"^\W+|\W+$")
+_BULLETS = "•●-*"
 STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")
 
 
-def _ratio(part: float, whole: float) -> float | None:
-    return part / whole if whole else None
+@lru_cache(maxsize=16)
+def _stop_word_set(words: tuple[str, ...]) -> WordSet:
+    from stages.kernels.words import word_set
+
+    return word_set(words)
 
 
 @dataclass(frozen=True)
@@ -75,70 +81,27 @@ class GopherQuality(Filter):
             at_least("stop_word_count", self.min_stop_words),
         )
 
-    def measure(self, page: Page) -> dict[str, Any]:
-        words, text = page.words, page.text
-        lines = [line.strip() for line in page.lines if line.strip()]
-        hashes = text.count("#")
-        ellipses = sum(text.count(mark) for mark in _ELLIPSES)
-        distinct = {_AROUND_WORD.sub("", word.lower()) for word in set(words)}
+    def measure_batch(self, batch: TextBatch) -> dict[str, Any]:
+        from stages.kernels.lines import mark_counts
+        from stages.kernels.words import distinct_words_of
+
+        texts, words = batch.column("text"), batch_word_counts(batch)
+        marks = mark_counts(texts, _BULLETS)
         return {
-            "word_count": len(words),
-            "mean_word_length": _ratio(sum(map(len, words)), len(words)),
-            "symbol_word_ratio": _ratio(max(hashes, ellipses), len(words)),
-            "bullet_line_ratio": _ratio(
-                sum(line.startswith(_BULLETS) for line in lines), len(lines)
+            "word_count": words["words"],
+            "mean_word_length": ratio(words["word_chars"], words["words"]),
+            "symbol_word_ratio": ratio(
+                np.maximum(marks["hashes"], marks["ellipses"]), words["words"]
             ),
-            "ellipsis_line_ratio": _ratio(
-                sum(line.endswith(_ELLIPSES) for line in lines), len(lines)
-            ),
-            "alpha_word_ratio": _ratio(
-                sum(any(map(str.isalpha, word)) for word in words), len(words)
-            ),
-            "stop_word_count": len(distinct.intersection(self.stop_words)),
+            "bullet_line_ratio": ratio(marks["bullet_lines"], marks["lines"]),
+            "ellipsis_line_ratio": ratio(marks["ellipsis_lines"], marks["lines"]),
+            "alpha_word_ratio": ratio(words["alpha_words"], words["words"]),
+            "stop_word_count": distinct_words_of(texts, _stop_word_set(self.stop_words)),
         }
 
 
-_PARAGRAPH_BREAK = re.compile(r"\n{2,}")
-_LINE_BREAK = re.compile(r"\n+")
 _TOP_SIZES = (2, 3, 4)
 _DUPLICATE_SIZES = (5, 6, 7, 8, 9, 10)
-
-
-def _repeats(parts: Iterable[str]) -> tuple[int, int]:
-    """Number and characters of the parts that are not the first of their kind."""
-    seen: set[str] = set()
-    count = chars = 0
-    for part in parts:
-        if part in seen:
-            count += 1
-            chars += len(part)
-        else:
-            seen.add(part)
-    return count, chars
-
-
-def top_ngram_chars(words: Sequence[str], size: int, min_count: int) -> int:
-    """Characters, spaces included, in all copies of the most frequent n-gram (first on a tie)."""
-    counts = Counter(" ".join(words[i : i + size]) for i in range(len(words) - size + 1))
-    if not counts:
-        return 0
-    ngram, count = max(counts.items(), key=lambda pair: pair[1])
-    return len(ngram) * count if count >= min_count else 0
-
-
-def duplicate_ngram_chars(words: Sequence[str], size: int) -> int:
-    """Characters of words in n-grams that occurred before; found greedily, never overlapping."""
-    seen: set[tuple[str, ...]] = set()
-    chars = at = 0
-    while at <= len(words) - size:
-        ngram = tuple(words[at : at + size])
-        if ngram in seen:
-            chars += sum(map(len, ngram))
-            at += size
-        else:
-            seen.add(ngram)
-            at += 1
-    return chars
 
 
 @dataclass(frozen=True)
@@ -176,26 +139,19 @@ class GopherRepetition(Filter):
         )
         return tuple(Rule(name, None, getattr(self, f"max_{name}"), name) for name in names)
 
-    def measure(self, page: Page) -> dict[str, float | None]:
-        text, words = page.text, page.words
-        if not text:
-            return {rule.metric: None for rule in self.rules()}
-        paragraphs = _PARAGRAPH_BREAK.split(text.strip())
-        lines = _LINE_BREAK.split(text)
-        same_paragraphs, paragraph_chars = _repeats(paragraphs)
-        same_lines, line_chars = _repeats(lines)
-        whole = len(text)
+    def measure_batch(self, batch: TextBatch) -> dict[str, Any]:
+        from stages.kernels.repetition import repetition_counts
+
+        found = repetition_counts(batch.column("text"), self.min_top_count)
+        whole = found["chars"]
         return {
-            "duplicate_line_ratio": same_lines / len(lines),
-            "duplicate_paragraph_ratio": same_paragraphs / len(paragraphs),
-            "duplicate_line_char_ratio": line_chars / whole,
-            "duplicate_paragraph_char_ratio": paragraph_chars / whole,
+            "duplicate_line_ratio": ratio(found["duplicate_lines"], found["lines"]),
+            "duplicate_paragraph_ratio": ratio(found["duplicate_paragraphs"], found["paragraphs"]),
+            "duplicate_line_char_ratio": ratio(found["duplicate_line_chars"], whole),
+            "duplicate_paragraph_char_ratio": ratio(found["duplicate_paragraph_chars"], whole),
+            **{f"top_{n}gram_ratio": ratio(found[f"top_{n}gram_chars"], whole) for n in _TOP_SIZES},
             **{
-                f"top_{n}gram_ratio": top_ngram_chars(words, n, self.min_top_count) / whole
-                for n in _TOP_SIZES
-            },
-            **{
-                f"duplicate_{n}gram_ratio": duplicate_ngram_chars(words, n) / whole
+                f"duplicate_{n}gram_ratio": ratio(found[f"duplicate_{n}gram_chars"], whole)
                 for n in _DUPLICATE_SIZES
             },
         }

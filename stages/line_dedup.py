@@ -117,7 +117,7 @@ def repeated_lines(table: pa.Table, side: Side) -> pa.Table:
 
 def cut_lines(batch: TextBatch, side: Side) -> Processed:
     """The texts without their lost lines, and how much of each page is left."""
-    from stages.c4 import count_sentences
+    from stages.kernels.sentences import sentence_counts
 
     lost = _lost_by_row(batch, side.tables["lost_lines"])
     texts: list[Any] = list(batch.values("text"))
@@ -129,7 +129,9 @@ def cut_lines(batch: TextBatch, side: Side) -> Processed:
         texts[row] = "\n".join(lines)
         removed[row] = len(numbers)
         left[row] = sum(1 for line in lines if line.strip())
-        sentences[row] = sum(map(count_sentences, lines))
+    changed = pa.array([texts[row] for row in lost], pa.large_string())
+    for row, count in zip(lost, sentence_counts(changed, newlines_only=True), strict=True):
+        sentences[row] = count
     return Processed(
         columns={"text": pa.array(texts, pa.large_string())},
         metrics={

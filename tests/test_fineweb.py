@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from slow_measures import measured
 
-from pipeline.stage import Page
 from stages.fineweb import TERMINAL_PUNCTUATION, FinewebQuality
 
 PROSE = "\n".join(f"This is sentence number {n}, and it is long enough to count." for n in range(9))
@@ -26,7 +26,7 @@ PROSE = "\n".join(f"This is sentence number {n}, and it is long enough to count.
     ],
 )
 def test_metrics_have_these_values(text: str, metric: str, value: float | None) -> None:
-    assert FinewebQuality().measure(Page.of(text))[metric] == value
+    assert measured(FinewebQuality(), text)[metric] == value
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def test_metrics_have_these_values(text: str, metric: str, value: float | None) 
 )
 def test_a_text_breaks_the_rule(text: str, reason: str | None) -> None:
     stage = FinewebQuality()
-    metrics = stage.measure(Page.of(text))
+    metrics = measured(stage, text)
     broken = set()
     for rule in stage.rules():
         value = metrics[rule.metric]
@@ -57,9 +57,10 @@ def test_terminal_punctuation_knows_many_scripts() -> None:
     assert not set(",;:\"')…") & TERMINAL_PUNCTUATION
 
 
+@settings(deadline=None)  # the first call compiles
 @given(st.text(alphabet="ab. \n", max_size=60))
 def test_ratios_lie_between_zero_and_one(text: str) -> None:
-    metrics = FinewebQuality().measure(Page.of(text))
+    metrics = measured(FinewebQuality(), text)
     assert set(metrics) == set(FinewebQuality().metric_types())
     for name, value in metrics.items():
         assert value is None or name == "newline_word_ratio" or 0 <= value <= 1

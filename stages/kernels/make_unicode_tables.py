@@ -15,11 +15,18 @@ Content, all numbers code points:
     mark      ranges of categories Mn, Me, Cf
     punct     ranges of categories P*, S*, and Cc that is not space
     unspaced  ranges of the scripts of `pipeline.batch` whose characters are words of their own
+    alpha     ranges of `str.isalpha`
+    word      ranges of `\\w` of regular expressions
+    lowercase ranges of `str.islower` of single characters
+    cased, ignorable
+              ranges of the two properties by which `str.lower` knows a final sigma; a character
+              of both is ignorable
 """
 
 from __future__ import annotations
 
 import json
+import re
 import sys
 import unicodedata
 from collections.abc import Callable, Iterable
@@ -90,6 +97,16 @@ def is_unspaced(char: str) -> bool:
     return len(split_words(char + char)) == 2
 
 
+def is_cased(char: str) -> bool:
+    """True if a sigma behind the character is a final one."""
+    return (char + "Σ").lower()[-1] == "ς"
+
+
+def is_ignorable(char: str) -> bool:
+    """True if a sigma behind the character is a final one because of the `A` before it."""
+    return not is_cased(char) and ("A" + char + "Σ").lower()[-1] == "ς"
+
+
 def main() -> None:
     tables = {
         "unicode": unicodedata.unidata_version,
@@ -99,6 +116,11 @@ def main() -> None:
         "mark": ranges(is_mark),
         "punct": ranges(is_punctuation),
         "unspaced": ranges(is_unspaced),
+        "alpha": ranges(str.isalpha),
+        "word": ranges(lambda char: re.match(r"\w", char) is not None),
+        "lowercase": ranges(str.islower),
+        "cased": ranges(is_cased),
+        "ignorable": ranges(is_ignorable),
         "nfd": decompositions(),
     }
     lines = [
