@@ -48,26 +48,28 @@ def _guard(env: Env, what: str, call: Any, *args: Any) -> Any:
 
 
 def _inputs(call: ScatterCall | EachCall, env: Env) -> Iterator[dict[str, pa.Table]]:
-    """The tables of one unit: `docs` batch by batch, everything else whole.
+    """The tables of one unit: one of them batch by batch, the others whole.
 
-    An exchange's only table comes in batches too: signatures of a large partition are large.
+    In batches come `docs`, or in an exchange the first table that it reads: signatures of a large
+    partition are large.
     """
-    if isinstance(call, ScatterCall) and len(call.inputs) == 1 and "docs" not in call.inputs:
-        [(name, data)] = call.inputs.items()
-        for batch in iter_batches(env.storage, data):
-            yield {name: batch}
-        if data.rows:
-            return
+    streamed = "docs"
+    if isinstance(call, ScatterCall):
+        streamed = next((name for name in call.phase.reads if name in call.inputs), "docs")
     whole = {
-        name: read_dataset(env.storage, data)
+        name: read_dataset(env.storage, data, call.phase.columns if name == "docs" else None)
         for name, data in call.inputs.items()
-        if name != "docs"
+        if name != streamed
     }
-    if "docs" not in call.inputs:
+    if streamed not in call.inputs:
         yield whole
         return
-    for batch in iter_batches(env.storage, call.inputs["docs"], call.phase.columns):
-        yield {**whole, "docs": batch}
+    columns = call.phase.columns if streamed == "docs" else None
+    data = call.inputs[streamed]
+    for batch in iter_batches(env.storage, data, columns):
+        yield {**whole, streamed: batch}
+    if streamed != "docs" and not data.rows:  # one call, so that the columns are known
+        yield {**whole, streamed: read_dataset(env.storage, data)}
 
 
 def _with_partition(table: pa.Table, call: ScatterCall | EachCall) -> pa.Table:

@@ -48,9 +48,8 @@ class Exchange:
     """Rows of `reads` meet by key. The result does not depend on how many partitions there are.
 
     `route` runs on every partition of `reads` and gives rows with the column `key`. It gets a
-    dict of tables: `docs` in batches (one call each, answers concatenated), one side table without
-    `docs` in batches too, several side tables of that partition whole, small results of earlier
-    `Combine` phases whole. Without `route` the rows of the one table in `reads` go as they are.
+    dict of tables: the first table in `reads` in batches (one call each, answers concatenated), the
+    others of that partition whole, as small results of earlier `Combine` phases. Without `route` the rows of the one table in `reads` go as they are.
     The engine adds the column `partition` (where the rows came from) unless it is there. `reduce`
     gets the whole key groups of a bucket, sorted by (key, *order) with nulls first, and gives a
     table of `schema`, or finished files; `Combine` results named in `reads` stand in its
@@ -78,7 +77,7 @@ class Exchange:
 class Combine:
     """Every partition's small state, merged into one. `each` runs a partition, `merge` once.
 
-    `each` gets what `Exchange.route` gets, but every side table whole. `merge` gets the rows of all
+    `each` gets what `Exchange.route` gets, but only `docs` in batches. `merge` gets the rows of all
     partitions as one table, in order of partition id (an empty table without columns when `reads`
     is empty), and gives a table of `schema`, or (schema None) an artefact: file name -> bytes.
     `Combine` results named in `reads` stand in `side.tables` of both calls; with only such in

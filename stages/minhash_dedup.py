@@ -195,7 +195,7 @@ class MinhashDedup(GlobalStage):
 
     def phases(self) -> tuple[Phase, ...]:
         policy = policy_columns(self.keep)
-        sources = ("docs", "signatures", "assigned") if policy else ("signatures", "assigned")
+        sources = ("signatures", "assigned", "docs") if policy else ("signatures", "assigned")
         columns = tuple(dict.fromkeys(("doc_id", "file", "offset", *policy))) if policy else None
         layout = ("bands", "rows")
         judging = ("verify", "threshold", "closure", "max_cluster_size", "max_tries", "keep")
@@ -262,10 +262,8 @@ class MinhashDedup(GlobalStage):
         members = signatures.append_column("key", cluster).filter(found.is_valid())
         if not self.keep:
             return members.append_column("keep", keep_keys(members, ()))
-        documents = tables["docs"]
-        row = matching_rows(documents, members)
-        members = members.take(row.drop_null())
-        return members.append_column("keep", keep_keys(documents.filter(row.is_valid()), self.keep))
+        documents = tables["docs"].take(matching_rows(members, tables["docs"]))
+        return members.append_column("keep", keep_keys(documents, self.keep))
 
     def walk_clusters(self, table: pa.Table, side: Side) -> pa.Table:
         """Members sorted by (cluster, keep order) -> who is kept and who loses to whom."""

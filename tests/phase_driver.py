@@ -106,10 +106,12 @@ def route(
     found = []
     for key in sorted(set().union(*(tables[name] for name in large))):
         given = {name: small.get(name, tables.get(name, {}).get(key)) for name in phase.reads}
+        if "docs" in given and phase.columns:
+            given["docs"] = given["docs"].select(phase.columns)
+        streamed = large[0] if isinstance(phase, Exchange) else "docs"
         calls = [given]
-        if "docs" in given:
-            docs = given["docs"].select(phase.columns) if phase.columns else given["docs"]
-            calls = [{**given, "docs": batch} for batch in batches(docs, rows)]
+        if streamed in given:
+            calls = [{**given, streamed: batch} for batch in batches(given[streamed], rows)]
         for tables_of_call in calls:
             side = Side("step", 0, {})
             part = call(tables_of_call, side) if call else given[phase.reads[0]]

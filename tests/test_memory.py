@@ -7,13 +7,13 @@ them already and anything that is held whole stands out.
 from __future__ import annotations
 
 import json
-import random
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from benchmarks.memory import write_input
 from conftest import ROOT
 
 CHILD = """
@@ -50,31 +50,6 @@ steps:
 
 DOCUMENTS = 4_000
 """About 4 MB."""
-
-
-def write_input(folder: Path, documents: int, files: int) -> None:
-    """Prose of made-up words; one in ten repeats the one before, exactly or nearly."""
-    draw = random.Random(1)
-    letters = "abcdefghijklmnopqrstuvwxyz"
-    words = ["".join(draw.choices(letters, k=draw.randint(2, 9))) for _ in range(8000)]
-    words += ["the", "of", "and", "to"] * 500
-    folder.mkdir(parents=True)
-    parts = [(folder / f"{number}.jsonl").open("w") for number in range(files)]
-    text = ""
-    for number in range(documents):
-        kind = draw.randrange(20)
-        if kind == 0 and text:
-            text += " With one more line."
-        elif kind > 1 or not text:
-            text = "\n".join(" ".join(draw.choices(words, k=55)) + "." for _ in range(3))
-        row = {
-            "id": str(number),
-            "text": text,
-            "url": f"https://site{number % 99}.example/{number}",
-        }
-        parts[number % files].write(json.dumps(row) + "\n")
-    for part in parts:
-        part.close()
 
 
 @dataclass(frozen=True)
