@@ -37,7 +37,7 @@ from benchmarks.report import (
 )
 from benchmarks.turns import Side, alternate, pages_for, say
 from benchmarks.web import Web, cached_web, gold_pages, startup_pages
-from stages.extract import ENGINES
+from stages.extract.engines import ENGINES
 
 FILES = 8
 WORKERS = 2
@@ -127,7 +127,7 @@ def agreement(ours_kept: Iterable[str], peers_kept: Iterable[str]) -> dict[str, 
 
 
 def run(options: Options) -> Report:
-    engines = [name for name in ("blocks", "trafilatura", "resiliparse") if name in ENGINES]
+    engines = list(ENGINES)
     empty = cached_web("startup", startup_pages(FILES), FILES)
     peer = datatrove(SAME, "datatrove")
     peer.start_up(empty)

@@ -7,12 +7,13 @@ import os
 import platform
 import re
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from benchmarks import extraction_table
 from benchmarks.measure import MeasureError, Usage
 from benchmarks.web import Web
 
@@ -29,6 +30,7 @@ RATIOS: Mapping[str, tuple[str, ...]] = {
     "dedup": ("ours_vs_datatrove_signatures", "ours_vs_datatrove_whole"),
     "tokens": ("ours_vs_tokenizers_encode",),
     "loader": ("ours_vs_torch_dataloader",),
+    "memory": ("peak_at_1x_vs_10x",),
     "scale": (),
 }
 """Benchmark -> the keys that `ratios` holds, no more and no fewer."""
@@ -174,11 +176,12 @@ def save(report: Mapping[str, Any]) -> Path:
 def table(folder: Path = RESULTS) -> str:
     """A Markdown table of all committed results, a row a ratio; the goals' ratios in bold."""
     rows = ["| benchmark | ratio | value | input | command |", "|---|---|---|---|---|"]
-    for name in RATIOS:
-        path = folder / f"{name}.json"
+    # NAME.json is the latest run; NAME-*.json are further ones, such as one of more input.
+    paths = [p for n in RATIOS for p in (folder / f"{n}.json", *sorted(folder.glob(f"{n}-*.json")))]
+    for path in paths:
         if not path.exists():
             continue
-        found = json.loads(path.read_text())
+        name, found = path.stem, json.loads(path.read_text())
         size = f"{found['input'].get('documents', 0):,} documents"
         command = f"`{found['machine'].get('command', '')}`"
         for key, value in found["ratios"].items():
@@ -188,11 +191,16 @@ def table(folder: Path = RESULTS) -> str:
     return "\n".join(rows) + "\n"
 
 
-_TABLE = re.compile(r"(<!-- table -->\n).*?(<!-- end of table -->)", re.DOTALL)
+TABLES: Mapping[str, Callable[[Path], str]] = {"table": table, "extraction": extraction_table.table}
+"""Mark of a page -> what stands between it and its end, made from the results."""
 
 
 def write_table(page: Path = PAGE, folder: Path = RESULTS) -> str:
-    """Put the table between the marks of the page; returns it."""
-    found = table(folder)
-    page.write_text(_TABLE.sub(lambda marks: marks[1] + found + marks[2], page.read_text()))
-    return found
+    """Put the tables between the marks of the page; returns the one of all ratios."""
+    text = page.read_text()
+    for name, make in TABLES.items():
+        marks = re.compile(f"(<!-- {name} -->\n).*?(<!-- end of {name} -->)", re.DOTALL)
+        made = make(folder)
+        text = marks.sub(lambda found, made=made: found[1] + made + found[2], text)  # type: ignore[misc]
+    page.write_text(text)
+    return table(folder)

@@ -73,6 +73,7 @@ def identity(stage: Stage, seed: int, knobs: Iterable[str] | None = None) -> dic
                 models[field.name] = path_digest(str(value))
         elif info.identity and (wanted is None or field.name in wanted):
             values[field.name] = canonical(value, f"{stage_name(stage)}.{field.name}")
+    models.update((Path(path).name, path_digest(path)) for path in stage.files)
     built_in = cls.__module__.partition(".")[0] in BUILT_IN
     return {
         "format": FORMAT_VERSION,

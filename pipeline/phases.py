@@ -49,8 +49,9 @@ class Exchange:
 
     `route` runs on every partition of `reads` and gives rows with the column `key`. It gets a
     dict of tables: the first table in `reads` in batches (one call each, answers concatenated), the
-    others of that partition whole, as small results of earlier `Combine` phases. Without `route` the rows of the one table in `reads` go as they are.
-    The engine adds the column `partition` (where the rows came from) unless it is there. `reduce`
+    others of that partition whole, as small results of earlier `Combine` phases. Without `route`
+    the rows of the one table in `reads` go as they are. The engine adds the column `partition`
+    (where the rows came from) unless it is there. `reduce`
     gets the whole key groups of a bucket, sorted by (key, *order) with nulls first, and gives a
     table of `schema`, or finished files; `Combine` results named in `reads` stand in its
     `side.tables`. Empty buckets are reduced too, except with `buckets="value"`.

@@ -51,6 +51,8 @@ class Stage:
     """Distributions whose installed versions are part of the identity."""
     depends_on: ClassVar[tuple[str, ...]] = ()
     """Further modules whose source is part of the identity of a user's own stage."""
+    files: ClassVar[tuple[str, ...]] = ()
+    """Files besides the code whose content is part of the identity, such as a shipped model."""
     expensive: ClassVar[bool] = False
     """True ends the segment here, so that changing a later threshold never repeats this stage."""
     draws: ClassVar[bool] = False

@@ -270,6 +270,9 @@ CASES: dict[str, Case] = {
         "read_parquet", source("read_parquet", f'{{paths: ["{_TABLE}"], {_FIELDS}}}'), read
     ),
     "extract": Case("extract", step("extract", head=_WEB), judged, limit=3),
+    "extract-trafilatura": Case(
+        "extract", step("extract", "{engine: trafilatura}", head=_WEB), judged, limit=3
+    ),
     "extract-resiliparse": Case(
         "extract", step("extract", "{engine: resiliparse}", head=_WEB), judged, limit=3
     ),

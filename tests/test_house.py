@@ -236,7 +236,7 @@ def declared(*extras: str) -> set[str]:
     ("package", "extras"),
     [
         ("pipeline", ()),
-        ("stages", ()),
+        ("stages", ("train",)),
         ("tokenizer_training", ()),
         ("samples", ()),
         ("loader", ("loader",)),

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from benchmarks.memory import write_input
 from conftest import ROOT
+
+from benchmarks.memory import write_input
 
 CHILD = """
 import json, resource, sys

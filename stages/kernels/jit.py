@@ -39,3 +39,32 @@ def sources_stamp(folder: Path) -> str:
     for path in sorted(folder.glob("*.py")):
         digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()
+
+
+def jit_bare(function: F) -> F:
+    """Like `jit`, for a kernel that allocates nothing: it counts no references to arrays.
+
+    The counts are atomic and made at each use of a tuple's array: they took half of the time of the
+    scanner of web pages. Compilation fails where such a kernel allocates.
+    """
+    compiled = numba.njit(nogil=True, _nrt=False)(function)
+    compiled.enable_caching()
+    compiled._cache._cache_file._source_stamp = sources_stamp(_folder(function))
+    return cast(F, compiled)
+
+
+def inner(function: F) -> F:
+    """`function` for the use of other kernels alone, allocating nothing: no entry from Python.
+
+    Boxing tuples of arrays costs more time to compile than a kernel does.
+    """
+    options = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "_nrt": False}
+    # A call between kernels hands over some 80 words of array descriptors: inlined always.
+    options["forceinline"] = True
+    return cast(F, numba.njit(nogil=True, **options)(function))
+
+
+def inner_allocating(function: F) -> F:
+    """Like `inner`, for one that allocates."""
+    options = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+    return cast(F, numba.njit(nogil=True, **options)(function))

@@ -1,0 +1,141 @@
+"""The model behind the `blocks` engine: read from its file, and asked about a page.
+
+The file holds numbers and hashes only: log-odds of class names and words, and three sets of boosted
+trees (what is main text; the same once more with the first answer around each block; the kind of
+page). docs/model_card.md says what it was trained on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.errors import InputError
+from stages.extract.features import PageFeatures, features_of
+from stages.extract.json_ld import JsonLd
+from stages.extract.kind import (
+    PAGE_VECTOR,
+    kind_probabilities,
+    page_vector,
+    probabilities,
+)
+from stages.extract.page import ScannedPage
+from stages.extract.result import SHIPPED_MODEL
+from stages.kernels.html_columns import NUM_FEATURES, LogOdds
+from stages.kernels.html_context import NUM_CONTEXT, context_features
+from stages.kernels.trees import evaluate
+
+TOKEN_SLOTS, WORD_SLOTS = 1 << 14, 1 << 15
+_MAX_BYTES = 1 << 20
+
+Floats = npt.NDArray[np.float32]
+
+
+class Trees(NamedTuple):
+    """Complete trees as `stages.kernels.trees` reads them."""
+
+    features: Any
+    thresholds: Any
+    leaves: Any
+    depth: int
+
+
+@dataclass(frozen=True)
+class BlocksModel:
+    """A loaded model."""
+
+    odds: LogOdds
+    first: Trees
+    second: Trees
+    kind: Trees
+    """Tree i speaks for kind i mod 7."""
+
+
+class Prediction(NamedTuple):
+    """What the model says of a page."""
+
+    prob: Floats
+    """For each block the probability that it is main text."""
+    words: Floats
+    """Words of each block."""
+    kinds: Floats
+    """Probability of each of `KINDS`."""
+    features: PageFeatures
+
+
+@lru_cache(maxsize=4)
+def load_model(path: Path = SHIPPED_MODEL) -> BlocksModel:
+    """Read and check a model file. Raises InputError if it is none."""
+    try:
+        data = path.read_bytes()
+        if len(data) > _MAX_BYTES:
+            raise ValueError(f"{len(data):,} bytes, expected at most {_MAX_BYTES:,}")
+        with np.load(io.BytesIO(data), allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        return BlocksModel(
+            LogOdds(
+                *slots(arrays["token_hashes"], arrays["token_odds"], TOKEN_SLOTS),
+                *slots(arrays["word_hashes"], arrays["word_odds"], WORD_SLOTS),
+            ),
+            _trees(arrays, "first", NUM_FEATURES),
+            _trees(arrays, "second", NUM_FEATURES + NUM_CONTEXT),
+            _trees(arrays, "kind", len(PAGE_VECTOR)),
+        )
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(
+            f"{path} is no model of the blocks engine: {type(error).__name__}: {error}. Train one "
+            f"with `python -m stages.extract train GOLD`, or leave `model` out."
+        ) from error
+
+
+def model_sha256(path: Path = SHIPPED_MODEL) -> str:
+    """Which model it is."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def slots(hashes: Any, values: Any, size: int) -> tuple[npt.NDArray[np.uint32], Floats]:
+    """The table that the kernel looks hashes up in. Raises ValueError if it gets too full."""
+    if len(hashes) > size // 2:
+        raise ValueError(f"{len(hashes):,} hashes, expected at most {size // 2:,}")
+    keys, found = np.zeros(size, dtype=np.uint32), np.zeros(size, dtype=np.float32)
+    for key, value in zip(hashes.tolist(), values.tolist(), strict=True):
+        at = key & (size - 1)
+        while keys[at]:
+            at = (at + 1) & (size - 1)
+        keys[at], found[at] = key, value
+    return keys, found
+
+
+def _trees(arrays: dict[str, Any], name: str, width: int) -> Trees:
+    """One set of trees, checked so that no index of the kernel can run out. Raises ValueError."""
+    features = np.ascontiguousarray(arrays[f"{name}_features"], dtype=np.uint16)
+    thresholds = np.ascontiguousarray(arrays[f"{name}_thresholds"], dtype=np.float32)
+    leaves = np.ascontiguousarray(arrays[f"{name}_leaves"], dtype=np.float32)
+    depth = int(arrays[f"{name}_depth"])
+    inner = (1 << depth) - 1
+    number, rest = divmod(len(features), max(inner, 1))
+    if not 1 <= depth <= 12 or rest or len(thresholds) != len(features):
+        raise ValueError(f"'{name}': {len(features)} inner nodes are no trees of depth {depth}")
+    if len(leaves) != number * (inner + 1):
+        raise ValueError(f"'{name}': {len(leaves)} leaves, expected {number * (inner + 1)}")
+    if number and int(features.max()) >= width:
+        raise ValueError(f"'{name}': feature {int(features.max())}, expected below {width}")
+    return Trees(features, thresholds, leaves, depth)
+
+
+def predict(page: ScannedPage, model: BlocksModel, json_ld: JsonLd, og_type: str) -> Prediction:
+    """Ask the model about a page with at least one block."""
+    found = features_of(page, model.odds)
+    kinds = kind_probabilities(page_vector(found.rows, found.words, json_ld, og_type), *model.kind)
+    first = probabilities(evaluate(found.rows, *model.first))
+    rows = context_features(
+        found.rows, first, found.words, page.blocks, found.places, found.paths, kinds
+    )
+    return Prediction(probabilities(evaluate(rows, *model.second)), found.words, kinds, found)

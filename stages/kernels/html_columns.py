@@ -1,0 +1,87 @@
+"""Names of the columns that the model sees of a block, in the order in which kernels write them."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from stages.kernels import html_tags as tags
+from stages.kernels.jit import inner
+
+CONTAINERS = 4
+NEIGHBOURS = (-3, -2, -1, 1, 2, 3)
+FLAGS = tuple(
+    name
+    for name in tags.ANCESTOR_NAMES
+    if name not in ("link", "bold", "label", "dialog", "template", "address")
+)
+FLAG_BITS = np.array([1 << tags.ANCESTOR_NAMES.index(name) for name in FLAGS], dtype=np.int64)
+
+SHAPE = (
+    "words", "chars", "link_share", "links", "word_length", "ends_a_word", "terminal", "commas",
+    "digits", "upper", "punctuation", "symbols", "bold_share", "breaks", "free_words",
+)  # fmt: skip
+TAGS = ("is_p", "is_div", "is_item", "is_cell", "is_definition", "heading", "is_pre", "is_inline")
+TOKENS = (
+    "token_own", "token_up", "token_up2", "token_all", "token_min", "token_max", "word_mean",
+    "word_sum", "word_first", "word_min", "word_max",
+)  # fmt: skip
+CONTAINER = ("words", "link_share", "blocks", "score", "value", "page_share", "block_words", "long")
+TOP = (
+    "in_score_top", "in_value_top", "score_distance", "value_distance", "score_top_share",
+    "value_top_share", "tops_agree", "before_value_top", "after_value_top", "depth",
+)  # fmt: skip
+PATH = (
+    "path_blocks", "path_words", "path_links", "path_share", "same_text", "same_before",
+    "up_blocks", "up_words",
+)  # fmt: skip
+PLACE = (
+    "rank", "words_before", "words_share_before", "since_h1", "since_heading", "heading_word",
+    "heading_level", "title_share", "title_cover", "description_share", "index",
+)  # fmt: skip
+WINDOW = ("window_words", "window_links", "window_long")
+PAGE = (
+    "page_words", "page_link_share", "page_blocks", "page_prose_share", "page_long", "page_max",
+    "page_has_h1", "page_article", "page_main", "page_items", "page_cells", "page_token",
+)  # fmt: skip
+FEATURES: tuple[str, ...] = (
+    *SHAPE,
+    *TAGS,
+    *(f"in_{name}" for name in FLAGS),
+    *TOKENS,
+    *(f"up{k}_{name}" for k in range(CONTAINERS) for name in CONTAINER),
+    *TOP,
+    *PATH,
+    *PLACE,
+    *(f"near{k:+d}_{name}" for k in NEIGHBOURS for name in ("words", "links", "heading")),
+    *WINDOW,
+    *PAGE,
+)
+NUM_FEATURES = len(FEATURES)
+
+
+class LogOdds(NamedTuple):
+    """Learned log-odds of class tokens and words, by open addressing; key 0 is an empty slot."""
+
+    token_keys: Any
+    token_values: Any
+    word_keys: Any
+    word_values: Any
+
+
+@inner
+def odds_of(keys: Any, values: Any, key: Any) -> Any:
+    """The log-odds of a hash; 0 for one that is not in the table."""
+    mask = np.int64(len(keys) - 1)
+    at = np.int64(key) & mask
+    while keys[at] != 0:
+        if keys[at] == key:
+            return values[at]
+        at = (at + 1) & mask
+    return np.float32(0.0)
+
+
+@inner
+def log(x: Any) -> Any:
+    return np.float32(np.log1p(np.float32(x)))

@@ -1,0 +1,185 @@
+"""Text as it stands between the tags of a page: runs of characters, references, plain text.
+
+White space, control and invisible characters are sorted out here; `html_text` takes the rest.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from stages.kernels import html_text as h
+from stages.kernels.html_text import (
+    TEXT,
+    begin_text,
+    count_bytes,
+    decode_utf8,
+    find_value,
+    is_letter,
+    is_space,
+    put_text,
+    white,
+)
+from stages.kernels.jit import inner
+
+_BANG, _QUESTION = 0x21, 0x3F
+_LONGEST_NAME = 32
+"""`&CounterClockwiseContourIntegral;`, semicolon included."""
+_LONGEST_BARE_NAME = 6
+"""Of the names that need no semicolon, as `&frac12`."""
+
+_WINDOWS_1252 = np.array(
+    [ord(bytes([b]).decode("cp1252", "ignore") or "\0") or b for b in range(0x80, 0xA0)],
+    dtype=np.int64,
+)
+"""What browsers show for `&#128;` to `&#159;`; the five that it lacks are control characters.
+
+The characters U+0080 to U+009F themselves mean the same: they come from pages of that charset that
+were decoded as latin-1.
+"""
+
+
+@inner
+def read_text(data: Any, i: Any, n: Any, plain: Any, tables: Any, room: Any) -> Any:
+    """Text up to the next `<` that opens markup; gives its place. At `data[i]` it does not.
+
+    In `plain` text `&` and `<` stand for themselves.
+    """
+    start = i
+    while i < n:
+        c = np.int64(data[i])
+        if c == h._LT and i > start and not plain and _opens_markup(data, i, n):
+            return i
+        if c == h._AMP and not plain:
+            i = _read_reference(data, i, n, tables, room)
+        elif c <= 0x20:
+            if is_space(c) or c == 0x0B:
+                line_end = c == h._RETURN and i + 1 < n and data[i + 1] == h._NEWLINE
+                if not line_end:  # the newline behind it speaks for both
+                    white(room, c)
+            i += 1
+        elif c == 0x7F:
+            i += 1
+        else:
+            if c == 0xC2 or c == 0xE2 or c == 0xEF:
+                width = _read_special(data, i, n, room)
+                if width > 0:
+                    i += width
+                    continue
+            begin_text(room)
+            i = _copy_run(data, i, n, room)
+    return i
+
+
+@inner
+def _opens_markup(data: Any, i: Any, n: Any) -> Any:
+    """True if the `<` here may begin more than text."""
+    if i + 1 >= n:
+        return False
+    c = np.int64(data[i + 1])
+    return is_letter(c) or c in (h._SLASH, _BANG, _QUESTION)
+
+
+@inner
+def _read_special(data: Any, i: Any, n: Any, room: Any) -> Any:
+    """A character of U+0080 to U+00A0, or one that shows nothing: its width; 0 if it is neither."""
+    if i + 1 < n and data[i] == 0xC2:
+        code = np.int64(data[i + 1])  # with the lead byte C2 it is the character's number
+        if code <= 0xA0 or code == 0xAD:
+            put_text(room, _WINDOWS_1252[code & 31] if code < 0xA0 else code)
+            return np.int64(2)
+    elif i + 2 < n:
+        code, width = decode_utf8(data, i, n)
+        if code == 0x200B or code == 0x2028 or code == 0x2029 or code == 0xFEFF:
+            put_text(room, code)
+            return width
+    return np.int64(0)
+
+
+@inner
+def _copy_run(data: Any, i: Any, n: Any, room: Any) -> Any:
+    """Copy bytes that need no look: at least one, up to white space, markup or a special lead."""
+    st = room.state
+    first = i
+    out = st[TEXT]
+    while True:
+        room.text[out] = data[i]
+        out += 1
+        i += 1
+        if i >= n:
+            break
+        c = data[i]
+        if (
+            c <= 0x20 or c == h._LT or c == h._AMP or c == 0xC2 or c == 0xE2 or c == 0xEF
+            or c == 0x7F
+        ):  # fmt: skip
+            break
+    st[TEXT] = out
+    count_bytes(st, i - first)
+    return i
+
+
+@inner
+def _read_reference(data: Any, i: Any, n: Any, tables: Any, room: Any) -> Any:
+    """A character reference at `&`, or the `&` itself; gives the place behind it.
+
+    The longest name counts: `&notit;` is a `&not` and `it;`.
+    """
+    if i + 1 < n and data[i + 1] == 0x23:
+        return _numeric(data, i, n, room)
+    value = h._FNV
+    best, best_end = np.int64(-1), i + 1
+    j = i + 1
+    while j < n and j - i <= _LONGEST_NAME:
+        c = np.int64(data[j])
+        if c != 0x3B and not is_letter(c) and not 0x30 <= c <= 0x39:
+            break
+        value = (value ^ np.uint64(c)) * h._FNV_PRIME
+        j += 1
+        if c == 0x3B or j - i - 1 <= _LONGEST_BARE_NAME:
+            found = find_value(tables.entity_keys, tables.entity_values, value)
+            if found >= 0:
+                best, best_end = found, j
+        if c == 0x3B:
+            break
+    if best < 0:
+        put_text(room, np.int64(h._AMP))
+        return i + 1
+    first, size = best >> 8, best & 255
+    at = first
+    while at < first + size:
+        code, width = decode_utf8(tables.entity_pool, at, first + size)
+        put_text(room, code)
+        at += width
+    return best_end
+
+
+@inner
+def _numeric(data: Any, i: Any, n: Any, room: Any) -> Any:
+    j = i + 2
+    hexadecimal = j < n and (data[j] | 0x20) == 0x78
+    if hexadecimal:
+        j += 1
+    start, code = j, np.int64(0)
+    while j < n:
+        c = np.int64(data[j])
+        if 0x30 <= c <= 0x39:
+            digit = c - 0x30
+        elif hexadecimal and 0x61 <= (c | 0x20) <= 0x66:
+            digit = (c | 0x20) - 0x57
+        else:
+            break
+        code = min(code * (16 if hexadecimal else 10) + digit, np.int64(0x110000))
+        j += 1
+    if j == start:
+        put_text(room, np.int64(h._AMP))
+        return i + 1
+    if j < n and data[j] == 0x3B:
+        j += 1
+    if 0x80 <= code < 0xA0:
+        code = _WINDOWS_1252[code - 0x80]
+    if code == 0 or code > 0x10FFFF or 0xD800 <= code < 0xE000:
+        code = np.int64(0xFFFD)
+    put_text(room, code)
+    return j

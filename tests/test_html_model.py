@@ -1,0 +1,177 @@
+"""What the blocks engine makes of a page: features, trees, the choice of blocks."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stages.extract.comments import comment_blocks, part_hash
+from stages.extract.features import PageFeatures, features_of
+from stages.extract.json_ld import read_json_ld
+from stages.extract.model import BlocksModel, load_model, predict
+from stages.extract.page import Scanner
+from stages.kernels.html_columns import FEATURES
+from stages.kernels.html_select import FLOOR, SURE, choose_blocks
+from stages.kernels.trees import evaluate
+
+PROBABILITIES = st.integers(0, 20).map(lambda n: np.float32(n / 20))
+
+
+def features(html: str) -> PageFeatures:
+    return features_of(Scanner().scan(html.encode()), load_model().odds)
+
+
+def column(html: str, name: str) -> list[float]:
+    return [round(float(value), 4) for value in features(html).rows[:, FEATURES.index(name)]]
+
+
+def test_columns_say_what_their_names_say() -> None:
+    page = (
+        "<title>Old bridge</title><nav><ul><li><a href=/>Home page</a></li></ul></nav>"
+        "<h1>Old bridge</h1><p>It is old, they say. It <b>stands</b>!</p><p>It is old</p>"
+    )
+    assert column(page, "link_share") == [round(8 / 9, 4), 0, 0, 0]  # a blank is no link's
+    assert column(page, "is_item") == [1, 0, 0, 0]
+    assert column(page, "in_nav") == [1, 0, 0, 0]
+    assert column(page, "heading") == [0, 1, 0, 0]
+    assert column(page, "terminal") == [0, 0, 1, 0]
+    assert column(page, "words") == [round(float(np.log1p(n)), 4) for n in (2, 2, 7, 3)]
+    assert column(page, "title_share") == [0, 1, round(1 / 7, 4), round(1 / 3, 4)]
+    assert column(page, "since_h1") == [-1, 0, 1, 2]
+
+
+CYRILLIC = str.maketrans(
+    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ",
+    "абцдефгхийклмнопярстувшжызАБЦДЕФГХИЙКЛМНОПЯРСТУВШЖЫЗ",
+)
+
+
+def test_no_column_tells_another_alphabet_from_latin() -> None:
+    body = [
+        "Old Bridge", "It is old, they say. It stands!", "Read on: the mill 1902 | the ford",
+        "One more line of prose that goes on for a while and then ends in a full stop.",
+    ]  # fmt: skip
+    pages = [
+        "".join(f"<p>{line.translate(table)}</p>" for line in body) for table in ({}, CYRILLIC)
+    ]
+    latin, cyrillic = (features(page).rows for page in pages)
+    for at, name in enumerate(FEATURES):
+        if not name.startswith(("word_", "heading_word")):  # of these two texts, not of scripts
+            np.testing.assert_allclose(latin[:, at], cyrillic[:, at], atol=1e-5, err_msg=name)
+
+
+def test_features_of_real_and_of_hostile_pages_are_finite(shared_data: Path) -> None:
+    scanner, odds = Scanner(), load_model().odds
+    with gzip.open(shared_data / "extraction_gold" / "wcxb.jsonl.gz", "rt") as lines:
+        pages = [
+            json.loads(line)["html"].encode() for _, line in zip(range(80), lines, strict=False)
+        ]
+    pages += [b"", b"<p>", b"x", b"<p>x" * 3000, b"<table><tr><td>1" * 500, bytes(range(256)) * 50]
+    for page in pages:
+        found = features_of(scanner.scan(page), odds)
+        assert found.rows.shape[1] == len(FEATURES)
+        assert np.isfinite(found.rows).all()
+
+
+# --- Trees ------------------------------------------------------------------------------------
+
+
+@given(st.integers(1, 9), st.integers(0, 6), st.integers(1, 5), st.integers(0, 2**32 - 1))
+@settings(max_examples=60, deadline=None)
+def test_trees_in_heap_order_sum_what_walking_them_sums(
+    rows: int, trees: int, depth: int, seed: int
+) -> None:
+    draw = np.random.default_rng(seed)
+    inner = (1 << depth) - 1
+    values = draw.integers(0, 4, (rows, 5)).astype(np.float32)
+    columns = draw.integers(0, 5, trees * inner).astype(np.uint16)
+    thresholds = draw.integers(0, 4, trees * inner).astype(np.float32)
+    leaves = draw.normal(size=trees * (inner + 1)).astype(np.float32)
+    wanted = []
+    for row in values:
+        total = np.float32(0)
+        for tree in range(trees):
+            node = 0
+            while node < inner:
+                at = tree * inner + node
+                node = 2 * node + 1 + int(row[columns[at]] > thresholds[at])
+            total += leaves[tree * (inner + 1) + node - inner]
+        wanted.append(total)
+    found = evaluate(values, columns, thresholds, leaves, depth)
+    assert found.tolist() == np.array(wanted, dtype=np.float32).tolist()
+
+
+# --- The choice of blocks ---------------------------------------------------------------------
+
+
+def chosen(
+    prob: list[np.float32], words: list[int], hashes: list[int] | None = None
+) -> tuple[list[bool], float]:
+    count = len(prob)
+    blocks = np.zeros((count, 7), dtype=np.int32)
+    blocks[:, 1] = 100
+    kept, score = choose_blocks(
+        np.array(prob, dtype=np.float32), np.array(words, dtype=np.float32), blocks,
+        np.arange(count, dtype=np.int32),
+        np.array(hashes or range(count), dtype=np.uint64),
+    )  # fmt: skip
+    return kept.tolist(), score
+
+
+@given(st.lists(st.tuples(PROBABILITIES, st.integers(1, 50)), min_size=1, max_size=12))
+@settings(max_examples=200, deadline=None)
+def test_the_kept_set_has_the_highest_expected_f1_of_all_cuts(
+    blocks: list[tuple[np.float32, int]],
+) -> None:
+    prob, words = [p for p, _ in blocks], [n for _, n in blocks]
+    wanted = sum(float(p) * n for p, n in blocks)
+
+    def expected(cut: float) -> float:
+        hit = sum(float(p) * n for p, n in blocks if p >= cut)
+        return 2 * hit / max(sum(n for p, n in blocks if p >= cut) + wanted, 1e-9)
+
+    best = max(map(expected, prob))
+    kept, score = chosen(prob, words)
+    assert score == pytest.approx(best)
+    if best == 0:
+        assert not any(kept)
+        return
+    floored = best >= SURE and any(p >= FLOOR for p in prob)
+    reach = max(expected(p) for p in prob if p >= FLOOR) if floored else best
+    assert expected(min(p for p, keep in zip(prob, kept, strict=True) if keep)) == pytest.approx(
+        reach
+    )
+
+
+def test_a_text_that_is_kept_twice_under_different_parents_is_kept_once() -> None:
+    high = np.float32(0.9)
+    assert chosen([high] * 3, [20] * 3, [7, 8, 7])[0] == [True, True, False]
+
+
+# --- The model and comments ---------------------------------------------------------------------
+
+
+def test_the_model_speaks_of_every_block_and_every_kind() -> None:
+    page = Scanner().scan(b"<p>" + b"A line of prose that goes on. " * 9 + b"</p><p>Home</p>")
+    model: BlocksModel = load_model()
+    said = predict(page, model, read_json_ld(page), "")
+    assert said.prob.shape == (2,)
+    assert said.prob[0] > 0.5
+    assert ((said.prob >= 0) & (said.prob <= 1)).all()
+    assert said.kinds.sum() == pytest.approx(1, abs=1e-5)
+
+
+def test_comments_are_told_by_the_names_of_what_holds_them() -> None:
+    page = Scanner().scan(
+        b"<p>text</p><div id=comments><p>one</p><ul><li>two</ul></div>"
+        b"<div class='post-comment_body'>three</div><div class=commentary>four</div>"
+        b"<div class=userComments>five</div>"
+    )
+    assert comment_blocks(page).tolist() == [False, True, True, True, False, True]
+    assert part_hash("comment") in Scanner().scan(b"<p class=comment-4>x").tokens.tolist()
