@@ -12,6 +12,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from pipeline import interrupts
 from pipeline.errors import EXIT_INTERRUPTED, ConfigError, PipelineError
 
 COMMANDS = {
@@ -49,6 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments and arguments[0] in OUTSIDE:
         return int(importlib.import_module(OUTSIDE[arguments[0]][0]).main(arguments[1:]))
     args = _parser().parse_args(arguments)
+    interrupts.listen()
     try:
         return int(importlib.import_module(f"pipeline.commands.{args.command}").main(args))
     except PipelineError as error:

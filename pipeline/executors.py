@@ -7,6 +7,7 @@ import os
 from collections import deque
 from typing import Any, Protocol
 
+from pipeline import interrupts
 from pipeline.errors import InputError, PipelineError, StageError
 from pipeline.manifest import Manifest
 from pipeline.storage import open_storage
@@ -42,7 +43,9 @@ class InProcess:
 
     def wait(self, seconds: float) -> list[tuple[Work, Manifest]]:
         work = self._queue.popleft()
-        return [(work, execute(self.root, work))]
+        done = [(work, execute(self.root, work))]
+        interrupts.check()
+        return done
 
     def close(self) -> None:
         self._queue.clear()

@@ -114,7 +114,7 @@ def route(
             calls = [{**given, streamed: batch} for batch in batches(given[streamed], rows)]
         for tables_of_call in calls:
             side = Side("step", 0, {})
-            part = call(tables_of_call, side) if call else given[phase.reads[0]]
+            part = call(tables_of_call, side) if call else tables_of_call[phase.reads[0]]
             if "partition" not in part.column_names:
                 ids = pa.array([key] * part.num_rows, pa.binary(16))
                 part = part.append_column("partition", ids)

@@ -18,7 +18,6 @@ import argparse
 import faulthandler
 import os
 import random
-import resource
 import subprocess
 import sys
 import time
@@ -195,6 +194,12 @@ def _random_tags() -> bytes:
     return _filled(unit)
 
 
+def peak_mb() -> float:
+    """Peak resident memory of this process; getrusage would count the parent's from before exec."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
+
+
 def measure_hostile() -> None:
     """A line for each page: CPU seconds, the process's memory in MB so far, characters of text."""
     scanner = Scanner()
@@ -204,14 +209,15 @@ def measure_hostile() -> None:
         start = time.process_time()
         page = scanner.scan(html)
         seconds = time.process_time() - start
-        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        print(f"{name}\t{seconds:.2f}\t{memory:.0f}\t{len(page.text)}")
+        print(f"{name}\t{seconds:.2f}\t{peak_mb():.0f}\t{len(page.text)}")
         check_scan(page)
 
 
 def test_hostile_pages_cost_under_two_seconds_and_500_mb_each_and_keep_their_text() -> None:
-    Scanner().scan(b"<p>")  # compiles here what is not cached: that takes 100 MB
     environment = {**os.environ, "PYTHONPATH": CHECKED["PYTHONPATH"]}
+    # Compiling takes a gigabyte: a process before the measured one does it, if none has yet.
+    compile_first = "from stages.extract.page import Scanner; Scanner().scan(b'<p>')"
+    subprocess.run([sys.executable, "-c", compile_first], env=environment, check=True)
     command = [sys.executable, __file__, "--hostile"]
     found = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     rows = [line.split("\t") for line in found.stdout.splitlines()]
