@@ -115,9 +115,18 @@ def test_the_page_vector_has_a_name_for_each_number() -> None:
 # --- Trees -------------------------------------------------------------------------------------
 
 
+def needs_lightgbm() -> Any:
+    """LightGBM, or a skip: its wheel loads the system's libgomp, which a bare machine may lack."""
+    try:
+        import lightgbm
+    except (ImportError, OSError) as error:
+        pytest.skip(f"LightGBM cannot be loaded: {error}")
+    return lightgbm
+
+
 @pytest.mark.parametrize("objective", ["cross_entropy", "multiclass"])
 def test_trees_in_heap_order_say_what_lightgbm_says(objective: str) -> None:
-    lightgbm = pytest.importorskip("lightgbm")
+    lightgbm = needs_lightgbm()
     numbers = np.random.default_rng(5)
     rows = numbers.normal(size=(500, 8)).astype(np.float32).round(1)
     label = (rows[:, 0] + rows[:, 1] > 0.3).astype(np.float32) + (rows[:, 2] > 1)
@@ -146,7 +155,7 @@ def test_a_threshold_is_rounded_down() -> None:
 
 
 def test_equal_pages_give_equal_bytes(corpus: Corpus, tmp_path: Path) -> None:
-    pytest.importorskip("lightgbm")
+    needs_lightgbm()
     use = np.ones(len(corpus.pages), dtype=np.bool_)
     made = train(corpus, use, 1, {"format": 1})
     once = model_bytes(made)
@@ -158,7 +167,7 @@ def test_equal_pages_give_equal_bytes(corpus: Corpus, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_sixty_gold_pages_are_enough_for_a_model(shared_data: Path, tmp_path: Path) -> None:
-    pytest.importorskip("lightgbm")
+    needs_lightgbm()
     from stages.extract.__main__ import main
     from stages.extract.gold import read_gold
 
