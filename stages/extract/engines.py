@@ -2,9 +2,9 @@
 
 `blocks` is ours. `trafilatura` (`fast` without its fallback extractors; `favor` its precision and
 recall modes) and `resiliparse` are libraries that build a DOM. Both are quadratic on pages nested
-without end, so a page beyond `is_affordable` raises TooComplexError before they see it. Its
-own `deduplicate` stays off and its process-wide caches unused: they remember earlier pages, so text
-would depend on what a worker saw before.
+without end, so a page beyond `is_affordable` raises TooComplexError before they see it.
+Trafilatura's `deduplicate` stays off: it remembers earlier pages, so text would depend on what a
+worker saw before.
 """
 
 from __future__ import annotations
