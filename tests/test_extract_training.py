@@ -10,19 +10,19 @@ from typing import Any
 import numpy as np
 import pytest
 
+from stages.extract.forest import Trees, sums
 from stages.extract.json_ld import JsonLd
 from stages.extract.kind import PAGE_VECTOR, page_vector
 from stages.extract.model import load_model
 from stages.extract.page import Scanner
 from stages.extract.training.boost import kind_label
 from stages.extract.training.corpus import Corpus, fold_of
-from stages.extract.training.dataset import training_page
+from stages.extract.training.dataset import balanced, training_page
 from stages.extract.training.heap import floor_float32, trees_of
 from stages.extract.training.labels import covered_share, snippet_labels
 from stages.extract.training.model_file import MAX_BYTES, model_bytes, read_meta, write_model
 from stages.extract.training.train import train
 from stages.kernels.html_columns import FEATURES
-from stages.kernels.trees import evaluate
 
 
 def page_of(number: int, main: str = "body") -> dict[str, Any]:
@@ -139,11 +139,11 @@ def test_trees_in_heap_order_say_what_lightgbm_says(objective: str) -> None:
     wanted = booster.predict(rows, raw_score=True).reshape(len(rows), -1)
     classes = wanted.shape[1]
     for k in range(classes):
-        parts = (
+        parts = [
             np.ascontiguousarray(part.reshape(-1, classes, width)[:, k]).ravel()
             for part, width in zip(trees[:3], (inner, inner, inner + 1), strict=True)
-        )
-        np.testing.assert_allclose(evaluate(rows, *parts, 4), wanted[:, k], atol=1e-5)
+        ]
+        np.testing.assert_allclose(sums(rows, Trees(*parts, 4)), wanted[:, k], atol=1e-5)
 
 
 def test_a_threshold_is_rounded_down() -> None:
@@ -182,3 +182,14 @@ def test_sixty_gold_pages_are_enough_for_a_model(shared_data: Path, tmp_path: Pa
     assert out.stat().st_size <= MAX_BYTES
     load_model(out)
     assert read_meta(out)["pages"] == 60
+
+
+def test_an_origin_counts_by_the_root_of_its_pages() -> None:
+    pages = [
+        training_page({**page_of(k), "origin": "a" if k else "b"}, Scanner()) for k in range(10)
+    ]
+    weights = [float(page.weight.sum()) for page in balanced(pages)]
+    before = [float(page.weight.sum()) for page in pages]
+    ratios = [after / old for after, old in zip(weights, before, strict=True)]
+    assert ratios[0] == pytest.approx((5 / 1) ** 0.5)
+    assert ratios[1:] == pytest.approx([(5 / 9) ** 0.5] * 9)

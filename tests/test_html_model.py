@@ -5,20 +5,33 @@ from __future__ import annotations
 import gzip
 import json
 from pathlib import Path
+from typing import Any
 
+import numba
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stages.extract.comments import comment_blocks, part_hash
-from stages.extract.features import PageFeatures, features_of
+from stages.extract.features import PageFeatures, best_blocks, features_of
+from stages.extract.forest import Trees, sums
 from stages.extract.json_ld import read_json_ld
 from stages.extract.model import BlocksModel, load_model, predict
 from stages.extract.page import Scanner
 from stages.kernels.html_columns import FEATURES
-from stages.kernels.html_select import FLOOR, SURE, choose_blocks
-from stages.kernels.trees import evaluate
+from stages.kernels.html_groups import number_groups, slots_for
+from stages.kernels.html_select import FLOOR, SURE
+from stages.kernels.trees import FAR, STOPS
+
+Floats = npt.NDArray[np.float32]
+
+
+@numba.njit  # type: ignore[untyped-decorator]  # number_groups has no entry of its own from Python
+def _number_groups(keys: Any, slots: Any, firsts: Any, groups: Any) -> Any:
+    return number_groups(keys, slots, firsts, groups)
+
 
 PROBABILITIES = st.integers(0, 20).map(lambda n: np.float32(n / 20))
 
@@ -82,29 +95,64 @@ def test_features_of_real_and_of_hostile_pages_are_finite(shared_data: Path) -> 
 # --- Trees ------------------------------------------------------------------------------------
 
 
-@given(st.integers(1, 9), st.integers(0, 6), st.integers(1, 5), st.integers(0, 2**32 - 1))
+def walked(row: Floats, trees: Trees) -> np.float32:
+    """What a row's sum is: tree after tree, until it is far enough from 0 at a stop."""
+    inner = (1 << trees.depth) - 1
+    total = np.float32(0)
+    for tree in range(len(trees.features) // inner):
+        if any(tree == at and abs(total) >= far for at, far in zip(STOPS, FAR, strict=True)):
+            return total
+        node = 0
+        while node < inner:
+            at = tree * inner + node
+            node = 2 * node + 1 + int(row[trees.features[at]] > trees.thresholds[at])
+        total += trees.leaves[tree * (inner + 1) + node - inner]
+    return total
+
+
+@given(
+    st.integers(0, 19), st.sampled_from([0, 1, 5, 39, 40, 41, 80, 95]), st.integers(1, 5),
+    st.integers(0, 2**32 - 1),
+)  # fmt: skip
 @settings(max_examples=60, deadline=None)
 def test_trees_in_heap_order_sum_what_walking_them_sums(
-    rows: int, trees: int, depth: int, seed: int
+    rows: int, number: int, depth: int, seed: int
 ) -> None:
     draw = np.random.default_rng(seed)
     inner = (1 << depth) - 1
     values = draw.integers(0, 4, (rows, 5)).astype(np.float32)
-    columns = draw.integers(0, 5, trees * inner).astype(np.uint16)
-    thresholds = draw.integers(0, 4, trees * inner).astype(np.float32)
-    leaves = draw.normal(size=trees * (inner + 1)).astype(np.float32)
-    wanted = []
-    for row in values:
-        total = np.float32(0)
-        for tree in range(trees):
-            node = 0
-            while node < inner:
-                at = tree * inner + node
-                node = 2 * node + 1 + int(row[columns[at]] > thresholds[at])
-            total += leaves[tree * (inner + 1) + node - inner]
-        wanted.append(total)
-    found = evaluate(values, columns, thresholds, leaves, depth)
-    assert found.tolist() == np.array(wanted, dtype=np.float32).tolist()
+    trees = Trees(
+        draw.integers(0, 5, number * inner).astype(np.uint16),
+        draw.integers(0, 4, number * inner).astype(np.float32),
+        draw.normal(size=number * (inner + 1)).astype(np.float32) / 3,
+        depth,
+    )
+    wanted = np.array([walked(row, trees) for row in values], dtype=np.float32)
+    assert sums(values, trees).tolist() == wanted.tolist()
+
+
+def test_a_row_far_from_0_at_a_stop_gets_no_more_trees() -> None:
+    number = int(STOPS[-1]) + 5
+    step = np.float32(FAR[0] / STOPS[0] * 1.01)
+    for sign in (1, -1):
+        trees = Trees(
+            np.zeros(number, np.uint16), np.zeros(number, np.float32),
+            np.full(2 * number, sign * step, np.float32), 1,
+        )  # fmt: skip
+        assert sums(np.zeros((1, 1), np.float32), trees) == pytest.approx([sign * step * STOPS[0]])
+
+
+@given(st.lists(st.integers(0, 6), max_size=40), st.integers(0, 60))
+def test_equal_keys_get_equal_numbers_in_the_order_of_their_first(
+    keys: list[int], shift: int
+) -> None:
+    found = np.array(keys, dtype=np.uint64) << np.uint64(shift)
+    groups, firsts = np.empty(len(keys), np.int32), np.empty(len(keys), np.int32)
+    count = _number_groups(found, np.empty(slots_for(len(keys)), np.int32), firsts, groups)
+    distinct = list(dict.fromkeys(found.tolist()))
+    assert count == len(distinct)
+    assert groups.tolist() == [distinct.index(key) for key in found.tolist()]
+    assert firsts[:count].tolist() == [found.tolist().index(key) for key in distinct]
 
 
 # --- The choice of blocks ---------------------------------------------------------------------
@@ -116,7 +164,7 @@ def chosen(
     count = len(prob)
     blocks = np.zeros((count, 7), dtype=np.int32)
     blocks[:, 1] = 100
-    kept, score = choose_blocks(
+    kept, score = best_blocks(
         np.array(prob, dtype=np.float32), np.array(words, dtype=np.float32), blocks,
         np.arange(count, dtype=np.int32),
         np.array(hashes or range(count), dtype=np.uint64),

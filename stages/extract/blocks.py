@@ -15,6 +15,7 @@ from typing import Literal
 import numpy as np
 
 from stages.extract.comments import Flags, comment_blocks, with_comments, without_comments
+from stages.extract.features import best_blocks
 from stages.extract.json_ld import JsonLd, read_json_ld
 from stages.extract.model import Prediction, load_model, predict
 from stages.extract.page import ScannedPage, Scanner
@@ -23,7 +24,6 @@ from stages.extract.rescue import rescue
 from stages.extract.result import SHIPPED_MODEL, Extracted
 from stages.kernels.html_columns import FEATURES
 from stages.kernels.html_context import KINDS
-from stages.kernels.html_select import choose_blocks
 from stages.kernels.html_text import NODE, PARENT
 
 Comments = Literal["drop", "keep"]
@@ -63,7 +63,7 @@ class BlocksEngine:
     def _kept(self, page: ScannedPage, said: Prediction) -> tuple[Flags, float]:
         """Which blocks are written, and the F1 that the model expects of its own choice."""
         parents = np.ascontiguousarray(page.nodes[page.blocks[:, NODE], PARENT])
-        kept, expected = choose_blocks(
+        kept, expected = best_blocks(
             said.prob, said.words, page.blocks, parents, said.features.hashes
         )
         kept = whole_groups(page, said.prob, said.words, kept)

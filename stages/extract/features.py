@@ -1,4 +1,8 @@
-"""Features of a scanned page: the bridge between `ScannedPage` and the kernel."""
+"""The bridge between a scanned page and the kernels of the model: it makes the room they write in.
+
+Arrays are made here by numpy: each allocation inside a kernel costs it a third of a second to
+compile, and the counting of references to all its arrays.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +12,21 @@ import numpy as np
 import numpy.typing as npt
 
 from stages.extract.page import ScannedPage
-from stages.kernels.html_features import LogOdds, page_features
+from stages.kernels.html_columns import (
+    GROUP,
+    NAMES,
+    NUM_FEATURES,
+    SET_SLOTS,
+    SHARES,
+    LogOdds,
+)
+from stages.kernels.html_context import NUM_CONTEXT, context_features
+from stages.kernels.html_features import page_features
+from stages.kernels.html_groups import slots_for
+from stages.kernels.html_nodes import PLACE_COLUMNS, SUM_COLUMNS
+from stages.kernels.html_select import choose_blocks
 from stages.kernels.html_tags import FACT
+from stages.kernels.html_words import COUNT_COLUMNS, WORDS
 
 _TITLE, _DESCRIPTION = FACT["title"], FACT["meta_description"]
 _NONE = np.zeros(2, dtype=np.int64)
@@ -32,12 +49,56 @@ class PageFeatures(NamedTuple):
 
 def features_of(page: ScannedPage, odds: LogOdds) -> PageFeatures:
     """Features of every block of a page."""
-    return PageFeatures(
-        *page_features(
-            np.frombuffer(page.html, dtype=np.uint8), page.text, page.nodes, page.blocks,
-            page.tokens, _first(page, _TITLE), _first(page, _DESCRIPTION), odds,
-        )
+    num, num_nodes = len(page.blocks), len(page.nodes)
+    counts = np.empty((num, COUNT_COLUMNS), dtype=np.int64)
+    hashes = np.empty(num, dtype=np.uint64)
+    places = np.empty((num_nodes, PLACE_COLUMNS), dtype=np.int32)
+    paths = np.empty(num_nodes, dtype=np.uint64)
+    rows = np.empty((num, NUM_FEATURES), dtype=np.float32)
+    written = page_features(
+        np.frombuffer(page.html, dtype=np.uint8), page.text, page.nodes, page.blocks,
+        page.tokens, _first(page, _TITLE), _first(page, _DESCRIPTION), odds, counts, hashes,
+        np.empty(len(page.text) + 1, dtype=np.uint32), places, paths,
+        np.empty((num_nodes, SUM_COLUMNS), dtype=np.float32),
+        np.empty(num_nodes, dtype=np.int32), np.empty((num_nodes, NAMES), dtype=np.float32),
+        np.empty((num, SHARES), dtype=np.float32), np.empty(num, dtype=np.uint64),
+        np.empty(slots_for(num), dtype=np.int32), np.empty(num, dtype=np.int32),
+        np.empty(num, dtype=np.int32), np.empty((num, GROUP), dtype=np.float32),
+        np.empty((3, SET_SLOTS), dtype=np.uint32), rows,
     )  # fmt: skip
+    if written != NUM_FEATURES:
+        raise ValueError(f"the kernel writes {written} columns, FEATURES names {NUM_FEATURES}")
+    return PageFeatures(rows, hashes, places, paths, counts[:, WORDS].astype(np.float32))
+
+
+def context_of(
+    found: PageFeatures, prob: Any, blocks: npt.NDArray[np.int32], kinds: Any
+) -> npt.NDArray[np.float32]:
+    """What the second model sees: the features, with the first one's answers around each block."""
+    num, width = found.rows.shape
+    out = np.empty((num, width + NUM_CONTEXT), dtype=np.float32)
+    context_features(
+        found.rows, prob, found.words, blocks, found.places, found.paths, kinds,
+        np.empty(num, dtype=np.float32),
+        np.empty((max(num, len(found.places)), 2), dtype=np.float32),
+        np.empty(num, dtype=np.uint64), np.empty(slots_for(num), dtype=np.int32),
+        np.empty(num, dtype=np.int32), np.empty(num, dtype=np.int32), out,
+    )  # fmt: skip
+    return out
+
+
+def best_blocks(
+    prob: Any, words: Any, blocks: npt.NDArray[np.int32], parents: Any, hashes: Any
+) -> tuple[npt.NDArray[np.bool_], float]:
+    """The blocks that are expected to score best, and the F1 expected of them."""
+    num = len(prob)
+    kept = np.empty(num, dtype=np.bool_)
+    expected = choose_blocks(
+        prob, words, blocks, parents, hashes, np.argsort(-prob, kind="stable"),
+        np.empty(slots_for(num), dtype=np.int32), np.empty(num, dtype=np.int32),
+        np.empty(num, dtype=np.int32), kept,
+    )  # fmt: skip
+    return kept, float(expected)
 
 
 def _first(page: ScannedPage, kind: int) -> npt.NDArray[np.int64]:

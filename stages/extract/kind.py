@@ -7,15 +7,12 @@ Training and extraction both read pages through this file, so neither can drift 
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 
 from stages.extract.json_ld import JsonLd
 from stages.kernels.html_columns import FEATURES
-from stages.kernels.html_context import KINDS, column_means
-from stages.kernels.trees import logistic, softmax, votes
+from stages.kernels.html_context import column_means
 
 Floats = npt.NDArray[np.float32]
 
@@ -55,7 +52,7 @@ def page_vector(
     Sums go block after block in float32, so that every machine finds the same row.
     """
     row = np.zeros(len(PAGE_VECTOR), dtype=np.float32)
-    row[: 2 * _WIDTH] = column_means(features, words)
+    column_means(features, words, row[: 2 * _WIDTH])
     at = 2 * _WIDTH
     if json_ld.types:
         for k, (_, types) in enumerate(TYPE_FLAGS):
@@ -65,17 +62,3 @@ def page_vector(
         for k, word in enumerate(OPEN_GRAPH_WORDS):
             row[at + len(TYPE_FLAGS) + k] = word in lower
     return row
-
-
-def kind_probabilities(
-    vector: Floats, features: Any, thresholds: Any, leaves: Any, depth: int
-) -> Floats:
-    """The probability of each of `KINDS`; they sum to 1. Tree i speaks for kind i mod 7."""
-    found: Floats = softmax(votes(vector, features, thresholds, leaves, depth, len(KINDS)))
-    return found
-
-
-def probabilities(raw: Floats) -> Floats:
-    """The logistic function of sums of leaves."""
-    found: Floats = logistic(raw)
-    return found

@@ -18,33 +18,19 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.errors import InputError
-from stages.extract.features import PageFeatures, features_of
+from stages.extract.features import PageFeatures, context_of, features_of
+from stages.extract.forest import Trees, probabilities, shares
 from stages.extract.json_ld import JsonLd
-from stages.extract.kind import (
-    PAGE_VECTOR,
-    kind_probabilities,
-    page_vector,
-    probabilities,
-)
+from stages.extract.kind import PAGE_VECTOR, page_vector
 from stages.extract.page import ScannedPage
 from stages.extract.result import SHIPPED_MODEL
 from stages.kernels.html_columns import NUM_FEATURES, LogOdds
-from stages.kernels.html_context import NUM_CONTEXT, context_features
-from stages.kernels.trees import evaluate
+from stages.kernels.html_context import KINDS, NUM_CONTEXT
 
 TOKEN_SLOTS, WORD_SLOTS = 1 << 14, 1 << 15
 _MAX_BYTES = 1 << 20
 
 Floats = npt.NDArray[np.float32]
-
-
-class Trees(NamedTuple):
-    """Complete trees as `stages.kernels.trees` reads them."""
-
-    features: Any
-    thresholds: Any
-    leaves: Any
-    depth: int
 
 
 @dataclass(frozen=True)
@@ -133,9 +119,7 @@ def _trees(arrays: dict[str, Any], name: str, width: int) -> Trees:
 def predict(page: ScannedPage, model: BlocksModel, json_ld: JsonLd, og_type: str) -> Prediction:
     """Ask the model about a page with at least one block."""
     found = features_of(page, model.odds)
-    kinds = kind_probabilities(page_vector(found.rows, found.words, json_ld, og_type), *model.kind)
-    first = probabilities(evaluate(found.rows, *model.first))
-    rows = context_features(
-        found.rows, first, found.words, page.blocks, found.places, found.paths, kinds
-    )
-    return Prediction(probabilities(evaluate(rows, *model.second)), found.words, kinds, found)
+    vector = page_vector(found.rows, found.words, json_ld, og_type)
+    kinds = shares(vector, model.kind, len(KINDS))
+    rows = context_of(found, probabilities(found.rows, model.first), page.blocks, kinds)
+    return Prediction(probabilities(rows, model.second), found.words, kinds, found)

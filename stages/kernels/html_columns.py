@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -61,6 +62,22 @@ FEATURES: tuple[str, ...] = (
 NUM_FEATURES = len(FEATURES)
 
 
+# Columns of a block's shares: of its bytes in links, its words in links, log of its words, heading.
+LINKED, LINKED_WORDS, LOG_WORDS, IS_HEADING = range(4)
+SHARES = 4
+# Columns of a node's names: log-odds of its own (of it and the inline ones under it), of all on the
+# way to the root, the lowest and the highest there.
+OWN, ALL, LOW, HIGH = range(4)
+NAMES = 4
+# Columns of a group of blocks.
+G_BLOCKS, G_WORDS, G_LINKED = range(3)
+GROUP = 3
+TITLE_WORDS, ABOUT_WORDS = 60, 120
+"""Words of a title and of a description that are looked at."""
+SET_SLOTS = 512
+"""At most `ABOUT_WORDS` words are in a set, so it is never a quarter full."""
+
+
 class LogOdds(NamedTuple):
     """Learned log-odds of class tokens and words, by open addressing; key 0 is an empty slot."""
 
@@ -82,6 +99,24 @@ def odds_of(keys: Any, values: Any, key: Any) -> Any:
     return np.float32(0.0)
 
 
+_LOGS = np.array([math.log1p(k) for k in range(4096)], dtype=np.float32)
+
+
 @inner
-def log(x: Any) -> Any:
-    return np.float32(np.log1p(np.float32(x)))
+def log(count: Any) -> Any:
+    """log(1 + count) of an int64: most counts of a page are small, so most are looked up."""
+    if 0 <= count < 4096:
+        return _LOGS[np.uint64(count)]
+    return np.float32(math.log1p(np.float64(count)))
+
+
+@inner
+def one_or_more(count: Any) -> Any:
+    """An int64 to divide by. A function of its own, as each `max` costs its own compiling."""
+    return count if count > 0 else np.int64(1)
+
+
+@inner
+def mass_or_one(mass: Any) -> Any:
+    """A float32 to divide by."""
+    return mass if mass > np.float32(1.0) else np.float32(1.0)

@@ -5,13 +5,16 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
+from stages.kernels.html_columns import mass_or_one
+from stages.kernels.html_groups import number_groups
 from stages.kernels.html_nodes import P_BLOCK, P_UP
 from stages.kernels.html_text import NODE
-from stages.kernels.jit import jit
+from stages.kernels.jit import inner, jit_bare
 
 KINDS = ("article", "collection", "documentation", "forum", "listing", "product", "service")
 STEPS = (-4, -3, -2, -1, 1, 2, 3, 4)
@@ -37,44 +40,66 @@ CONTEXT: tuple[str, ...] = (
 NUM_CONTEXT = len(CONTEXT)
 _STEPS = np.array(STEPS, dtype=np.int64)
 _DECAY = np.float32(0.6)
-"""Share of the running mean that a block of average length leaves of what came before it."""
+"""Share of the running mean that a block of `_WHOLE` words leaves of what came before it."""
+_WHOLE = np.float32(40.0)
+_LEAST = np.float32(1e-6)
 
 
-@jit
+@jit_bare
 def context_features(
-    rows: Any, prob: Any, words: Any, blocks: Any, places: Any, paths: Any, kind: Any
-) -> Any:
-    """`rows` with the context's columns behind them."""
+    rows: Any, prob: Any, words: Any, blocks: Any, places: Any, paths: Any, kind: Any, mass: Any,
+    sums: Any, keys: Any, slots: Any, groups: Any, firsts: Any, out: Any,
+) -> Any:  # fmt: skip
+    """Fill `out` with `rows` and the context's columns behind them.
+
+    Room: `mass` a value a block, `sums` two a node and at least two a block, the rest as
+    `html_groups.number_groups` takes it.
+    """
     num, width = rows.shape
-    out = np.empty((num, width + NUM_CONTEXT), dtype=np.float32)
-    out[:, :width] = rows
-    out[:, width:] = 0
-    mass = np.empty(num, dtype=np.float32)
     for b in range(num):
+        for k in range(width):
+            out[b, k] = rows[b, k]
         mass[b] = prob[b] * words[b]
     _along(out, width, prob, words, mass)
-    at = _up_the_tree(out, width + 12, prob, words, mass, blocks, places)
-    at = _by_path(out, at, words, mass, blocks, places, paths)
-    total, wanted = max(words.sum(), np.float32(1.0)), mass.sum()
+    at = _up_the_tree(out, width + 12, prob, words, mass, blocks, places, sums)
+    for which in range(2):
+        for b in range(num):
+            node = np.int64(blocks[b, NODE])
+            keys[b] = paths[places[node, P_UP] if which else node]
+        count = number_groups(keys, slots, firsts, groups)
+        _mean_of_groups(out, at + which, count, groups, words, mass, sums)
+    _of_page(out, at + 2, prob, words, mass, kind)
+
+
+@inner
+def _of_page(out: Any, at: Any, prob: Any, words: Any, mass: Any, kind: Any) -> Any:
+    total, wanted = np.float32(0.0), np.float32(0.0)
     best, sure, unsure = np.float32(0.0), np.float32(0.0), np.float32(0.0)
-    for b in range(num):
-        best = max(best, prob[b])
-        sure += words[b] if prob[b] >= 0.8 else 0
-        unsure += words[b] if 0.2 <= prob[b] < 0.8 else 0
-    for b in range(num):
+    for b in range(len(prob)):
+        total += words[b]
+        wanted += mass[b]
+        if prob[b] > best:
+            best = prob[b]
+        if prob[b] >= 0.8:
+            sure += words[b]
+        elif prob[b] >= 0.2:
+            unsure += words[b]
+    total = mass_or_one(total)
+    log_wanted = np.float32(math.log1p(np.float64(wanted)))
+    most = best if best > np.float32(1e-6) else np.float32(1e-6)
+    for b in range(len(prob)):
         row = out[b]
         row[at] = wanted / total
-        row[at + 1] = np.log1p(wanted)
+        row[at + 1] = log_wanted
         row[at + 2] = best
         row[at + 3] = sure / total
         row[at + 4] = unsure / total
-        row[at + 5] = prob[b] / max(best, np.float32(1e-6))
+        row[at + 5] = prob[b] / most
         for k in range(len(kind)):
             row[at + 6 + k] = kind[k]
-    return out
 
 
-@jit
+@inner
 def _along(out: Any, at: Any, prob: Any, words: Any, mass: Any) -> Any:
     """Own probability, those of neighbours, running means from both sides, a window's mean."""
     num = len(prob)
@@ -84,83 +109,79 @@ def _along(out: Any, at: Any, prob: Any, words: Any, mass: Any) -> Any:
         row[at] = prob[b]
         for k in range(len(_STEPS)):
             other = b + _STEPS[k]
-            row[at + 1 + k] = prob[other] if 0 <= other < num else -1
+            row[at + 1 + k] = prob[other] if 0 <= other < num else np.float32(-1.0)
         row[at + 9] = before
-        weight = min(words[b] / np.float32(40.0), np.float32(1.0)) * (1 - _DECAY)
-        before += weight * (prob[b] - before)
+        before += _weight(words[b]) * (prob[b] - before)
         some, all_ = np.float32(0.0), np.float32(1e-6)
-        for other in range(max(b - 8, 0), min(b + 9, num)):
+        for other in range(b - 8 if b > 8 else 0, b + 9 if b + 9 < num else num):
             some += mass[other]
             all_ += words[other]
         row[at + 11] = some / all_
     for b in range(num - 1, -1, -1):
         out[b, at + 10] = after
-        weight = min(words[b] / np.float32(40.0), np.float32(1.0)) * (1 - _DECAY)
-        after += weight * (prob[b] - after)
+        after += _weight(words[b]) * (prob[b] - after)
 
 
-@jit
+@inner
+def _weight(words: Any) -> Any:
+    """How much a block moves the running mean: by its length, up to `_WHOLE` words."""
+    share = words / _WHOLE
+    return (share if share < np.float32(1.0) else np.float32(1.0)) * (np.float32(1.0) - _DECAY)
+
+
+@inner
 def _up_the_tree(
-    out: Any, at: Any, prob: Any, words: Any, mass: Any, blocks: Any, places: Any
+    out: Any, at: Any, prob: Any, words: Any, mass: Any, blocks: Any, places: Any, sums: Any
 ) -> Any:
     """Mean probability under the nearest block-level elements, and how their text compares."""
-    num_nodes = len(places)
-    some = np.zeros(num_nodes, dtype=np.float32)
-    all_ = np.zeros(num_nodes, dtype=np.float32)
+    for n in range(len(places)):
+        sums[n, 0] = sums[n, 1] = 0
     for b in range(len(prob)):
-        node = places[blocks[b, NODE], P_BLOCK]
-        some[node] += mass[b]
-        all_[node] += words[b]
-    for n in range(num_nodes - 1, 0, -1):
-        if places[n, P_BLOCK] == n:
-            up = places[n, P_UP]
-            if up != n:
-                some[up] += some[n]
-                all_[up] += all_[n]
-    most = max(some[0], np.float32(1.0))
+        node = np.int64(places[blocks[b, NODE], P_BLOCK])
+        sums[node, 0] += mass[b]
+        sums[node, 1] += words[b]
+    for n in range(len(places) - 1, 0, -1):
+        up = np.int64(places[n, P_UP])
+        if places[n, P_BLOCK] == n and up != n:
+            sums[up, 0] += sums[n, 0]
+            sums[up, 1] += sums[n, 1]
+    most = mass_or_one(sums[0, 0])
     for b in range(len(prob)):
-        node = places[blocks[b, NODE], P_BLOCK]
+        node = np.int64(places[blocks[b, NODE], P_BLOCK])
         for k in range(LEVELS):
-            out[b, at + k] = some[node] / max(all_[node], np.float32(1e-6))
-            out[b, at + LEVELS + k] = some[node] / most
-            node = places[node, P_UP]
+            all_ = sums[node, 1]
+            out[b, at + k] = sums[node, 0] / (all_ if all_ > _LEAST else _LEAST)
+            out[b, at + LEVELS + k] = sums[node, 0] / most
+            node = np.int64(places[node, P_UP])
     return at + 2 * LEVELS
 
 
-@jit
-def _by_path(out: Any, at: Any, words: Any, mass: Any, blocks: Any, places: Any, paths: Any) -> Any:
-    num = len(words)
-    keys = np.empty(num, dtype=np.uint64)
-    for which in range(2):
-        for b in range(num):
-            node = blocks[b, NODE]
-            keys[b] = paths[places[node, P_UP] if which else node]
-        order = np.argsort(keys, kind="mergesort")
-        first = 0
-        while first < num:
-            last, some, all_ = first, np.float32(0.0), np.float32(1e-6)
-            while last < num and keys[order[last]] == keys[order[first]]:
-                some += mass[order[last]]
-                all_ += words[order[last]]
-                last += 1
-            for k in range(first, last):
-                out[order[k], at + which] = some / all_
-            first = last
-    return at + 2
+@inner
+def _mean_of_groups(
+    out: Any, at: Any, count: Any, groups: Any, words: Any, mass: Any, sums: Any
+) -> Any:
+    for g in range(count):
+        sums[g, 0], sums[g, 1] = np.float32(0.0), _LEAST
+    for b in range(len(groups)):
+        sums[groups[b], 0] += mass[b]
+        sums[groups[b], 1] += words[b]
+    for b in range(len(groups)):
+        out[b, at] = sums[groups[b], 0] / sums[groups[b], 1]
 
 
-@jit
-def column_means(rows: Any, words: Any) -> Any:
-    """The mean of each column, then each mean weighted by words; summed block after block."""
+@jit_bare
+def column_means(rows: Any, words: Any, out: Any) -> Any:
+    """Fill `out`: the mean of each column, then each weighted by words; summed block by block."""
     num, width = rows.shape
-    plain = np.zeros(width, dtype=np.float32)
-    weighted = np.zeros(width, dtype=np.float32)
+    out[:] = 0
     total = np.float32(0.0)
     for b in range(num):
         total += words[b]
         for k in range(width):
-            plain[k] += rows[b, k]
-            weighted[k] += rows[b, k] * words[b]
-    plain /= np.float32(max(num, 1))
-    weighted /= max(total, np.float32(1.0))
-    return np.concatenate((plain, weighted))
+            out[k] += rows[b, k]
+        for k in range(width):
+            out[width + k] += rows[b, k] * words[b]
+    blocks, total = np.float32(num if num > 0 else 1), mass_or_one(total)
+    for k in range(width):
+        out[k] /= blocks
+        out[width + k] /= total

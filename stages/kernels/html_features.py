@@ -13,14 +13,28 @@ from stages.kernels import html_nodes as t
 from stages.kernels import html_text as h
 from stages.kernels import html_words as w
 from stages.kernels.html_columns import (
+    ALL,
     CONTAINERS,
     FEATURES,
     FLAG_BITS,
+    G_BLOCKS,
+    G_LINKED,
+    G_WORDS,
+    HIGH,
+    IS_HEADING,
+    LINKED,
+    LINKED_WORDS,
+    LOG_WORDS,
+    LOW,
     NUM_FEATURES,
+    OWN,
     LogOdds,
     log,
+    mass_or_one,
     odds_of,
+    one_or_more,
 )
+from stages.kernels.html_groups import number_groups
 from stages.kernels.html_nodes import (
     N_BLOCKS,
     N_LINK_WORDS,
@@ -31,76 +45,81 @@ from stages.kernels.html_nodes import (
     P_BLOCK,
     P_DEPTH,
     P_UP,
-    link_share,
 )
 from stages.kernels.html_surroundings import near_columns, page_columns, place_columns
 from stages.kernels.html_text import ANCESTORS, KIND, NODE, TOKENS_FROM, TOKENS_TO
 from stages.kernels.html_words import WORDS, WORDS_FROM, WORDS_TO
-from stages.kernels.jit import inner, inner_allocating, jit
+from stages.kernels.jit import inner, jit_bare
 
 __all__ = ["FEATURES", "NUM_FEATURES", "LogOdds", "page_features"]
 
 
-@jit
+@jit_bare
 def page_features(
     html: Any, text: Any, nodes: Any, blocks: Any, tokens: Any, title: Any, description: Any,
-    odds: Any,
+    odds: Any, counts: Any, hashes: Any, words: Any, places: Any, paths: Any, sums: Any,
+    lasts: Any, names: Any, shares: Any, keys: Any, slots: Any, groups: Any, firsts: Any,
+    totals: Any, sets: Any, out: Any,
 ) -> Any:  # fmt: skip
-    """One row a block, a column a feature; the hash of each block's words; places and paths of
-    nodes; words of each block.
+    """Fill `out` with a row a block, a column a feature; gives the number of columns.
 
-    `title` and `description` are (start, end) in `html`, (0, 0) for none. Linear in the page, but
-    for the sorting of blocks by path and by text.
+    `title` and `description` are (start, end) in `html`, (0, 0) for none. All else is room that
+    `stages.extract.features` makes; of it `hashes`, `places` and `paths` are of use afterwards.
+    Linear in the page.
     """
-    num_blocks, num_nodes = len(blocks), len(nodes)
-    counts = np.empty((num_blocks, w.COUNT_COLUMNS), dtype=np.int64)
-    hashes = np.empty(num_blocks, dtype=np.uint64)
-    words = np.empty(len(text) + 1, dtype=np.uint32)
     w.count_blocks(text, blocks, counts, words, hashes)
-    places = np.empty((num_nodes, t.PLACE_COLUMNS), dtype=np.int32)
-    paths = np.empty(num_nodes, dtype=np.uint64)
     t.place_nodes(nodes, places, paths)
-    sums = np.empty((num_nodes, t.SUM_COLUMNS), dtype=np.float32)
     t.sum_nodes(nodes, blocks, counts, places, sums)
-    lasts = np.empty(num_nodes, dtype=np.int32)
     t.last_nodes(nodes, lasts)
-    out = np.zeros((num_blocks, NUM_FEATURES), dtype=np.float32)
-    at = _shape(out, 0, blocks, counts)
+    _fill_shares(nodes, blocks, counts, places, shares)
+    at = _shape(out, 0, blocks, counts, shares)
     at = _tags(out, at, nodes, blocks, places)
-    at = _odds(out, at, nodes, blocks, tokens, counts, words, places, odds)
+    _fill_names(nodes, tokens, places, odds, names)
+    at = _odds(out, at, blocks, counts, words, places, names, odds)
     at = _containers(out, at, blocks, places, sums)
-    at = _tops(out, at, nodes, blocks, places, sums, lasts)
-    at = _paths(out, at, blocks, counts, places, paths, hashes)
-    at = place_columns(
-        out, at, html, nodes, blocks, counts, words, places, title, description, odds
+    at = _tops(out, at, blocks, places, sums, lasts)
+    at = _paths(
+        out, at, blocks, counts, places, paths, hashes, shares, keys, slots, groups, firsts, totals
     )
-    at = near_columns(out, at, nodes, blocks, counts, places)
-    at = page_columns(out, at, nodes, blocks, counts, sums, places)
-    if at != NUM_FEATURES:
-        raise ValueError("the kernel writes another number of columns than FEATURES names")
-    return out, hashes, places, paths, counts[:, WORDS].astype(np.float32)
+    at = place_columns(
+        out, at, html, nodes, blocks, counts, words, places, title, description, odds, sets
+    )
+    at = near_columns(out, at, counts, shares)
+    return page_columns(out, at, nodes, blocks, counts, sums, places)
 
 
 @inner
-def _shape(out: Any, at: Any, blocks: Any, counts: Any) -> Any:
+def _fill_shares(nodes: Any, blocks: Any, counts: Any, places: Any, shares: Any) -> Any:
+    for b in range(len(blocks)):
+        tag = np.int64(nodes[places[blocks[b, NODE], P_BLOCK], KIND])
+        share = t.link_share(blocks, b)
+        shares[b, LINKED] = share
+        shares[b, LINKED_WORDS] = np.float32(counts[b, WORDS]) * share
+        shares[b, LOG_WORDS] = log(counts[b, WORDS])
+        shares[b, IS_HEADING] = h._H1 <= tag <= h._H6
+
+
+@inner
+def _shape(out: Any, at: Any, blocks: Any, counts: Any, shares: Any) -> Any:
     for b in range(len(blocks)):
         row, c = out[b], counts[b]
-        words, chars = max(c[WORDS], 1), max(c[w.CHARS], 1)
-        share = link_share(blocks, b)
-        row[at] = log(c[WORDS])
+        words, chars = one_or_more(c[WORDS]), one_or_more(c[w.CHARS])
+        share = shares[b, LINKED]
+        row[at] = shares[b, LOG_WORDS]
         row[at + 1] = log(c[w.CHARS])
         row[at + 2] = share
-        row[at + 3] = log(blocks[b, h.LINKS])
+        row[at + 3] = log(np.int64(blocks[b, h.LINKS]))
         row[at + 4] = (c[w.LETTERS] + c[w.DIGITS]) / words
         row[at + 5] = c[w.ENDS] / words
         row[at + 6] = c[w.TERMINAL]
         row[at + 7] = c[w.COMMAS] / words
         row[at + 8] = c[w.DIGITS] / chars
-        row[at + 9] = c[w.UPPER] / max(c[w.LETTERS], 1)
+        row[at + 9] = c[w.UPPER] / one_or_more(c[w.LETTERS])
         row[at + 10] = c[w.PUNCTUATION] / chars
         row[at + 11] = c[w.SYMBOLS] / chars
-        row[at + 12] = blocks[b, h.BOLD_BYTES] / max(blocks[b, h.END] - blocks[b, h.START], 1)
-        row[at + 13] = log(blocks[b, h.BREAKS])
+        size = one_or_more(np.int64(blocks[b, h.END] - blocks[b, h.START]))
+        row[at + 12] = blocks[b, h.BOLD_BYTES] / size
+        row[at + 13] = log(np.int64(blocks[b, h.BREAKS]))
         row[at + 14] = c[WORDS] * (1 - share)
     return at + 15
 
@@ -125,76 +144,95 @@ def _tags(out: Any, at: Any, nodes: Any, blocks: Any, places: Any) -> Any:
     return at + 8 + len(FLAG_BITS)
 
 
-@inner_allocating
-def _odds(
-    out: Any, at: Any, nodes: Any, blocks: Any, tokens: Any, counts: Any, words: Any, places: Any,
-    odds: Any,
-) -> Any:  # fmt: skip
-    """Log-odds of the names on the way to the root, and of the words."""
-    num_nodes = len(nodes)
-    own = np.zeros(num_nodes, dtype=np.float32)  # of a node and the inline ones under it, summed
-    everything = np.zeros(num_nodes, dtype=np.float32)
-    low, high = np.zeros(num_nodes, dtype=np.float32), np.zeros(num_nodes, dtype=np.float32)
-    for n in range(num_nodes):
+@inner
+def _fill_names(nodes: Any, tokens: Any, places: Any, odds: Any, names: Any) -> Any:
+    """Log-odds of each node's class tokens, and of those on its way to the root."""
+    for n in range(len(nodes)):
         total = np.float32(0.0)
         for k in range(nodes[n, TOKENS_FROM], nodes[n, TOKENS_TO]):
             total += odds_of(odds.token_keys, odds.token_values, tokens[k])
-        total = min(max(total, np.float32(-8.0)), np.float32(8.0))
-        parent = nodes[n, h.PARENT]
-        own[n] = total
-        if parent >= 0:
-            if places[n, P_BLOCK] != n:
-                own[n] += own[parent]
-            everything[n] = everything[parent] + total
-            low[n], high[n] = min(low[parent], total), max(high[parent], total)
+        if total > np.float32(8.0):
+            total = np.float32(8.0)
+        elif total < np.float32(-8.0):
+            total = np.float32(-8.0)
+        parent = np.int64(nodes[n, h.PARENT])
+        names[n, OWN] = total
+        if parent < 0:
+            names[n, ALL] = names[n, LOW] = names[n, HIGH] = 0
+            continue
+        if places[n, P_BLOCK] != n:
+            names[n, OWN] += names[parent, OWN]
+        names[n, ALL] = names[parent, ALL] + total
+        low, high = names[parent, LOW], names[parent, HIGH]
+        names[n, LOW] = total if total < low else low
+        names[n, HIGH] = total if total > high else high
+
+
+@inner
+def _odds(
+    out: Any, at: Any, blocks: Any, counts: Any, words: Any, places: Any, names: Any, odds: Any
+) -> Any:
+    """Log-odds of the names on the way to the root, and of the words."""
     for b in range(len(blocks)):
         row, node = out[b], np.int64(blocks[b, NODE])
         up = np.int64(places[node, P_UP])
-        row[at], row[at + 1], row[at + 2] = own[node], own[up], own[places[up, P_UP]]
-        row[at + 3], row[at + 4], row[at + 5] = everything[node], low[node], high[node]
+        row[at], row[at + 1] = names[node, OWN], names[up, OWN]
+        row[at + 2] = names[places[up, P_UP], OWN]
+        row[at + 3], row[at + 4] = names[node, ALL], names[node, LOW]
+        row[at + 5] = names[node, HIGH]
         first, last = counts[b, WORDS_FROM], counts[b, WORDS_TO]
         total, least, most = np.float32(0.0), np.float32(0.0), np.float32(0.0)
+        row[at + 8] = 0
         for k in range(first, last):
             value = odds_of(odds.word_keys, odds.word_values, words[k])
             total += value
-            least, most = min(least, value), max(most, value)
+            least = value if value < least else least
+            most = value if value > most else most
             if k == first:
                 row[at + 8] = value
-        row[at + 6] = total / max(last - first, 1)
-        row[at + 7] = min(max(total, np.float32(-20.0)), np.float32(20.0))
+        row[at + 6] = total / one_or_more(last - first)
+        if total > np.float32(20.0):
+            total = np.float32(20.0)
+        elif total < np.float32(-20.0):
+            total = np.float32(-20.0)
+        row[at + 7] = total
         row[at + 9], row[at + 10] = least, most
     return at + 11
 
 
 @inner
 def _containers(out: Any, at: Any, blocks: Any, places: Any, sums: Any) -> Any:
-    best_score = max(sums[t.best_node(sums, N_SCORE), N_SCORE], np.float32(1e-3))
-    best_value = max(sums[t.best_node(sums, N_VALUE), N_VALUE], np.float32(1.0))
-    total = max(sums[0, N_WORDS], np.float32(1.0))
+    best_score = sums[t.best_node(sums, N_SCORE), N_SCORE]
+    if best_score < np.float32(1e-3):
+        best_score = np.float32(1e-3)
+    best_value = mass_or_one(sums[t.best_node(sums, N_VALUE), N_VALUE])
+    total = mass_or_one(sums[0, N_WORDS])
     for b in range(len(blocks)):
         row = out[b]
         node = np.int64(places[blocks[b, NODE], P_BLOCK])
         k = at
         for _ in range(CONTAINERS):
             found = sums[node]
-            row[k] = log(found[N_WORDS])
-            row[k + 1] = found[N_LINK_WORDS] / max(found[N_WORDS], np.float32(1.0))
-            row[k + 2] = log(found[N_BLOCKS])
+            words, num = mass_or_one(found[N_WORDS]), mass_or_one(found[N_BLOCKS])
+            value = found[N_VALUE] / best_value
+            row[k] = log(np.int64(found[N_WORDS]))
+            row[k + 1] = found[N_LINK_WORDS] / words
+            row[k + 2] = log(np.int64(found[N_BLOCKS]))
             row[k + 3] = found[N_SCORE] / best_score
-            row[k + 4] = max(found[N_VALUE] / best_value, np.float32(-1.0))
+            row[k + 4] = value if value > np.float32(-1.0) else np.float32(-1.0)
             row[k + 5] = found[N_WORDS] / total
-            row[k + 6] = found[N_WORDS] / max(found[N_BLOCKS], np.float32(1.0))
-            row[k + 7] = log(found[N_LONG])
+            row[k + 6] = found[N_WORDS] / num
+            row[k + 7] = log(np.int64(found[N_LONG]))
             k += 8
             node = np.int64(places[node, P_UP])
     return at + 8 * CONTAINERS
 
 
 @inner
-def _tops(out: Any, at: Any, nodes: Any, blocks: Any, places: Any, sums: Any, lasts: Any) -> Any:
+def _tops(out: Any, at: Any, blocks: Any, places: Any, sums: Any, lasts: Any) -> Any:
     """Where a block stands to the two candidates for the root of the main text."""
     score_top, value_top = t.best_node(sums, N_SCORE), t.best_node(sums, N_VALUE)
-    total = max(sums[0, N_WORDS], np.float32(1.0))
+    total = mass_or_one(sums[0, N_WORDS])
     for b in range(len(blocks)):
         row, node = out[b], np.int64(blocks[b, NODE])
         row[at] = score_top <= node <= lasts[score_top]
@@ -220,56 +258,47 @@ def _steps_up(node: Any, top: Any, places: Any, lasts: Any) -> Any:
     return steps
 
 
-@inner_allocating
+@inner
 def _paths(
-    out: Any, at: Any, blocks: Any, counts: Any, places: Any, paths: Any, hashes: Any
-) -> Any:
+    out: Any, at: Any, blocks: Any, counts: Any, places: Any, paths: Any, hashes: Any,
+    shares: Any, keys: Any, slots: Any, groups: Any, firsts: Any, totals: Any,
+) -> Any:  # fmt: skip
     """Blocks with the same path of names, under the same parent's path, and with the same words."""
     num = len(blocks)
-    total = np.float32(max(counts[:, WORDS].sum(), 1))
-    keys = np.empty(num, dtype=np.uint64)
+    total = np.int64(0)
     for b in range(num):
+        total += counts[b, WORDS]
         keys[b] = paths[blocks[b, NODE]]
-    order = np.argsort(keys, kind="mergesort")
-    first = 0
-    while first < num:
-        last = first
-        words, links = np.float32(0.0), np.float32(0.0)
-        while last < num and keys[order[last]] == keys[order[first]]:
-            b = order[last]
-            words += counts[b, WORDS]
-            links += counts[b, WORDS] * link_share(blocks, b)
-            last += 1
-        for k in range(first, last):
-            row = out[order[k]]
-            row[at] = log(last - first)
-            row[at + 1] = words / (last - first)
-            row[at + 2] = links / max(words, np.float32(1.0))
-            row[at + 3] = words / total
-        first = last
-    order = np.argsort(hashes, kind="mergesort")
-    first = 0
-    while first < num:
-        last = first
-        while last < num and hashes[order[last]] == hashes[order[first]]:
-            last += 1
-        for k in range(first, last):
-            row = out[order[k]]
-            row[at + 4] = min(last - first, 20)
-            row[at + 5] = k > first
-        first = last
+    everything = np.float32(one_or_more(total))
+    _sum_groups(number_groups(keys, slots, firsts, groups), groups, counts, shares, totals)
+    for b in range(num):
+        row, group = out[b], totals[groups[b]]
+        row[at] = log(np.int64(group[G_BLOCKS]))
+        row[at + 1] = group[G_WORDS] / group[G_BLOCKS]
+        row[at + 2] = group[G_LINKED] / mass_or_one(group[G_WORDS])
+        row[at + 3] = group[G_WORDS] / everything
+    _sum_groups(number_groups(hashes, slots, firsts, groups), groups, counts, shares, totals)
+    for b in range(num):
+        alike = totals[groups[b], G_BLOCKS]
+        out[b, at + 4] = alike if alike < 20 else 20
+        out[b, at + 5] = firsts[groups[b]] != b
     for b in range(num):
         keys[b] = paths[places[blocks[b, NODE], P_UP]]
-    order = np.argsort(keys, kind="mergesort")
-    first = 0
-    while first < num:
-        last, words = first, np.float32(0.0)
-        while last < num and keys[order[last]] == keys[order[first]]:
-            words += counts[order[last], WORDS]
-            last += 1
-        for k in range(first, last):
-            row = out[order[k]]
-            row[at + 6] = log(last - first)
-            row[at + 7] = words / (last - first)
-        first = last
+    _sum_groups(number_groups(keys, slots, firsts, groups), groups, counts, shares, totals)
+    for b in range(num):
+        row, group = out[b], totals[groups[b]]
+        row[at + 6] = log(np.int64(group[G_BLOCKS]))
+        row[at + 7] = group[G_WORDS] / group[G_BLOCKS]
     return at + 8
+
+
+@inner
+def _sum_groups(num: Any, groups: Any, counts: Any, shares: Any, totals: Any) -> Any:
+    """Blocks, words and linked words of each group; in page order, so sums are always the same."""
+    for g in range(num):
+        totals[g, G_BLOCKS] = totals[g, G_WORDS] = totals[g, G_LINKED] = 0
+    for b in range(len(groups)):
+        group = totals[groups[b]]
+        group[G_BLOCKS] += 1
+        group[G_WORDS] += counts[b, WORDS]
+        group[G_LINKED] += shares[b, LINKED_WORDS]

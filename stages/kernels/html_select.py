@@ -7,25 +7,28 @@ from typing import Any
 import numpy as np
 
 from stages.kernels import html_text as h
-from stages.kernels.jit import jit
+from stages.kernels.html_groups import number_groups
+from stages.kernels.jit import inner, jit_bare
 
 SURE = 0.8
 """Where the best set is expected to reach so much F1, no block below `FLOOR` is in it."""
 FLOOR = 0.5
 REPEATED_BYTES = 30
 """A text of so many bytes that is kept under another parent too is kept once."""
+_LEAST = np.float64(1e-9)
 
 
-@jit
-def choose_blocks(prob: Any, words: Any, blocks: Any, parents: Any, hashes: Any) -> Any:
-    """(kept, expected F1). Blocks by falling probability, cut where expected F1 is highest.
+@jit_bare
+def choose_blocks(
+    prob: Any, words: Any, blocks: Any, parents: Any, hashes: Any, order: Any, slots: Any,
+    groups: Any, firsts: Any, kept: Any,
+) -> Any:  # fmt: skip
+    """Fill `kept`; gives the expected F1. `order`: blocks by falling probability, then by place.
 
-    Expected F1 of a set = 2 E[words kept that are main] / (words kept + E[main words]): the ratio
-    of expectations stands for the expectation of the ratio.
+    The cut is where the expected F1 is highest. That of a set = 2 E[words kept that are main] /
+    (words kept + E[main words]): the ratio of expectations stands for the expectation of the ratio.
     """
     num = len(prob)
-    kept = np.zeros(num, dtype=np.bool_)
-    order = np.argsort(-prob, kind="mergesort")
     wanted = np.float64(0.0)
     for b in range(num):
         wanted += prob[b] * words[b]
@@ -37,7 +40,8 @@ def choose_blocks(prob: Any, words: Any, blocks: Any, parents: Any, hashes: Any)
         taken += words[b]
         if k + 1 < num and prob[order[k + 1]] == prob[b]:
             continue
-        score = 2 * hit / max(taken + wanted, 1e-9)
+        both = taken + wanted
+        score = 2 * hit / (both if both > _LEAST else _LEAST)
         if score > best:
             best, cut = score, prob[b]
         if prob[b] >= FLOOR and score > sure_best:
@@ -46,21 +50,26 @@ def choose_blocks(prob: Any, words: Any, blocks: Any, parents: Any, hashes: Any)
         cut = sure_cut
     for b in range(num):
         kept[b] = prob[b] >= cut
-    _drop_repeats(kept, blocks, parents, hashes)
-    return kept, best
+    _drop_repeats(kept, blocks, parents, groups, firsts, number_groups(
+        hashes, slots, firsts, groups
+    ))  # fmt: skip
+    return best
 
 
-@jit
-def _drop_repeats(kept: Any, blocks: Any, parents: Any, hashes: Any) -> Any:
+@inner
+def _drop_repeats(
+    kept: Any, blocks: Any, parents: Any, groups: Any, firsts: Any, count: Any
+) -> Any:
     """Of kept blocks with the same words under different parents all but the first are dropped."""
-    order = np.argsort(hashes, kind="mergesort")
-    first = 0
-    for k in range(1, len(order)):
-        if hashes[order[k]] != hashes[order[first]]:
-            first = k
+    for g in range(count):
+        firsts[g] = -1
+    for b in range(len(kept)):
+        if not kept[b]:
             continue
-        a, b = order[first], order[k]
-        if not kept[a]:
-            first = k
-        elif blocks[b, h.END] - blocks[b, h.START] >= REPEATED_BYTES and parents[a] != parents[b]:
+        first = firsts[groups[b]]
+        if first < 0:
+            firsts[groups[b]] = b
+        elif blocks[b, h.END] - blocks[b, h.START] >= REPEATED_BYTES and (
+            parents[first] != parents[b]
+        ):
             kept[b] = False

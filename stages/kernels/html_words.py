@@ -25,7 +25,7 @@ SPACE, LETTER, SINGLE, DIGIT, COMMA, SENTENCE, OTHER_PUNCTUATION, SYMBOL = range
 
 _FNV, _FNV_PRIME = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3)
 
-_ASCII = np.full(128, OTHER_PUNCTUATION, dtype=np.int64)
+_ASCII = np.full(128, OTHER_PUNCTUATION, dtype=np.uint8)
 _ASCII[:33] = SPACE
 for _c in range(128):
     if chr(_c).isalpha():
@@ -44,7 +44,7 @@ for _c in b"|<>+=*^~@#$%&/\\":
 def kind_of(code: Any) -> Any:
     """The kind of a character."""
     if code < 128:
-        return _ASCII[code]
+        return np.int64(_ASCII[code])
     if code < 0xC0:
         if code == 0xAA or code == 0xB5 or code == 0xBA:
             return LETTER
@@ -142,61 +142,66 @@ def count_blocks(text: Any, blocks: Any, counts: Any, words: Any, hashes: Any) -
     """
     at = np.int64(0)
     for b in range(len(blocks)):
+        counts[b, WORDS_FROM] = at
         start, stop = np.int64(blocks[b, h.START]), np.int64(blocks[b, h.END])
-        row = counts[b]
-        row[:] = 0
-        row[WORDS_FROM] = at
-        i, last, before = start, np.int64(SPACE), np.int64(SPACE)
-        value, whole, open_word = _FNV, _FNV, False
-        while i < stop:
-            c = np.int64(text[i])
-            if c < 0x80:
-                code, width = c, np.int64(1)
-            else:
-                code, width = decode_utf8(text, i, stop)
-            kind = kind_of(code)
-            row[CHARS] += 1
-            if kind in (LETTER, DIGIT):
-                if kind == DIGIT:
-                    row[DIGITS] += 1
-                else:
-                    row[LETTERS] += 1
-                    if is_capital(code):
-                        row[UPPER] += 1
-                for k in range(i, i + width):
-                    value = (value ^ np.uint64(lower(np.int64(text[k])))) * _FNV_PRIME
-                open_word = True
-            else:
-                if open_word:
-                    words[at] = fold_hash(value)
-                    whole = (whole ^ value) * _FNV_PRIME
-                    at += 1
-                    value, open_word = _FNV, False
-                if kind == SINGLE:
-                    row[LETTERS] += 1
-                    single = (_FNV ^ np.uint64(code)) * _FNV_PRIME
-                    words[at] = fold_hash(single)
-                    whole = (whole ^ single) * _FNV_PRIME
-                    at += 1
-                elif kind == COMMA:
-                    row[COMMAS] += 1
-                elif kind == SENTENCE:
-                    if before != SENTENCE:
-                        row[ENDS] += 1
-                elif kind == SYMBOL:
-                    row[SYMBOLS] += 1
-                if kind >= COMMA:
-                    row[PUNCTUATION] += 1
-            before = kind
-            # A closing quote hides no full stop, a colon does.
-            if kind != SPACE and (kind != OTHER_PUNCTUATION or code == 0x3A):
-                last = kind if code != 0x3A else np.int64(COMMA)
-            i += width
-        if open_word:
-            words[at] = fold_hash(value)
-            whole = (whole ^ value) * _FNV_PRIME
-            at += 1
-        row[WORDS_TO] = at
-        row[WORDS] = at - row[WORDS_FROM]
-        row[TERMINAL] = 1 if last == SENTENCE else 0
-        hashes[b] = whole
+        at = _count_block(text, start, stop, counts[b], words, at, hashes[b : b + 1])
+        counts[b, WORDS_TO] = at
+        counts[b, WORDS] = at - counts[b, WORDS_FROM]
+
+
+@inner
+def _count_block(
+    text: Any, start: Any, stop: Any, row: Any, words: Any, at: Any, whole: Any
+) -> Any:
+    """One block; the place behind its last word. Counts are local: in the row each would be a write
+    that the compiler has to believe may change the text."""
+    last = before = np.int64(SPACE)
+    value, text_hash, open_word = _FNV, _FNV, False
+    chars = letters = digits = upper = punctuation = commas = ends = symbols = np.int64(0)
+    i = np.uint64(start)
+    end = np.uint64(stop)
+    while i < end:
+        code, width = np.int64(text[i]), np.uint64(1)
+        if code < 0x80:
+            kind = np.int64(_ASCII[np.uint64(code)])
+        else:
+            code, wide = decode_utf8(text, np.int64(i), stop)
+            width, kind = np.uint64(wide), np.int64(kind_of(code))
+        chars += 1
+        if kind in (LETTER, DIGIT):
+            digits += kind == DIGIT
+            letters += kind == LETTER
+            upper += kind == LETTER and is_capital(code)
+            for k in range(i, i + width):
+                value = (value ^ np.uint64(lower(np.int64(text[k])))) * _FNV_PRIME
+            open_word = True
+        else:
+            if open_word:
+                words[at] = fold_hash(value)
+                text_hash = (text_hash ^ value) * _FNV_PRIME
+                at += 1
+                value, open_word = _FNV, False
+            if kind == SINGLE:
+                letters += 1
+                single = (_FNV ^ np.uint64(code)) * _FNV_PRIME
+                words[at] = fold_hash(single)
+                text_hash = (text_hash ^ single) * _FNV_PRIME
+                at += 1
+            commas += kind == COMMA
+            ends += kind == SENTENCE and before != SENTENCE
+            symbols += kind == SYMBOL
+            punctuation += kind >= COMMA
+        before = kind
+        # A closing quote hides no full stop, a colon does.
+        if kind != SPACE and (kind != OTHER_PUNCTUATION or code == 0x3A):
+            last = kind if code != 0x3A else np.int64(COMMA)
+        i += width
+    if open_word:
+        words[at] = fold_hash(value)
+        text_hash = (text_hash ^ value) * _FNV_PRIME
+        at += 1
+    row[CHARS], row[LETTERS], row[DIGITS], row[UPPER] = chars, letters, digits, upper
+    row[PUNCTUATION], row[COMMAS], row[ENDS], row[SYMBOLS] = punctuation, commas, ends, symbols
+    row[TERMINAL] = 1 if last == SENTENCE else 0
+    whole[0] = text_hash
+    return at

@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.errors import InputError
+from stages.extract.forest import Trees
 from stages.extract.gold import TYPED_ORIGIN
-from stages.extract.model import Trees
 from stages.extract.training.dataset import TrainingPage
 from stages.extract.training.heap import trees_of
 from stages.kernels.html_context import KINDS

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stages.extract.features import PageFeatures, features_of
-from stages.extract.training.dataset import TrainingPage
+from stages.extract.training.dataset import TrainingPage, balanced
 from stages.extract.training.odds import (
     MAX_TOKENS,
     MAX_WORDS,
@@ -51,6 +51,7 @@ class Corpus:
     @classmethod
     def of(cls, pages: Sequence[TrainingPage]) -> Corpus:
         """Gather the evidence of all pages. At least one page."""
+        pages = balanced(pages)
         number = {name: k for k, name in enumerate(sorted({page.domain for page in pages}))}
         return cls(
             pages,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
@@ -39,6 +40,19 @@ class TrainingPage:
     weight: npt.NDArray[np.float32]
     json_ld: JsonLd
     og_type: str
+
+
+def balanced(pages: Sequence[TrainingPage]) -> list[TrainingPage]:
+    """The pages, those of small origins at more weight: an origin counts by the root of its pages.
+
+    What main text is differs by origin, and 759 of 1,505 pages are of one.
+    """
+    sizes = Counter(page.origin for page in pages)
+    mean = len(pages) / max(len(sizes), 1)
+    return [
+        replace(page, weight=page.weight * np.float32((mean / sizes[page.origin]) ** 0.5))
+        for page in pages
+    ]
 
 
 def domain_of(row: Mapping[str, Any]) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from stages.extract.model import Trees
+from stages.extract.forest import Trees
 
 
 def trees_of(booster: Any, depth: int) -> Trees:

@@ -27,7 +27,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.errors import InputError
-from stages.extract.model import Trees
+from stages.extract.forest import Trees
 from stages.extract.training.odds import Table
 
 MAX_BYTES = 1 << 20

@@ -13,19 +13,14 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.errors import InputError
-from stages.extract.features import PageFeatures
-from stages.extract.kind import (
-    kind_probabilities,
-    page_vector,
-    probabilities,
-)
-from stages.extract.model import Trees
+from stages.extract.features import PageFeatures, context_of
+from stages.extract.forest import Trees, probabilities, shares
+from stages.extract.kind import page_vector
 from stages.extract.training.boost import fit_blocks, fit_kinds
 from stages.extract.training.corpus import Corpus, Mask, fold_of
 from stages.extract.training.dataset import TrainingPage
 from stages.extract.training.model_file import Trained
-from stages.kernels.html_context import KINDS, context_features
-from stages.kernels.trees import evaluate
+from stages.kernels.html_context import KINDS
 
 INNER_FOLDS = 3
 _SALT = "in"
@@ -60,7 +55,7 @@ def train(
         held, seen = inner == fold, inner != fold
         mine = seen[owner]
         first = fit_blocks("first", rows[mine], label[mine], weight[mine], threads)
-        prob[~mine] = probabilities(evaluate(rows[~mine], *first))
+        prob[~mine] = probabilities(rows[~mine], first)
         kind = fit_kinds(vectors[seen], _those(pages, seen), threads)
         kinds[held] = _kinds_of(kind, vectors[held])
     context = np.concatenate(_with_context(pages, features, prob, kinds))
@@ -81,11 +76,7 @@ def _with_context(
     for page, each, kind in zip(pages, features, kinds, strict=True):
         if size := len(each.rows):
             own = prob[at : at + size]
-            parts.append(
-                context_features(
-                    each.rows, own, each.words, page.page.blocks, each.places, each.paths, kind
-                )
-            )
+            parts.append(context_of(each, own, page.page.blocks, kind))
             at += size
     return parts
 
@@ -95,4 +86,4 @@ def _those(pages: Sequence[TrainingPage], chosen: Mask) -> list[TrainingPage]:
 
 
 def _kinds_of(kind: Trees, vectors: Floats) -> Floats:
-    return np.stack([kind_probabilities(vector, *kind) for vector in vectors])
+    return np.stack([shares(vector, kind, len(KINDS)) for vector in vectors])
