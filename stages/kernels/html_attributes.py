@@ -39,6 +39,7 @@ from stages.kernels.html_text import (
     is_space,
     lower,
 )
+from stages.kernels.html_wide import find_byte
 from stages.kernels.jit import inner
 
 _PART_SALT = np.uint64(0x9E3779B97F4A7C15)
@@ -99,15 +100,11 @@ def _read_value(data: Any, i: Any, n: Any, st: Any) -> Any:
         known = h.NO_QUOTE if c == h._QUOTE else h.NO_APOSTROPHE
         i += 1
         if not st[known]:
-            j = i
-            while j < n and data[j] != c:
-                j += 1
+            j = find_byte(data, i, n, c)
             if j < n:
                 return i, j, j + 1
             st[known] = 1
-        j = i
-        while j < n and data[j] != h._GT:
-            j += 1
+        j = find_byte(data, i, n, h._GT)
         return i, j, j
     start = i
     while i < n and data[i] != h._GT and not is_space(np.int64(data[i])):

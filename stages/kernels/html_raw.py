@@ -14,9 +14,10 @@ from stages.kernels import html_text as h
 from stages.kernels.html_attributes import is_json_ld, note_fact
 from stages.kernels.html_stack import FLAGS
 from stages.kernels.html_text import find_value, is_letter, is_space, lower
+from stages.kernels.html_wide import find_byte, find_either
 from stages.kernels.jit import inner
 
-_DASH, _BANG, _QUESTION = 0x2D, 0x21, 0x3F
+_DASH, _BANG, _QUESTION = np.int64(0x2D), 0x21, 0x3F
 _SCRIPT = np.frombuffer(b"script", dtype=np.uint8).copy()
 
 
@@ -36,9 +37,9 @@ def read_name(data: Any, i: Any, n: Any) -> Any:
 @inner
 def tag_end(data: Any, i: Any, n: Any) -> Any:
     """The place of the next `>`, or `n`."""
-    while i < n and data[i] != h._GT:
-        i += 1
-    return i
+    if i < n and data[i] == h._GT:  # mostly
+        return i
+    return find_byte(data, i, n, h._GT)
 
 
 @inner
@@ -55,7 +56,8 @@ def skip_markup(data: Any, i: Any, n: Any, st: Any) -> Any:
             return j + 2
         if not st[h.NO_COMMENT_END]:
             while j + 2 < n:
-                if data[j] == _DASH and data[j + 1] == _DASH:
+                j = find_byte(data, j, n, _DASH)
+                if j + 2 < n and data[j + 1] == _DASH:
                     if data[j + 2] == h._GT:
                         return j + 3
                     if data[j + 2] == _BANG and j + 3 < n and data[j + 3] == h._GT:
@@ -100,7 +102,8 @@ def skip_raw(data: Any, i: Any, n: Any, tag: Any, name: Any, tables: Any, room: 
 def raw_end(data: Any, i: Any, n: Any, name: Any) -> Any:
     """The place of the next end tag of a name; -1 if there is none. `</namex` is none."""
     while i + 2 < n:
-        if data[i] == h._LT and data[i + 1] == h._SLASH and read_name(data, i + 2, n)[0] == name:
+        i = find_byte(data, i, n, h._LT)
+        if i + 2 < n and data[i + 1] == h._SLASH and read_name(data, i + 2, n)[0] == name:
             return i
         i += 1
     return np.int64(-1)
@@ -113,7 +116,10 @@ def _script_end(data: Any, i: Any, n: Any) -> Any:
     In `<!-- <script> </script> -->` the inner end tag is not it (13.2.5.20 to 31).
     """
     commented, nested = False, False
-    while i + 2 < n:
+    while True:
+        i = find_either(data, i, n, h._LT, _DASH if commented else h._LT)
+        if i + 2 >= n:
+            return np.int64(-1)
         c = data[i]
         if c == _DASH and commented and data[i + 1] == _DASH and data[i + 2] == h._GT:
             commented, nested = False, False
@@ -130,7 +136,6 @@ def _script_end(data: Any, i: Any, n: Any) -> Any:
             elif commented and not nested:
                 nested = _is_script(data, i + 1, n)
         i += 1
-    return np.int64(-1)
 
 
 @inner
@@ -154,10 +159,11 @@ def _drawing_end(data: Any, i: Any, n: Any, tables: Any, room: Any) -> Any:
     """
     depth, foreign = 1, 0
     while i + 1 < n:
+        i = find_byte(data, i, n, h._LT)
+        if i + 1 >= n:
+            break
         c = np.int64(data[i + 1])
-        if data[i] != h._LT:
-            i += 1
-        elif is_letter(c):
+        if is_letter(c):
             name, j = read_name(data, i + 1, n)
             tag = find_value(tables.tag_keys, tables.tag_values, name)
             if tag > 0 and FLAGS[tag] & tags.LEAVES_DRAWING and not foreign:

@@ -11,6 +11,7 @@ import numpy as np
 
 from stages.kernels import html_text as h
 from stages.kernels.html_text import (
+    IN_PRE,
     TEXT,
     begin_text,
     count_bytes,
@@ -21,9 +22,19 @@ from stages.kernels.html_text import (
     put_text,
     white,
 )
+from stages.kernels.html_wide import (
+    WIDE,
+    bits_of,
+    bits_of_special,
+    copy_wide,
+    lowest_bit,
+    num_bits,
+    skip_blank,
+)
 from stages.kernels.jit import inner
 
-_BANG, _QUESTION = 0x21, 0x3F
+_BANG, _QUESTION, _BLANK = 0x21, 0x3F, np.int64(0x20)
+_ONE = np.uint64(1)
 _LONGEST_NAME = 32
 """`&CounterClockwiseContourIntegral;`, semicolon included."""
 _LONGEST_BARE_NAME = 6
@@ -54,6 +65,10 @@ def read_text(data: Any, i: Any, n: Any, plain: Any, tables: Any, room: Any) -> 
         if c == h._AMP and not plain:
             i = _read_reference(data, i, n, tables, room)
         elif c <= 0x20:
+            if not room.state[IN_PRE] and (is_space(c) or c == 0x0B):
+                white(room, c)
+                i = skip_blank(data, i + 1, n)  # one blank stands for all of them
+                continue
             if is_space(c) or c == 0x0B:
                 line_end = c == h._RETURN and i + 1 < n and data[i + 1] == h._NEWLINE
                 if not line_end:  # the newline behind it speaks for both
@@ -99,24 +114,35 @@ def _read_special(data: Any, i: Any, n: Any, room: Any) -> Any:
 
 @inner
 def _copy_run(data: Any, i: Any, n: Any, room: Any) -> Any:
-    """Copy bytes that need no look: at least one, up to white space, markup or a special lead."""
+    """Copy bytes that need no look: at least one, up to white space, markup or a special lead.
+
+    A single blank between two others is copied too. There is room for the 32 bytes that are copied
+    at once: so far at most 1.5 bytes were written for each that was read.
+    """
     st = room.state
-    first = i
-    out = st[TEXT]
-    while True:
-        room.text[out] = data[i]
-        out += 1
-        i += 1
-        if i >= n:
+    start, out, blanks = st[TEXT], st[TEXT], np.int64(0)
+    not_first = ~_ONE
+    while i < n:
+        special = bits_of_special(data, i) & not_first
+        blank = bits_of(data, i, _BLANK)
+        length = min(np.int64(WIDE), n - i)
+        # What follows the last of these bytes is not known: as if it were special.
+        last = _ONE << np.uint64(length - 1)
+        special |= blank & ((blank | special) >> _ONE | last)
+        length = min(lowest_bit(special), length)
+        if i + WIDE <= len(data):
+            copy_wide(data, i, room.text, out)
+        else:
+            for k in range(length):
+                room.text[out + k] = data[i + k]
+        blanks += num_bits(blank & ((_ONE << np.uint64(length)) - _ONE))
+        out += length
+        i += length
+        if length < WIDE:
             break
-        c = data[i]
-        if (
-            c <= 0x20 or c == h._LT or c == h._AMP or c == 0xC2 or c == 0xE2 or c == 0xEF
-            or c == 0x7F
-        ):  # fmt: skip
-            break
+        not_first = ~np.uint64(0)
     st[TEXT] = out
-    count_bytes(st, i - first)
+    count_bytes(st, out - start - blanks)
     return i
 
 

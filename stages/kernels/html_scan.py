@@ -45,6 +45,7 @@ from stages.kernels.html_text import (
     line_break,
     write_block,
 )
+from stages.kernels.html_wide import WIDE, find_byte
 from stages.kernels.jit import inner, jit_bare
 
 __all__ = ["scan", "tags_block"]
@@ -52,20 +53,27 @@ __all__ = ["scan", "tags_block"]
 _BLOCK, _VOID, _RAW, _CLOSES_P, _OPTIONAL_END = (
     tags.BLOCK, tags.VOID, tags.RAW, tags.CLOSES_P, tags.OPTIONAL_END,
 )  # fmt: skip
-_BANG, _QUESTION, _BRACKET = 0x21, 0x3F, 0x5D
+_BANG, _QUESTION, _BRACKET = 0x21, 0x3F, np.int64(0x5D)
 _XML = np.frombuffer(b"<?xml", dtype=np.uint8).copy()
 _CDATA = np.frombuffer(b"![CDATA[", dtype=np.uint8).copy()
 
 
-@jit_bare
-def scan(data: Any, tables: Any, room: Any) -> Any:
+def scan(data: Any, tables: Any, room: Any) -> None:
     """Read a page of valid UTF-8. Counts and marks stand in `room.state` afterwards.
 
     Node 0 is the page itself. The parent of a node comes before it, so sums over subtrees are one
     pass backwards.
     """
+    size = len(data)
+    if size < WIDE:  # the kernel reads 32 bytes at a time
+        data = np.frombuffer(data.tobytes() + b"\0" * WIDE, dtype=np.uint8)
+    _scan(data, size, tables, room)
+
+
+@jit_bare
+def _scan(data: Any, n: Any, tables: Any, room: Any) -> Any:
     st = room.state
-    i, n = np.int64(0), np.int64(len(data))
+    i = np.int64(0)
     _clear(data, n, room)
     while i < n:
         if data[i] == h._LT and i + 1 < n:
@@ -127,7 +135,8 @@ def _cdata(data: Any, i: Any, n: Any, tables: Any, room: Any) -> Any:
     start = i + len(_CDATA)
     j = start
     while j + 2 < n and not st[h.NO_CDATA_END]:
-        if data[j] == _BRACKET and data[j + 1] == _BRACKET and data[j + 2] == h._GT:
+        j = find_byte(data, j, n, _BRACKET)
+        if j + 2 < n and data[j + 1] == _BRACKET and data[j + 2] == h._GT:
             read_text(data, start, j, True, tables, room)
             return j + 3
         j += 1

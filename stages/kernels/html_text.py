@@ -68,7 +68,8 @@ F_TITLE, F_LANG, F_CANONICAL, F_LICENSE, F_JSON_LD, F_AUTHOR, F_DATE = tags.fact
 )
 
 _FNV, _FNV_PRIME = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3)
-_LT, _GT, _AMP, _SLASH, _EQUALS, _QUOTE, _APOSTROPHE = 0x3C, 0x3E, 0x26, 0x2F, 0x3D, 0x22, 0x27
+# Typed: numba compiles a kernel anew for each literal that it is called with.
+_LT, _GT, _AMP, _SLASH, _EQUALS, _QUOTE, _APOSTROPHE = (np.int64(ord(c)) for c in "<>&/=\"'")
 _SPACE, _NEWLINE, _RETURN, _TAB = 0x20, 0x0A, 0x0D, 0x09
 _REL_CANONICAL, _REL_LICENSE, _REL_AUTHOR = (
     np.uint64(tags.fnv(name)) for name in (b"canonical", b"license", b"author")
