@@ -14,7 +14,7 @@ from stages.kernels import html_text as h
 from stages.kernels.html_attributes import is_json_ld, note_fact
 from stages.kernels.html_stack import FLAGS
 from stages.kernels.html_text import find_value, is_letter, is_space, lower
-from stages.kernels.html_wide import find_byte, find_either
+from stages.kernels.html_wide import find_byte, find_either, find_name_end, hash_name
 from stages.kernels.jit import inner
 
 _DASH, _BANG, _QUESTION = np.int64(0x2D), 0x21, 0x3F
@@ -24,14 +24,8 @@ _SCRIPT = np.frombuffer(b"script", dtype=np.uint8).copy()
 @inner
 def read_name(data: Any, i: Any, n: Any) -> Any:
     """Hash of a tag's name, and the place behind it."""
-    value = h._FNV
-    while i < n:
-        c = np.int64(data[i])
-        if c == h._GT or c == h._SLASH or is_space(c):
-            break
-        value = (value ^ np.uint64(lower(c))) * h._FNV_PRIME
-        i += 1
-    return value, i
+    stop = find_name_end(data, i, n, h._GT)
+    return hash_name(data, i, stop), stop
 
 
 @inner

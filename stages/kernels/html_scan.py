@@ -14,7 +14,7 @@ import numpy as np
 
 from stages.kernels import html_tags as tags
 from stages.kernels import html_text as h
-from stages.kernels.html_attributes import is_hidden, put_tokens, read_attributes, tag_facts
+from stages.kernels.html_attributes import is_hidden, read_attributes, tag_facts
 from stages.kernels.html_raw import raw_end, read_name, skip_markup, skip_raw, tag_end
 from stages.kernels.html_read import read_text
 from stages.kernels.html_stack import (
@@ -45,6 +45,7 @@ from stages.kernels.html_text import (
     line_break,
     write_block,
 )
+from stages.kernels.html_tokens import KEY, put_tokens
 from stages.kernels.html_wide import WIDE, find_byte
 from stages.kernels.jit import inner, jit_bare
 
@@ -101,6 +102,7 @@ def _clear(data: Any, n: Any, room: Any) -> Any:
     st[:] = 0
     room.opened[:] = 0
     room.missing[:] = False
+    room.names[:, KEY] = 0
     st[h.BLOCK_START] = -1
     st[h.STEPS_LEFT] = h.FREE_STEPS + h.STEPS_PER_BYTE * n
     room.nodes[0] = 0

@@ -29,6 +29,8 @@ MAX_DEPTH = 1000
 MAX_NODES = 400_000
 MAX_BLOCKS = 100_000
 MAX_FACTS = 256
+KNOWN_NAMES = 512
+"""Twice the names of a usual page; a power of two."""
 FREE_STEPS, STEPS_PER_BYTE = 1 << 16, 4
 """Steps that all searches up the stack may go in vain, at the least and by the page's size."""
 SHORT_WALK = 16
@@ -37,7 +39,7 @@ SHORT_WALK = 16
 # Columns of the node, block, fact and stack tables.
 PARENT, KIND, ANCESTORS, SIGNATURE, TOKENS_FROM, TOKENS_TO = range(6)
 START, END, NODE, LINK_BYTES, BOLD_BYTES, LINKS, BREAKS = range(7)
-NODE_COLUMNS, BLOCK_COLUMNS, FACT_COLUMNS, STACK_COLUMNS = 6, 7, 3, 4
+NODE_COLUMNS, BLOCK_COLUMNS, FACT_COLUMNS, STACK_COLUMNS, NAME_COLUMNS = 6, 7, 3, 4, 8
 S_TAG, S_NODE, S_NAME, S_DEAD = range(4)
 
 # Places in the state.
@@ -92,6 +94,8 @@ class Room(NamedTuple):
     state: Any
     missing: Any
     """Kinds of raw elements for which no end tag is left on the page."""
+    names: Any
+    """Names of classes and the like that the page has shown (`html_tokens`)."""
 
 
 def room_for(num_bytes: int, num_tags: int) -> Room:
@@ -108,6 +112,7 @@ def room_for(num_bytes: int, num_tags: int) -> Room:
         np.empty(2 * NUM_ATTRIBUTES, dtype=np.int64),
         np.empty(STATE, dtype=np.int64),
         np.empty(NUM_TAGS, dtype=np.bool_),
+        np.empty((KNOWN_NAMES, NAME_COLUMNS), dtype=np.uint64),
     )
 
 

@@ -20,6 +20,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
+from stages.kernels import html_tags as tags
 from stages.kernels.jit import inner
 
 WIDE = 32
@@ -27,7 +28,10 @@ WIDE = 32
 
 _I8, _I64 = ir.IntType(8), ir.IntType(64)
 _BYTES, _BITS = ir.VectorType(_I8, WIDE), ir.IntType(WIDE)
-_UINT64_ZERO = np.uint64(0)
+_NAME_STEP = np.int64(16)
+_SLASH, _GT = np.int64(0x2F), np.int64(0x3E)
+_UINT64_ZERO, _HALF = np.uint64(0), np.uint64(32)
+_FACTOR, _OTHER_FACTOR = (np.uint64(factor) for factor in tags.NAME_FACTORS)
 
 
 def _load(builder: Any, base: Any, at: Any) -> Any:
@@ -117,6 +121,79 @@ def bits_of_special(typing: Any, data: Any, at: Any) -> Any:
 
 
 @intrinsic  # type: ignore[untyped-decorator]
+def bits_of_space(typing: Any, data: Any, at: Any) -> Any:
+    """Which of the 32 bytes from a place on are white space of HTML: blank, tab, line ends."""
+
+    def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        def test(found: Any) -> Any:
+            space = builder.icmp_unsigned("==", found, _all(0x20))
+            for byte in (0x09, 0x0A, 0x0C, 0x0D):
+                space = builder.or_(space, builder.icmp_unsigned("==", found, _all(byte)))
+            return space
+
+        return _bits(context, builder, signature, arguments, test)
+
+    return types.uint64(data, types.int64), build
+
+
+def _first(builder: Any, found: Any, length: Any) -> Any:
+    """The first bytes of a vector, zeros for the others."""
+    places = ir.Constant(_BYTES, list(range(WIDE)))
+    inside = builder.icmp_unsigned("<", places, _splat(builder, builder.trunc(length, _I8)))
+    return builder.select(inside, found, _all(0))
+
+
+def _words(builder: Any, found: Any, num: int) -> list[Any]:
+    """A vector's first bytes as numbers of 8 bytes."""
+    words = builder.bitcast(found, ir.VectorType(_I64, WIDE // 8))
+    return [builder.extract_element(words, ir.Constant(_I64, k)) for k in range(num)]
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def words_of(typing: Any, data: Any, at: Any, length: Any) -> Any:
+    """The first `length` <= 32 bytes from a place on as four numbers; 32 must be left there."""
+    result = types.UniTuple(types.uint64, 4)
+
+    def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        base, _ = _array(context, builder, signature, arguments, 0)
+        found = _first(builder, _load(builder, base, arguments[1]), arguments[2])
+        return context.make_tuple(builder, result, _words(builder, found, 4))
+
+    return result(data, types.int64, types.int64), build
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _lower_words(typing: Any, data: Any, at: Any, length: Any) -> Any:
+    result = types.UniTuple(types.uint64, 2)
+
+    def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        base, _ = _array(context, builder, signature, arguments, 0)
+        found = _first(builder, _load(builder, base, arguments[1]), arguments[2])
+        capital = builder.icmp_unsigned("<", builder.sub(found, _all(0x41)), _all(26))
+        small = builder.select(capital, builder.or_(found, _all(0x20)), found)
+        return context.make_tuple(builder, result, _words(builder, small, 2))
+
+    return result(data, types.int64, types.int64), build
+
+
+@inner
+def lower_words(data: Any, at: Any, length: Any) -> Any:
+    """The first `length` <= 16 bytes from a place on in lower case, as two numbers."""
+    if at + WIDE <= len(data):
+        return _lower_words(data, at, length)
+    first, second = _UINT64_ZERO, _UINT64_ZERO
+    for k in range(length):
+        c = np.uint64(data[at + k])
+        if 0x41 <= c <= 0x5A:
+            c |= np.uint64(0x20)
+        if k < 8:
+            first |= c << np.uint64(8 * k)
+        else:
+            second |= c << np.uint64(8 * k - 64)
+    return first, second
+
+
+@intrinsic  # type: ignore[untyped-decorator]
 def lowest_bit(typing: Any, bits: Any) -> Any:
     """The number of the lowest bit that is set; 64 if none is."""
 
@@ -187,3 +264,38 @@ def skip_blank(data: Any, i: Any, n: Any) -> Any:
             return min(i + lowest_bit(bits), n)
         i += WIDE
     return n
+
+
+@inner
+def find_space(data: Any, i: Any, n: Any) -> Any:
+    """The place of the next white space, or `n`."""
+    while i < n:
+        bits = bits_of_space(data, i)
+        if bits != _UINT64_ZERO:
+            return min(i + lowest_bit(bits), n)
+        i += WIDE
+    return n
+
+
+@inner
+def find_name_end(data: Any, i: Any, n: Any, byte: Any) -> Any:
+    """The place of the next white space, `/`, `>` or this byte, or `n`."""
+    while i < n:
+        bits = bits_of_space(data, i) | bits_of(data, i, _SLASH) | bits_of(data, i, _GT)
+        bits |= bits_of(data, i, byte)
+        if bits != _UINT64_ZERO:
+            return min(i + lowest_bit(bits), n)
+        i += WIDE
+    return n
+
+
+@inner
+def hash_name(data: Any, start: Any, stop: Any) -> Any:
+    """Hash of a name in lower case: `html_tags.name_hash`."""
+    value = np.uint64(stop - start)
+    while start < stop:
+        first, second = lower_words(data, start, min(stop - start, _NAME_STEP))
+        value = (value ^ first) * _FACTOR
+        value = (value ^ value >> _HALF ^ second) * _OTHER_FACTOR
+        start += _NAME_STEP
+    return value ^ value >> _HALF
