@@ -35,7 +35,7 @@ from stages.kernels.html_text import (
     lower,
 )
 from stages.kernels.html_wide import find_byte, find_either, find_name_end, hash_name
-from stages.kernels.jit import inner
+from stages.kernels.jit import inner, leaf
 
 
 @inner
@@ -112,7 +112,7 @@ def note_fact(room: Any, fact: Any, start: Any, stop: Any) -> Any:
         room.state[FACTS] = at + 1
 
 
-@inner
+@leaf
 def _equals(data: Any, start: Any, stop: Any, word: Any) -> Any:
     """True if a value is this word (given in lower case), white space around it aside."""
     while start < stop and is_space(np.int64(data[start])):
@@ -127,7 +127,7 @@ def _equals(data: Any, start: Any, stop: Any, word: Any) -> Any:
     return k == len(word)
 
 
-@inner
+@leaf
 def _contains(data: Any, start: Any, stop: Any, word: Any, rare: Any) -> Any:
     """True if a value holds this word, blanks inside the value left out.
 

@@ -15,7 +15,7 @@ from stages.kernels.html_attributes import is_json_ld, note_fact
 from stages.kernels.html_stack import FLAGS
 from stages.kernels.html_text import find_value, is_letter, is_space, lower
 from stages.kernels.html_wide import find_byte, find_either, find_name_end, hash_name
-from stages.kernels.jit import inner
+from stages.kernels.jit import inner, leaf
 
 _DASH, _BANG, _QUESTION = np.int64(0x2D), 0x21, 0x3F
 _SCRIPT = np.frombuffer(b"script", dtype=np.uint8).copy()
@@ -28,7 +28,7 @@ def read_name(data: Any, i: Any, n: Any) -> Any:
     return hash_name(data, i, stop), stop
 
 
-@inner
+@leaf
 def tag_end(data: Any, i: Any, n: Any) -> Any:
     """The place of the next `>`, or `n`."""
     if i < n and data[i] == h._GT:  # mostly
@@ -36,7 +36,7 @@ def tag_end(data: Any, i: Any, n: Any) -> Any:
     return find_byte(data, i, n, h._GT)
 
 
-@inner
+@leaf
 def skip_markup(data: Any, i: Any, n: Any, st: Any) -> Any:
     """A comment, declaration or instruction, read behind its `<`; gives the place behind it.
 
@@ -92,7 +92,7 @@ def skip_raw(data: Any, i: Any, n: Any, tag: Any, name: Any, tables: Any, room: 
     return min(tag_end(data, stop, n) + 1, n)
 
 
-@inner
+@leaf
 def raw_end(data: Any, i: Any, n: Any, name: Any) -> Any:
     """The place of the next end tag of a name; -1 if there is none. `</namex` is none."""
     while i + 2 < n:
@@ -103,7 +103,7 @@ def raw_end(data: Any, i: Any, n: Any, name: Any) -> Any:
     return np.int64(-1)
 
 
-@inner
+@leaf
 def _script_end(data: Any, i: Any, n: Any) -> Any:
     """The place of the end tag of a script; -1 if there is none.
 
@@ -132,7 +132,7 @@ def _script_end(data: Any, i: Any, n: Any) -> Any:
         i += 1
 
 
-@inner
+@leaf
 def _is_script(data: Any, i: Any, n: Any) -> Any:
     """True if the name `script` stands here, and ends."""
     if i + len(_SCRIPT) >= n:

@@ -77,7 +77,8 @@ def _scan(data: Any, n: Any, tables: Any, room: Any) -> Any:
     i = np.int64(0)
     _clear(data, n, room)
     while i < n:
-        if data[i] == h._LT and i + 1 < n:
+        plain = st[h.PLAIN_TO] > 0
+        if data[i] == h._LT and i + 1 < n and not plain:
             c = np.int64(data[i + 1])
             if is_letter(c):
                 i = _start_tag(data, i + 1, n, tables, room)
@@ -87,11 +88,14 @@ def _scan(data: Any, n: Any, tables: Any, room: Any) -> Any:
                 continue
             if c in (_BANG, _QUESTION, h._SLASH):
                 if (st[h.XML] or room.opened[h._MATH]) and _stands(data, i + 1, n, _CDATA):
-                    i = _cdata(data, i + 1, n, tables, room)
+                    i = _cdata(data, i + 1, n, st)
                 else:
                     i = skip_markup(data, i + 1, n, st)
                 continue
-        i = read_text(data, i, n, False, tables, room)
+        i = read_text(data, i, st[h.PLAIN_TO] if plain else n, plain, tables, room)
+        if plain:
+            i = st[h.AFTER_PLAIN]
+            st[h.PLAIN_TO] = 0
     write_block(room)
 
 
@@ -128,19 +132,18 @@ def _stands(data: Any, i: Any, n: Any, word: Any) -> Any:
 
 
 @inner
-def _cdata(data: Any, i: Any, n: Any, tables: Any, room: Any) -> Any:
-    """A CDATA section, read behind its `<`; gives the place behind it.
+def _cdata(data: Any, i: Any, n: Any, st: Any) -> Any:
+    """A CDATA section, read behind its `<`; gives the place of its content, or behind it.
 
     In XML and MathML its content is text. Without an end, as in HTML, it is a comment up to `>`.
     """
-    st = room.state
     start = i + len(_CDATA)
     j = start
     while j + 2 < n and not st[h.NO_CDATA_END]:
         j = find_byte(data, j, n, _BRACKET)
         if j + 2 < n and data[j + 1] == _BRACKET and data[j + 2] == h._GT:
-            read_text(data, start, j, True, tables, room)
-            return j + 3
+            st[h.PLAIN_TO], st[h.AFTER_PLAIN] = j, j + 3
+            return start
         j += 1
     st[h.NO_CDATA_END] = 1
     return skip_markup(data, i, n, st)
@@ -186,7 +189,7 @@ def _start_tag(data: Any, i: Any, n: Any, tables: Any, room: Any) -> Any:
     node = _new_node(data, tag, tables.tag_ancestors[tag], room)
     push(room, tag, np.int64(name & np.uint64(0x7FFFFFFF)), node)
     if st[h.IN_PRE]:
-        return _start_pre(data, i, n, tag, name, tables, room)
+        _start_pre(data, i, n, tag, name, room)
     return i
 
 
@@ -237,17 +240,16 @@ def _new_node(data: Any, tag: Any, flags: Any, room: Any) -> Any:
 
 
 @inner
-def _start_pre(data: Any, i: Any, n: Any, tag: Any, name: Any, tables: Any, room: Any) -> Any:
+def _start_pre(data: Any, i: Any, n: Any, tag: Any, name: Any, room: Any) -> Any:
     """What follows a start tag in `pre`: the text of `xmp` and `plaintext` holds no tags."""
-    if tag == h._PLAINTEXT:
-        return read_text(data, i, n, True, tables, room)
+    stop = n
     if tag == h._XMP and not room.missing[tag]:
         stop = raw_end(data, i, n, name)
-        if stop >= 0:
-            read_text(data, i, stop, True, tables, room)
-            return stop
-        room.missing[tag] = True
-    return i
+        room.missing[tag] = stop < 0
+    elif tag != h._PLAINTEXT:
+        return
+    if stop >= 0:
+        room.state[h.PLAIN_TO] = room.state[h.AFTER_PLAIN] = stop
 
 
 @inner

@@ -21,7 +21,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from stages.kernels import html_tags as tags
-from stages.kernels.jit import inner
+from stages.kernels.jit import inner, leaf
 
 WIDE = 32
 """Two registers of the oldest x86-64, one of AVX2: wider gains nothing, as most runs are short."""
@@ -176,7 +176,7 @@ def _lower_words(typing: Any, data: Any, at: Any, length: Any) -> Any:
     return result(data, types.int64, types.int64), build
 
 
-@inner
+@leaf
 def lower_words(data: Any, at: Any, length: Any) -> Any:
     """The first `length` <= 16 bytes from a place on in lower case, as two numbers."""
     if at + WIDE <= len(data):
@@ -233,7 +233,7 @@ def copy_wide(data: Any, at: Any, out: Any, to: Any) -> Any:
     _copy(data, at, out, to)
 
 
-@inner
+@leaf
 def find_byte(data: Any, i: Any, n: Any, byte: Any) -> Any:
     """The place of the next such byte, or `n`."""
     while i < n:
@@ -244,7 +244,7 @@ def find_byte(data: Any, i: Any, n: Any, byte: Any) -> Any:
     return n
 
 
-@inner
+@leaf
 def find_either(data: Any, i: Any, n: Any, byte: Any, other: Any) -> Any:
     """The place of the next of these two bytes, or `n`."""
     while i < n:
@@ -255,7 +255,7 @@ def find_either(data: Any, i: Any, n: Any, byte: Any, other: Any) -> Any:
     return n
 
 
-@inner
+@leaf
 def skip_blank(data: Any, i: Any, n: Any) -> Any:
     """The place of the next byte that is neither white space nor a control character, or `n`."""
     while i < n:
@@ -266,7 +266,7 @@ def skip_blank(data: Any, i: Any, n: Any) -> Any:
     return n
 
 
-@inner
+@leaf
 def find_space(data: Any, i: Any, n: Any) -> Any:
     """The place of the next white space, or `n`."""
     while i < n:
@@ -277,7 +277,7 @@ def find_space(data: Any, i: Any, n: Any) -> Any:
     return n
 
 
-@inner
+@leaf
 def find_name_end(data: Any, i: Any, n: Any, byte: Any) -> Any:
     """The place of the next white space, `/`, `>` or this byte, or `n`."""
     while i < n:
@@ -289,7 +289,7 @@ def find_name_end(data: Any, i: Any, n: Any, byte: Any) -> Any:
     return n
 
 
-@inner
+@leaf
 def hash_name(data: Any, start: Any, stop: Any) -> Any:
     """Hash of a name in lower case: `html_tags.name_hash`."""
     value = np.uint64(stop - start)
