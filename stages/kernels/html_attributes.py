@@ -60,9 +60,7 @@ def read_attributes(data: Any, i: Any, n: Any, tables: Any, room: Any) -> Any:
             continue
         start = i
         i = find_name_end(data, i + 1, n, h._EQUALS)  # a name may begin with `=`
-        which = find_value(
-            tables.attribute_keys, tables.attribute_values, hash_name(data, start, i)
-        )
+        which = find_value(tables.attributes, hash_name(data, start, i))
         j = i
         while j < n and is_space(np.int64(data[j])):
             j += 1
@@ -225,7 +223,7 @@ def _meta_facts(data: Any, tables: Any, room: Any) -> Any:
     for which in (A_PROPERTY, A_NAME, A_ITEMPROP, A_HTTP_EQUIV):
         if r[2 * which] >= 0:
             key = hash_lower(data, r[2 * which], r[2 * which + 1])
-            fact = find_value(tables.meta_keys, tables.meta_values, key)
+            fact = find_value(tables.meta, key)
             if fact > 0:
                 note_fact(room, fact, r[2 * A_CONTENT], r[2 * A_CONTENT + 1])
                 return

@@ -159,7 +159,7 @@ def _drawing_end(data: Any, i: Any, n: Any, tables: Any, room: Any) -> Any:
         c = np.int64(data[i + 1])
         if is_letter(c):
             name, j = read_name(data, i + 1, n)
-            tag = find_value(tables.tag_keys, tables.tag_values, name)
+            tag = find_value(tables.tags, name)
             if tag > 0 and FLAGS[tag] & tags.LEAVES_DRAWING and not foreign:
                 return i
             j = tag_end(data, j, n)
@@ -169,7 +169,7 @@ def _drawing_end(data: Any, i: Any, n: Any, tables: Any, room: Any) -> Any:
             i = j + 1
         elif c == h._SLASH:
             name, j = read_name(data, i + 2, n)
-            tag = find_value(tables.tag_keys, tables.tag_values, name)
+            tag = find_value(tables.tags, name)
             if tag > 0 and not foreign and _leaves(tag, room):
                 return i
             i = tag_end(data, j, n) + 1

@@ -164,7 +164,7 @@ def _read_reference(data: Any, i: Any, n: Any, tables: Any, room: Any) -> Any:
         value = (value ^ np.uint64(c)) * h._FNV_PRIME
         j += 1
         if c == 0x3B or j - i - 1 <= _LONGEST_BARE_NAME:
-            found = find_value(tables.entity_keys, tables.entity_values, value)
+            found = find_value(tables.entities, value)
             if found >= 0:
                 best, best_end = found, j
         if c == 0x3B:

@@ -55,6 +55,7 @@ _BLOCK, _VOID, _RAW, _CLOSES_P, _OPTIONAL_END = (
     tags.BLOCK, tags.VOID, tags.RAW, tags.CLOSES_P, tags.OPTIONAL_END,
 )  # fmt: skip
 _BANG, _QUESTION, _BRACKET = 0x21, 0x3F, np.int64(0x5D)
+_HANDED_DOWN = np.array(tags.HANDED_DOWN, dtype=np.int64)
 _XML = np.frombuffer(b"<?xml", dtype=np.uint8).copy()
 _CDATA = np.frombuffer(b"![CDATA[", dtype=np.uint8).copy()
 
@@ -157,7 +158,7 @@ def _start_tag(data: Any, i: Any, n: Any, tables: Any, room: Any) -> Any:
     """A start tag at its name; gives the place behind it, or behind the raw text that it opens."""
     st = room.state
     name, i = read_name(data, i, n)
-    tag = max(find_value(tables.tag_keys, tables.tag_values, name), 0)
+    tag = max(find_value(tables.tags, name), 0)
     flags = FLAGS[tag]
     st[h.HAS_ATTRIBUTES] = i < n and data[i] != h._GT
     st[h.SELF_CLOSING] = 0
@@ -186,7 +187,7 @@ def _start_tag(data: Any, i: Any, n: Any, tables: Any, room: Any) -> Any:
         st[h.CUT] = 1
         st[OVERFLOW] += not flags & _OPTIONAL_END
         return i
-    node = _new_node(data, tag, tables.tag_ancestors[tag], room)
+    node = _new_node(data, tag, _HANDED_DOWN[tag], room)
     push(room, tag, np.int64(name & np.uint64(0x7FFFFFFF)), node)
     if st[h.IN_PRE]:
         _start_pre(data, i, n, tag, name, room)
@@ -257,7 +258,7 @@ def _end_tag(data: Any, i: Any, n: Any, tables: Any, room: Any) -> Any:
     """An end tag at its name; gives the place behind it."""
     st = room.state
     name, i = read_name(data, i, n)
-    tag = max(find_value(tables.tag_keys, tables.tag_values, name), 0)
+    tag = max(find_value(tables.tags, name), 0)
     i = min(tag_end(data, i, n) + 1, n)
     if tag == h._BR:
         line_break(room)

@@ -99,6 +99,7 @@ FLAGS = tuple(
     | (LEAVES_DRAWING if name in _LEAVE_DRAWING.split() else 0)
     for name, (flags, _) in _ELEMENTS.items()
 )
+HANDED_DOWN = tuple(ancestors for _, ancestors in _ELEMENTS.values())
 TAG_NAMES = tuple(_ELEMENTS)
 TAG: Mapping[str, int] = {name: number for number, name in enumerate(TAG_NAMES)}
 
@@ -175,34 +176,25 @@ def name_hash(name: bytes) -> int:
     return value ^ value >> 32
 
 
-Ints = npt.NDArray[np.int64]
-
-
-def _table(items: Sequence[tuple[int, int]], slots: int) -> tuple[npt.NDArray[np.uint64], Ints]:
-    """Open addressing by the hash's low bits; key 0 is an empty slot."""
-    keys, values = np.zeros(slots, dtype=np.uint64), np.zeros(slots, dtype=np.int64)
+def _table(items: Sequence[tuple[int, int]], slots: int) -> npt.NDArray[np.uint64]:
+    """Rows of key and value: open addressing by the hash's low bits; key 0 is an empty slot."""
+    table = np.zeros((slots, 2), dtype=np.uint64)
     for key, value in items:
         at = key & (slots - 1)
-        while keys[at]:
+        while table[at, 0]:
             at = (at + 1) & (slots - 1)
-        keys[at], values[at] = key, value
-    return keys, values
+        table[at] = key, value
+    return table
 
 
 class HtmlTables(NamedTuple):
-    """Lookup tables of the scanner, read only."""
+    """Lookup tables of the scanner, read only. Each array more costs time to compile."""
 
-    tag_keys: Any
-    tag_values: Any
-    tag_flags: Any
-    tag_ancestors: Any
-    attribute_keys: Any
-    attribute_values: Any
-    meta_keys: Any
-    meta_values: Any
-    entity_keys: Any
-    entity_values: Any
-    """Place in the pool << 8 | number of bytes."""
+    tags: Any
+    attributes: Any
+    meta: Any
+    entities: Any
+    """Values are place in the pool << 8 | number of bytes."""
     entity_pool: Any
 
 
@@ -219,12 +211,10 @@ def html_tables() -> HtmlTables:
         entities.append((_fnv_exact(name.encode()), len(pool) << 8 | len(data)))
         pool += data
     return HtmlTables(
-        *_table(tags, 512),
-        np.array(FLAGS, dtype=np.int64),
-        np.array([ancestors for _, ancestors in _ELEMENTS.values()], dtype=np.int64),
-        *_table(attributes, 64),
-        *_table(meta, 128),
-        *_table(entities, 8192),
+        _table(tags, 512),
+        _table(attributes, 64),
+        _table(meta, 128),
+        _table(entities, 8192),
         np.frombuffer(bytes(pool), dtype=np.uint8),
     )
 

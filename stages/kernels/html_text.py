@@ -143,15 +143,15 @@ def lower(c: Any) -> Any:
 
 
 @leaf
-def find_value(keys: Any, values: Any, key: Any) -> Any:
-    """The value of a key in an open-addressed table; -1 if it is not there."""
-    mask = np.uint64(len(keys) - 1)
+def find_value(table: Any, key: Any) -> Any:
+    """The value of a key in a table of `html_tags`; -1 if it is not there."""
+    mask = np.uint64(len(table) - 1)
     at = key & mask
-    while keys[at] != 0:
-        if keys[at] == key:
-            return values[at]
+    while table[at, 0] != key:
+        if table[at, 0] == 0:
+            return np.int64(-1)
         at = (at + np.uint64(1)) & mask
-    return -1
+    return np.int64(table[at, 1])
 
 
 @leaf

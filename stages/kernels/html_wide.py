@@ -101,6 +101,19 @@ def bits_above_space(typing: Any, data: Any, at: Any) -> Any:
 
 
 @intrinsic  # type: ignore[untyped-decorator]
+def bits_beyond_ascii(typing: Any, data: Any, at: Any) -> Any:
+    """Which of the 32 bytes from a place on belong to characters that are not ASCII."""
+
+    def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return _bits(
+            context, builder, signature, arguments,
+            lambda found: builder.icmp_signed("<", found, _all(0)),
+        )  # fmt: skip
+
+    return types.uint64(data, types.int64), build
+
+
+@intrinsic  # type: ignore[untyped-decorator]
 def bits_of_special(typing: Any, data: Any, at: Any) -> Any:
     """Which of the 32 bytes from a place on text cannot be copied through.
 
