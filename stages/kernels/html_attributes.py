@@ -37,6 +37,9 @@ from stages.kernels.html_text import (
 from stages.kernels.html_wide import find_byte, find_either, find_name_end, hash_name
 from stages.kernels.jit import inner, leaf
 
+_PART_SALT = np.uint64(0x9E3779B97F4A7C15)
+"""Keeps the hashes of parts of names (`html_tokens`) apart from those of whole names."""
+
 
 @inner
 def read_attributes(data: Any, i: Any, n: Any, tables: Any, room: Any) -> Any:
@@ -99,15 +102,15 @@ def _read_value(data: Any, i: Any, n: Any, st: Any) -> Any:
     return start, i, i
 
 
-@inner
-def note_fact(room: Any, fact: Any, start: Any, stop: Any) -> Any:
+@leaf
+def note_fact(facts: Any, st: Any, fact: Any, start: Any, stop: Any) -> Any:
     """Remember a range of the page's bytes; beyond the room it is left out."""
-    at, limit = room.state[FACTS], len(room.facts)
+    at, limit = st[FACTS], len(facts)
     if fact in (F_DATE, F_AUTHOR, F_LICENSE):
         limit //= 2  # hundreds of times or tags of a forum must not push out what the page says
     if at < limit and stop > start:
-        room.facts[at, 0], room.facts[at, 1], room.facts[at, 2] = fact, start, stop
-        room.state[FACTS] = at + 1
+        facts[at, 0], facts[at, 1], facts[at, 2] = fact, start, stop
+        st[FACTS] = at + 1
 
 
 @leaf
@@ -186,10 +189,10 @@ def tag_facts(data: Any, tag: Any, end: Any, n: Any, tables: Any, room: Any) -> 
     elif tag == h._HTML:
         lang = A_LANG if r[2 * A_LANG] >= 0 else A_XML_LANG
         if r[2 * lang] >= 0:
-            note_fact(room, F_LANG, r[2 * lang], r[2 * lang + 1])
+            note_fact(room.facts, room.state, F_LANG, r[2 * lang], r[2 * lang + 1])
     elif tag == h._TIME:
         if r[2 * A_DATETIME] >= 0:
-            note_fact(room, F_DATE, r[2 * A_DATETIME], r[2 * A_DATETIME + 1])
+            note_fact(room.facts, room.state, F_DATE, r[2 * A_DATETIME], r[2 * A_DATETIME + 1])
     elif r[2 * A_REL] >= 0 and (tag == h._LINK or tag == h._A):
         i, stop = r[2 * A_REL], r[2 * A_REL + 1]
         while i < stop:
@@ -201,16 +204,16 @@ def tag_facts(data: Any, tag: Any, end: Any, n: Any, tables: Any, room: Any) -> 
                 j += 1
             word = hash_lower(data, i, j)
             if word == h._REL_CANONICAL and tag == h._LINK:
-                note_fact(room, F_CANONICAL, r[2 * A_HREF], r[2 * A_HREF + 1])
+                note_fact(room.facts, room.state, F_CANONICAL, r[2 * A_HREF], r[2 * A_HREF + 1])
             elif word == h._REL_LICENSE:
-                note_fact(room, F_LICENSE, r[2 * A_HREF], r[2 * A_HREF + 1])
+                note_fact(room.facts, room.state, F_LICENSE, r[2 * A_HREF], r[2 * A_HREF + 1])
             elif word == h._REL_AUTHOR and tag == h._A:
                 j = end
                 while j < n and data[j] != h._LT and j - end < 200:
                     j += 1
                 while end < j < n and data[j] & 0xC0 == 0x80:  # not through a character
                     j -= 1
-                note_fact(room, F_AUTHOR, end, j)
+                note_fact(room.facts, room.state, F_AUTHOR, end, j)
                 return
             i = j
 
@@ -225,5 +228,5 @@ def _meta_facts(data: Any, tables: Any, room: Any) -> Any:
             key = hash_lower(data, r[2 * which], r[2 * which + 1])
             fact = find_value(tables.meta, key)
             if fact > 0:
-                note_fact(room, fact, r[2 * A_CONTENT], r[2 * A_CONTENT + 1])
+                note_fact(room.facts, room.state, fact, r[2 * A_CONTENT], r[2 * A_CONTENT + 1])
                 return

@@ -21,7 +21,7 @@ _DASH, _BANG, _QUESTION = np.int64(0x2D), 0x21, 0x3F
 _SCRIPT = np.frombuffer(b"script", dtype=np.uint8).copy()
 
 
-@inner
+@leaf
 def read_name(data: Any, i: Any, n: Any) -> Any:
     """Hash of a tag's name, and the place behind it."""
     stop = find_name_end(data, i, n, h._GT)
@@ -86,9 +86,9 @@ def skip_raw(data: Any, i: Any, n: Any, tag: Any, name: Any, tables: Any, room: 
     if tag == h._SVG:
         return stop
     if tag == h._TITLE:
-        note_fact(room, h.F_TITLE, i, stop)
+        note_fact(room.facts, st, h.F_TITLE, i, stop)
     elif tag == h._SCRIPT and st[h.HAS_ATTRIBUTES] and is_json_ld(data, room):
-        note_fact(room, h.F_JSON_LD, i, stop)
+        note_fact(room.facts, st, h.F_JSON_LD, i, stop)
     return min(tag_end(data, stop, n) + 1, n)
 
 

@@ -87,7 +87,7 @@ def _scan(data: Any, n: Any, tables: Any, room: Any) -> Any:
             if c == h._SLASH and i + 2 < n and is_letter(np.int64(data[i + 2])):
                 i = _end_tag(data, i + 2, n, tables, room)
                 continue
-            if c in (_BANG, _QUESTION, h._SLASH):
+            if c in (_BANG, _QUESTION) or c == h._SLASH:
                 if (st[h.XML] or room.opened[h._MATH]) and _stands(data, i + 1, n, _CDATA):
                     i = _cdata(data, i + 1, n, st)
                 else:

@@ -14,6 +14,7 @@ import numpy as np
 
 from stages.kernels import html_tags as tags
 from stages.kernels import html_text as h
+from stages.kernels.html_attributes import _PART_SALT
 from stages.kernels.html_text import (
     A_CLASS,
     A_ID,
@@ -29,7 +30,6 @@ from stages.kernels.jit import inner
 # Columns of the known names: their bytes, attribute and length, hash, and the range of tokens.
 _WORD0, _WORD1, _WORD2, _WORD3, KEY, _HASH, _FROM, _TO = range(8)
 
-_PART_SALT = np.uint64(0x9E3779B97F4A7C15)
 _LONGEST_VALUE = 400
 _FACTOR, _OTHER_FACTOR = (np.uint64(factor) for factor in tags.NAME_FACTORS)
 _HALF, _SLOTS = np.uint64(32), np.uint64(KNOWN_NAMES - 1)
