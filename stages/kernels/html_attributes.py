@@ -9,19 +9,16 @@ import numpy as np
 from stages.kernels import html_text as h
 from stages.kernels.html_text import (
     A_ARIA_HIDDEN,
-    A_CLASS,
     A_CONTENT,
     A_DATETIME,
     A_HIDDEN,
     A_HREF,
     A_HTTP_EQUIV,
-    A_ID,
     A_ITEMPROP,
     A_LANG,
     A_NAME,
     A_PROPERTY,
     A_REL,
-    A_ROLE,
     A_STYLE,
     A_TYPE,
     A_XML_LANG,
@@ -32,17 +29,16 @@ from stages.kernels.html_text import (
     F_LICENSE,
     FACTS,
     NUM_ATTRIBUTES,
-    TOKENS,
     find_value,
     hash_lower,
-    is_letter,
     is_space,
     lower,
 )
-from stages.kernels.jit import inner
+from stages.kernels.html_wide import find_byte, find_either, find_name_end, hash_name
+from stages.kernels.jit import inner, leaf
 
 _PART_SALT = np.uint64(0x9E3779B97F4A7C15)
-_NONE = 0xFF
+"""Keeps the hashes of parts of names (`html_tokens`) apart from those of whole names."""
 
 
 @inner
@@ -65,14 +61,9 @@ def read_attributes(data: Any, i: Any, n: Any, tables: Any, room: Any) -> Any:
         if is_space(c) or slash:
             i += 1
             continue
-        start, value = i, h._FNV
-        while i < n:
-            c = np.int64(data[i])
-            if i > start and (c == h._EQUALS or c == h._GT or c == h._SLASH or is_space(c)):
-                break
-            value = (value ^ np.uint64(lower(c))) * h._FNV_PRIME
-            i += 1
-        which = find_value(tables.attribute_keys, tables.attribute_values, value)
+        start = i
+        i = find_name_end(data, i + 1, n, h._EQUALS)  # a name may begin with `=`
+        which = find_value(tables.attributes, hash_name(data, start, i))
         j = i
         while j < n and is_space(np.int64(data[j])):
             j += 1
@@ -99,15 +90,11 @@ def _read_value(data: Any, i: Any, n: Any, st: Any) -> Any:
         known = h.NO_QUOTE if c == h._QUOTE else h.NO_APOSTROPHE
         i += 1
         if not st[known]:
-            j = i
-            while j < n and data[j] != c:
-                j += 1
+            j = find_byte(data, i, n, c)
             if j < n:
                 return i, j, j + 1
             st[known] = 1
-        j = i
-        while j < n and data[j] != h._GT:
-            j += 1
+        j = find_byte(data, i, n, h._GT)
         return i, j, j
     start = i
     while i < n and data[i] != h._GT and not is_space(np.int64(data[i])):
@@ -115,18 +102,18 @@ def _read_value(data: Any, i: Any, n: Any, st: Any) -> Any:
     return start, i, i
 
 
-@inner
-def note_fact(room: Any, fact: Any, start: Any, stop: Any) -> Any:
+@leaf
+def note_fact(facts: Any, st: Any, fact: Any, start: Any, stop: Any) -> Any:
     """Remember a range of the page's bytes; beyond the room it is left out."""
-    at, limit = room.state[FACTS], len(room.facts)
+    at, limit = st[FACTS], len(facts)
     if fact in (F_DATE, F_AUTHOR, F_LICENSE):
         limit //= 2  # hundreds of times or tags of a forum must not push out what the page says
     if at < limit and stop > start:
-        room.facts[at, 0], room.facts[at, 1], room.facts[at, 2] = fact, start, stop
-        room.state[FACTS] = at + 1
+        facts[at, 0], facts[at, 1], facts[at, 2] = fact, start, stop
+        st[FACTS] = at + 1
 
 
-@inner
+@leaf
 def _equals(data: Any, start: Any, stop: Any, word: Any) -> Any:
     """True if a value is this word (given in lower case), white space around it aside."""
     while start < stop and is_space(np.int64(data[start])):
@@ -141,9 +128,14 @@ def _equals(data: Any, start: Any, stop: Any, word: Any) -> Any:
     return k == len(word)
 
 
-@inner
-def _contains(data: Any, start: Any, stop: Any, word: Any) -> Any:
-    """True if a value holds this word, blanks inside the value left out."""
+@leaf
+def _contains(data: Any, start: Any, stop: Any, word: Any, rare: Any) -> Any:
+    """True if a value holds this word, blanks inside the value left out.
+
+    Most values do not hold its `rare` letter, which is found faster.
+    """
+    if find_either(data, start, stop, rare, rare & ~0x20) == stop:
+        return False
     at = 0
     for i in range(start, stop):
         c = lower(np.int64(data[i]))
@@ -158,6 +150,7 @@ def _contains(data: Any, start: Any, stop: Any, word: Any) -> Any:
     return False
 
 
+_Y, _V, _PLUS = (np.int64(ord(letter)) for letter in "yv+")
 _TRUE = np.frombuffer(b"true", dtype=np.uint8).copy()
 _NO_DISPLAY = np.frombuffer(b"display:none", dtype=np.uint8).copy()
 _INVISIBLE = np.frombuffer(b"visibility:hidden", dtype=np.uint8).copy()
@@ -176,14 +169,15 @@ def is_hidden(data: Any, room: Any) -> Any:
         return True
     start, stop = r[2 * A_STYLE], r[2 * A_STYLE + 1]
     return start >= 0 and (
-        _contains(data, start, stop, _NO_DISPLAY) or _contains(data, start, stop, _INVISIBLE)
+        _contains(data, start, stop, _NO_DISPLAY, _Y)
+        or _contains(data, start, stop, _INVISIBLE, _V)
     )
 
 
 @inner
 def is_json_ld(data: Any, room: Any) -> Any:
     r = room.ranges
-    return r[2 * A_TYPE] >= 0 and _contains(data, r[2 * A_TYPE], r[2 * A_TYPE + 1], _LD_JSON)
+    return r[2 * A_TYPE] >= 0 and _contains(data, r[2 * A_TYPE], r[2 * A_TYPE + 1], _LD_JSON, _PLUS)
 
 
 @inner
@@ -195,10 +189,10 @@ def tag_facts(data: Any, tag: Any, end: Any, n: Any, tables: Any, room: Any) -> 
     elif tag == h._HTML:
         lang = A_LANG if r[2 * A_LANG] >= 0 else A_XML_LANG
         if r[2 * lang] >= 0:
-            note_fact(room, F_LANG, r[2 * lang], r[2 * lang + 1])
+            note_fact(room.facts, room.state, F_LANG, r[2 * lang], r[2 * lang + 1])
     elif tag == h._TIME:
         if r[2 * A_DATETIME] >= 0:
-            note_fact(room, F_DATE, r[2 * A_DATETIME], r[2 * A_DATETIME + 1])
+            note_fact(room.facts, room.state, F_DATE, r[2 * A_DATETIME], r[2 * A_DATETIME + 1])
     elif r[2 * A_REL] >= 0 and (tag == h._LINK or tag == h._A):
         i, stop = r[2 * A_REL], r[2 * A_REL + 1]
         while i < stop:
@@ -210,16 +204,16 @@ def tag_facts(data: Any, tag: Any, end: Any, n: Any, tables: Any, room: Any) -> 
                 j += 1
             word = hash_lower(data, i, j)
             if word == h._REL_CANONICAL and tag == h._LINK:
-                note_fact(room, F_CANONICAL, r[2 * A_HREF], r[2 * A_HREF + 1])
+                note_fact(room.facts, room.state, F_CANONICAL, r[2 * A_HREF], r[2 * A_HREF + 1])
             elif word == h._REL_LICENSE:
-                note_fact(room, F_LICENSE, r[2 * A_HREF], r[2 * A_HREF + 1])
+                note_fact(room.facts, room.state, F_LICENSE, r[2 * A_HREF], r[2 * A_HREF + 1])
             elif word == h._REL_AUTHOR and tag == h._A:
                 j = end
                 while j < n and data[j] != h._LT and j - end < 200:
                     j += 1
                 while end < j < n and data[j] & 0xC0 == 0x80:  # not through a character
                     j -= 1
-                note_fact(room, F_AUTHOR, end, j)
+                note_fact(room.facts, room.state, F_AUTHOR, end, j)
                 return
             i = j
 
@@ -232,68 +226,7 @@ def _meta_facts(data: Any, tables: Any, room: Any) -> Any:
     for which in (A_PROPERTY, A_NAME, A_ITEMPROP, A_HTTP_EQUIV):
         if r[2 * which] >= 0:
             key = hash_lower(data, r[2 * which], r[2 * which + 1])
-            fact = find_value(tables.meta_keys, tables.meta_values, key)
+            fact = find_value(tables.meta, key)
             if fact > 0:
-                note_fact(room, fact, r[2 * A_CONTENT], r[2 * A_CONTENT + 1])
+                note_fact(room.facts, room.state, fact, r[2 * A_CONTENT], r[2 * A_CONTENT + 1])
                 return
-
-
-@inner
-def _put_token(room: Any, value: Any) -> Any:
-    at = room.state[TOKENS]
-    if at < len(room.tokens):
-        room.tokens[at] = np.uint32((value ^ value >> np.uint64(32)) & np.uint64(0xFFFFFFFF))
-        room.state[TOKENS] = at + 1
-
-
-@inner
-def put_tokens(data: Any, room: Any) -> Any:
-    """Hashes of the names in class, id, role and itemprop; gives a signature of the class.
-
-    Each name counts whole, runs of digits as one `0`, and by its parts: `postBody-2` is
-    `postbody-0`, `post` and `body`. Parts are salted, so that the class `post` is not the part
-    `post`.
-    """
-    r = room.ranges
-    signature = h._FNV
-    for which in (A_CLASS, A_ID, A_ROLE, A_ITEMPROP):
-        i, stop = r[2 * which], r[2 * which + 1]
-        if i < 0:
-            continue
-        stop = min(stop, i + 400)
-        while i < stop:
-            if is_space(np.int64(data[i])):
-                i += 1
-                continue
-            value, i = _put_name(data, i, stop, room, which)
-            if which == A_CLASS:
-                signature = (signature ^ value) * h._FNV_PRIME
-    return np.int32(signature & np.uint64(0x7FFFFFFF))
-
-
-@inner
-def _put_name(data: Any, i: Any, stop: Any, room: Any, which: Any) -> Any:
-    """The tokens of one name; gives its hash and the place behind it."""
-    value = h._FNV ^ np.uint64(which)
-    part, letters, before = h._FNV, 0, np.int64(_NONE)
-    while i < stop and not is_space(np.int64(data[i])):
-        c = np.int64(data[i])
-        capital = 0x41 <= c <= 0x5A
-        small = lower(c)
-        digit = 0x30 <= c <= 0x39
-        if not (digit and before == 0x30):
-            value = (value ^ np.uint64(0x30 if digit else small)) * h._FNV_PRIME
-        word = is_letter(c) or c >= 0x80
-        if letters and (not word or (capital and 0x61 <= before <= 0x7A)):
-            if letters > 1:
-                _put_token(room, part ^ _PART_SALT)
-            part, letters = h._FNV, 0
-        if word:
-            part = (part ^ np.uint64(small)) * h._FNV_PRIME
-            letters += 1
-        before = np.int64(0x30) if digit else c
-        i += 1
-    if letters > 1:
-        _put_token(room, part ^ _PART_SALT)
-    _put_token(room, value)
-    return value, i

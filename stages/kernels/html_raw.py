@@ -14,34 +14,29 @@ from stages.kernels import html_text as h
 from stages.kernels.html_attributes import is_json_ld, note_fact
 from stages.kernels.html_stack import FLAGS
 from stages.kernels.html_text import find_value, is_letter, is_space, lower
-from stages.kernels.jit import inner
+from stages.kernels.html_wide import find_byte, find_either, find_name_end, hash_name
+from stages.kernels.jit import inner, leaf
 
-_DASH, _BANG, _QUESTION = 0x2D, 0x21, 0x3F
+_DASH, _BANG, _QUESTION = np.int64(0x2D), 0x21, 0x3F
 _SCRIPT = np.frombuffer(b"script", dtype=np.uint8).copy()
 
 
-@inner
+@leaf
 def read_name(data: Any, i: Any, n: Any) -> Any:
     """Hash of a tag's name, and the place behind it."""
-    value = h._FNV
-    while i < n:
-        c = np.int64(data[i])
-        if c == h._GT or c == h._SLASH or is_space(c):
-            break
-        value = (value ^ np.uint64(lower(c))) * h._FNV_PRIME
-        i += 1
-    return value, i
+    stop = find_name_end(data, i, n, h._GT)
+    return hash_name(data, i, stop), stop
 
 
-@inner
+@leaf
 def tag_end(data: Any, i: Any, n: Any) -> Any:
     """The place of the next `>`, or `n`."""
-    while i < n and data[i] != h._GT:
-        i += 1
-    return i
+    if i < n and data[i] == h._GT:  # mostly
+        return i
+    return find_byte(data, i, n, h._GT)
 
 
-@inner
+@leaf
 def skip_markup(data: Any, i: Any, n: Any, st: Any) -> Any:
     """A comment, declaration or instruction, read behind its `<`; gives the place behind it.
 
@@ -55,7 +50,8 @@ def skip_markup(data: Any, i: Any, n: Any, st: Any) -> Any:
             return j + 2
         if not st[h.NO_COMMENT_END]:
             while j + 2 < n:
-                if data[j] == _DASH and data[j + 1] == _DASH:
+                j = find_byte(data, j, n, _DASH)
+                if j + 2 < n and data[j + 1] == _DASH:
                     if data[j + 2] == h._GT:
                         return j + 3
                     if data[j + 2] == _BANG and j + 3 < n and data[j + 3] == h._GT:
@@ -90,30 +86,34 @@ def skip_raw(data: Any, i: Any, n: Any, tag: Any, name: Any, tables: Any, room: 
     if tag == h._SVG:
         return stop
     if tag == h._TITLE:
-        note_fact(room, h.F_TITLE, i, stop)
+        note_fact(room.facts, st, h.F_TITLE, i, stop)
     elif tag == h._SCRIPT and st[h.HAS_ATTRIBUTES] and is_json_ld(data, room):
-        note_fact(room, h.F_JSON_LD, i, stop)
+        note_fact(room.facts, st, h.F_JSON_LD, i, stop)
     return min(tag_end(data, stop, n) + 1, n)
 
 
-@inner
+@leaf
 def raw_end(data: Any, i: Any, n: Any, name: Any) -> Any:
     """The place of the next end tag of a name; -1 if there is none. `</namex` is none."""
     while i + 2 < n:
-        if data[i] == h._LT and data[i + 1] == h._SLASH and read_name(data, i + 2, n)[0] == name:
+        i = find_byte(data, i, n, h._LT)
+        if i + 2 < n and data[i + 1] == h._SLASH and read_name(data, i + 2, n)[0] == name:
             return i
         i += 1
     return np.int64(-1)
 
 
-@inner
+@leaf
 def _script_end(data: Any, i: Any, n: Any) -> Any:
     """The place of the end tag of a script; -1 if there is none.
 
     In `<!-- <script> </script> -->` the inner end tag is not it (13.2.5.20 to 31).
     """
     commented, nested = False, False
-    while i + 2 < n:
+    while True:
+        i = find_either(data, i, n, h._LT, _DASH if commented else h._LT)
+        if i + 2 >= n:
+            return np.int64(-1)
         c = data[i]
         if c == _DASH and commented and data[i + 1] == _DASH and data[i + 2] == h._GT:
             commented, nested = False, False
@@ -130,10 +130,9 @@ def _script_end(data: Any, i: Any, n: Any) -> Any:
             elif commented and not nested:
                 nested = _is_script(data, i + 1, n)
         i += 1
-    return np.int64(-1)
 
 
-@inner
+@leaf
 def _is_script(data: Any, i: Any, n: Any) -> Any:
     """True if the name `script` stands here, and ends."""
     if i + len(_SCRIPT) >= n:
@@ -154,12 +153,13 @@ def _drawing_end(data: Any, i: Any, n: Any, tables: Any, room: Any) -> Any:
     """
     depth, foreign = 1, 0
     while i + 1 < n:
+        i = find_byte(data, i, n, h._LT)
+        if i + 1 >= n:
+            break
         c = np.int64(data[i + 1])
-        if data[i] != h._LT:
-            i += 1
-        elif is_letter(c):
+        if is_letter(c):
             name, j = read_name(data, i + 1, n)
-            tag = find_value(tables.tag_keys, tables.tag_values, name)
+            tag = find_value(tables.tags, name)
             if tag > 0 and FLAGS[tag] & tags.LEAVES_DRAWING and not foreign:
                 return i
             j = tag_end(data, j, n)
@@ -169,7 +169,7 @@ def _drawing_end(data: Any, i: Any, n: Any, tables: Any, room: Any) -> Any:
             i = j + 1
         elif c == h._SLASH:
             name, j = read_name(data, i + 2, n)
-            tag = find_value(tables.tag_keys, tables.tag_values, name)
+            tag = find_value(tables.tags, name)
             if tag > 0 and not foreign and _leaves(tag, room):
                 return i
             i = tag_end(data, j, n) + 1

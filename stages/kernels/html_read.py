@@ -11,6 +11,7 @@ import numpy as np
 
 from stages.kernels import html_text as h
 from stages.kernels.html_text import (
+    IN_PRE,
     TEXT,
     begin_text,
     count_bytes,
@@ -21,9 +22,19 @@ from stages.kernels.html_text import (
     put_text,
     white,
 )
-from stages.kernels.jit import inner
+from stages.kernels.html_wide import (
+    WIDE,
+    bits_of,
+    bits_of_special,
+    copy_wide,
+    lowest_bit,
+    num_bits,
+    skip_blank,
+)
+from stages.kernels.jit import inner, leaf
 
-_BANG, _QUESTION = 0x21, 0x3F
+_BANG, _QUESTION, _BLANK = 0x21, 0x3F, np.int64(0x20)
+_ONE = np.uint64(1)
 _LONGEST_NAME = 32
 """`&CounterClockwiseContourIntegral;`, semicolon included."""
 _LONGEST_BARE_NAME = 6
@@ -54,17 +65,20 @@ def read_text(data: Any, i: Any, n: Any, plain: Any, tables: Any, room: Any) -> 
         if c == h._AMP and not plain:
             i = _read_reference(data, i, n, tables, room)
         elif c <= 0x20:
-            if is_space(c) or c == 0x0B:
-                line_end = c == h._RETURN and i + 1 < n and data[i + 1] == h._NEWLINE
-                if not line_end:  # the newline behind it speaks for both
-                    white(room, c)
             i += 1
+            # The newline behind a carriage return speaks for both.
+            line_end = c == h._RETURN and i < n and data[i] == h._NEWLINE
+            if (is_space(c) or c == 0x0B) and not line_end:
+                white(room, c)
+                if not room.state[IN_PRE]:
+                    i = skip_blank(data, i, n)  # one blank stands for all of them
         elif c == 0x7F:
             i += 1
         else:
             if c == 0xC2 or c == 0xE2 or c == 0xEF:
-                width = _read_special(data, i, n, room)
+                code, width = _read_special(data, i, n)
                 if width > 0:
+                    put_text(room, code)
                     i += width
                     continue
             begin_text(room)
@@ -78,45 +92,57 @@ def _opens_markup(data: Any, i: Any, n: Any) -> Any:
     if i + 1 >= n:
         return False
     c = np.int64(data[i + 1])
-    return is_letter(c) or c in (h._SLASH, _BANG, _QUESTION)
+    return is_letter(c) or c == h._SLASH or c in (_BANG, _QUESTION)
 
 
-@inner
-def _read_special(data: Any, i: Any, n: Any, room: Any) -> Any:
-    """A character of U+0080 to U+00A0, or one that shows nothing: its width; 0 if it is neither."""
+@leaf
+def _read_special(data: Any, i: Any, n: Any) -> Any:
+    """(code point, bytes) of a character of U+0080 to U+00A0, or of one that shows nothing.
+
+    0 bytes if it is neither.
+    """
     if i + 1 < n and data[i] == 0xC2:
         code = np.int64(data[i + 1])  # with the lead byte C2 it is the character's number
         if code <= 0xA0 or code == 0xAD:
-            put_text(room, _WINDOWS_1252[code & 31] if code < 0xA0 else code)
-            return np.int64(2)
+            return _WINDOWS_1252[code & 31] if code < 0xA0 else code, np.int64(2)
     elif i + 2 < n:
         code, width = decode_utf8(data, i, n)
         if code == 0x200B or code == 0x2028 or code == 0x2029 or code == 0xFEFF:
-            put_text(room, code)
-            return width
-    return np.int64(0)
+            return code, width
+    return np.int64(0), np.int64(0)
 
 
 @inner
 def _copy_run(data: Any, i: Any, n: Any, room: Any) -> Any:
-    """Copy bytes that need no look: at least one, up to white space, markup or a special lead."""
+    """Copy bytes that need no look: at least one, up to white space, markup or a special lead.
+
+    A single blank between two others is copied too. There is room for the 32 bytes that are copied
+    at once: so far at most 1.5 bytes were written for each that was read.
+    """
     st = room.state
-    first = i
-    out = st[TEXT]
-    while True:
-        room.text[out] = data[i]
-        out += 1
-        i += 1
-        if i >= n:
+    start, out, blanks = st[TEXT], st[TEXT], np.int64(0)
+    not_first = ~_ONE
+    while i < n:
+        special = bits_of_special(data, i) & not_first
+        blank = bits_of(data, i, _BLANK)
+        length = min(np.int64(WIDE), n - i)
+        # What follows the last of these bytes is not known: as if it were special.
+        last = _ONE << np.uint64(length - 1)
+        special |= blank & ((blank | special) >> _ONE | last)
+        length = min(lowest_bit(special), length)
+        if i + WIDE <= len(data):
+            copy_wide(data, i, room.text, out)
+        else:
+            for k in range(length):
+                room.text[out + k] = data[i + k]
+        blanks += num_bits(blank & ((_ONE << np.uint64(length)) - _ONE))
+        out += length
+        i += length
+        if length < WIDE:
             break
-        c = data[i]
-        if (
-            c <= 0x20 or c == h._LT or c == h._AMP or c == 0xC2 or c == 0xE2 or c == 0xEF
-            or c == 0x7F
-        ):  # fmt: skip
-            break
+        not_first = ~np.uint64(0)
     st[TEXT] = out
-    count_bytes(st, i - first)
+    count_bytes(st, out - start - blanks)
     return i
 
 
@@ -126,8 +152,25 @@ def _read_reference(data: Any, i: Any, n: Any, tables: Any, room: Any) -> Any:
 
     The longest name counts: `&notit;` is a `&not` and `it;`.
     """
-    if i + 1 < n and data[i + 1] == 0x23:
-        return _numeric(data, i, n, room)
+    code, end, at, stop = np.int64(h._AMP), i + 1, np.int64(0), np.int64(0)
+    if end < n and data[end] == 0x23:
+        code, end = _numeric(data, i, n)
+    else:
+        found, name_end = _named(data, i, n, tables.entities)
+        if found >= 0:
+            at, stop, end = found >> 8, (found >> 8) + (found & 255), name_end
+    while True:  # one character, or those that the name stands for
+        if at < stop:
+            code, width = decode_utf8(tables.entity_pool, at, stop)
+            at += width
+        put_text(room, code)
+        if at >= stop:
+            return end
+
+
+@leaf
+def _named(data: Any, i: Any, n: Any, entities: Any) -> Any:
+    """(place and size in the pool, place behind) of the name at `&`; the first is -1 for none."""
     value = h._FNV
     best, best_end = np.int64(-1), i + 1
     j = i + 1
@@ -138,25 +181,17 @@ def _read_reference(data: Any, i: Any, n: Any, tables: Any, room: Any) -> Any:
         value = (value ^ np.uint64(c)) * h._FNV_PRIME
         j += 1
         if c == 0x3B or j - i - 1 <= _LONGEST_BARE_NAME:
-            found = find_value(tables.entity_keys, tables.entity_values, value)
+            found = find_value(entities, value)
             if found >= 0:
                 best, best_end = found, j
         if c == 0x3B:
             break
-    if best < 0:
-        put_text(room, np.int64(h._AMP))
-        return i + 1
-    first, size = best >> 8, best & 255
-    at = first
-    while at < first + size:
-        code, width = decode_utf8(tables.entity_pool, at, first + size)
-        put_text(room, code)
-        at += width
-    return best_end
+    return best, best_end
 
 
-@inner
-def _numeric(data: Any, i: Any, n: Any, room: Any) -> Any:
+@leaf
+def _numeric(data: Any, i: Any, n: Any) -> Any:
+    """(code point, place behind) of the number at `&#`; a plain `&` if there is none."""
     j = i + 2
     hexadecimal = j < n and (data[j] | 0x20) == 0x78
     if hexadecimal:
@@ -173,13 +208,11 @@ def _numeric(data: Any, i: Any, n: Any, room: Any) -> Any:
         code = min(code * (16 if hexadecimal else 10) + digit, np.int64(0x110000))
         j += 1
     if j == start:
-        put_text(room, np.int64(h._AMP))
-        return i + 1
+        return np.int64(h._AMP), i + 1
     if j < n and data[j] == 0x3B:
         j += 1
     if 0x80 <= code < 0xA0:
         code = _WINDOWS_1252[code - 0x80]
     if code == 0 or code > 0x10FFFF or 0xD800 <= code < 0xE000:
         code = np.int64(0xFFFD)
-    put_text(room, code)
-    return j
+    return code, j

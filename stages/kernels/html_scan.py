@@ -14,7 +14,7 @@ import numpy as np
 
 from stages.kernels import html_tags as tags
 from stages.kernels import html_text as h
-from stages.kernels.html_attributes import is_hidden, put_tokens, read_attributes, tag_facts
+from stages.kernels.html_attributes import is_hidden, read_attributes, tag_facts
 from stages.kernels.html_raw import raw_end, read_name, skip_markup, skip_raw, tag_end
 from stages.kernels.html_read import read_text
 from stages.kernels.html_stack import (
@@ -45,6 +45,8 @@ from stages.kernels.html_text import (
     line_break,
     write_block,
 )
+from stages.kernels.html_tokens import KEY, put_tokens
+from stages.kernels.html_wide import WIDE, find_byte
 from stages.kernels.jit import inner, jit_bare
 
 __all__ = ["scan", "tags_block"]
@@ -52,23 +54,32 @@ __all__ = ["scan", "tags_block"]
 _BLOCK, _VOID, _RAW, _CLOSES_P, _OPTIONAL_END = (
     tags.BLOCK, tags.VOID, tags.RAW, tags.CLOSES_P, tags.OPTIONAL_END,
 )  # fmt: skip
-_BANG, _QUESTION, _BRACKET = 0x21, 0x3F, 0x5D
+_BANG, _QUESTION, _BRACKET = 0x21, 0x3F, np.int64(0x5D)
+_HANDED_DOWN = np.array(tags.HANDED_DOWN, dtype=np.int64)
 _XML = np.frombuffer(b"<?xml", dtype=np.uint8).copy()
 _CDATA = np.frombuffer(b"![CDATA[", dtype=np.uint8).copy()
 
 
-@jit_bare
-def scan(data: Any, tables: Any, room: Any) -> Any:
+def scan(data: Any, tables: Any, room: Any) -> None:
     """Read a page of valid UTF-8. Counts and marks stand in `room.state` afterwards.
 
     Node 0 is the page itself. The parent of a node comes before it, so sums over subtrees are one
     pass backwards.
     """
+    size = len(data)
+    if size < WIDE:  # the kernel reads 32 bytes at a time
+        data = np.frombuffer(data.tobytes() + b"\0" * WIDE, dtype=np.uint8)
+    _scan(data, size, tables, room)
+
+
+@jit_bare
+def _scan(data: Any, n: Any, tables: Any, room: Any) -> Any:
     st = room.state
-    i, n = np.int64(0), np.int64(len(data))
+    i = np.int64(0)
     _clear(data, n, room)
     while i < n:
-        if data[i] == h._LT and i + 1 < n:
+        plain = st[h.PLAIN_TO] > 0
+        if data[i] == h._LT and i + 1 < n and not plain:
             c = np.int64(data[i + 1])
             if is_letter(c):
                 i = _start_tag(data, i + 1, n, tables, room)
@@ -76,13 +87,16 @@ def scan(data: Any, tables: Any, room: Any) -> Any:
             if c == h._SLASH and i + 2 < n and is_letter(np.int64(data[i + 2])):
                 i = _end_tag(data, i + 2, n, tables, room)
                 continue
-            if c in (_BANG, _QUESTION, h._SLASH):
+            if c in (_BANG, _QUESTION) or c == h._SLASH:
                 if (st[h.XML] or room.opened[h._MATH]) and _stands(data, i + 1, n, _CDATA):
-                    i = _cdata(data, i + 1, n, tables, room)
+                    i = _cdata(data, i + 1, n, st)
                 else:
                     i = skip_markup(data, i + 1, n, st)
                 continue
-        i = read_text(data, i, n, False, tables, room)
+        i = read_text(data, i, st[h.PLAIN_TO] if plain else n, plain, tables, room)
+        if plain:
+            i = st[h.AFTER_PLAIN]
+            st[h.PLAIN_TO] = 0
     write_block(room)
 
 
@@ -93,6 +107,7 @@ def _clear(data: Any, n: Any, room: Any) -> Any:
     st[:] = 0
     room.opened[:] = 0
     room.missing[:] = False
+    room.names[:, KEY] = 0
     st[h.BLOCK_START] = -1
     st[h.STEPS_LEFT] = h.FREE_STEPS + h.STEPS_PER_BYTE * n
     room.nodes[0] = 0
@@ -118,18 +133,18 @@ def _stands(data: Any, i: Any, n: Any, word: Any) -> Any:
 
 
 @inner
-def _cdata(data: Any, i: Any, n: Any, tables: Any, room: Any) -> Any:
-    """A CDATA section, read behind its `<`; gives the place behind it.
+def _cdata(data: Any, i: Any, n: Any, st: Any) -> Any:
+    """A CDATA section, read behind its `<`; gives the place of its content, or behind it.
 
     In XML and MathML its content is text. Without an end, as in HTML, it is a comment up to `>`.
     """
-    st = room.state
     start = i + len(_CDATA)
     j = start
     while j + 2 < n and not st[h.NO_CDATA_END]:
-        if data[j] == _BRACKET and data[j + 1] == _BRACKET and data[j + 2] == h._GT:
-            read_text(data, start, j, True, tables, room)
-            return j + 3
+        j = find_byte(data, j, n, _BRACKET)
+        if j + 2 < n and data[j + 1] == _BRACKET and data[j + 2] == h._GT:
+            st[h.PLAIN_TO], st[h.AFTER_PLAIN] = j, j + 3
+            return start
         j += 1
     st[h.NO_CDATA_END] = 1
     return skip_markup(data, i, n, st)
@@ -143,7 +158,7 @@ def _start_tag(data: Any, i: Any, n: Any, tables: Any, room: Any) -> Any:
     """A start tag at its name; gives the place behind it, or behind the raw text that it opens."""
     st = room.state
     name, i = read_name(data, i, n)
-    tag = max(find_value(tables.tag_keys, tables.tag_values, name), 0)
+    tag = max(find_value(tables.tags, name), 0)
     flags = FLAGS[tag]
     st[h.HAS_ATTRIBUTES] = i < n and data[i] != h._GT
     st[h.SELF_CLOSING] = 0
@@ -172,10 +187,10 @@ def _start_tag(data: Any, i: Any, n: Any, tables: Any, room: Any) -> Any:
         st[h.CUT] = 1
         st[OVERFLOW] += not flags & _OPTIONAL_END
         return i
-    node = _new_node(data, tag, tables.tag_ancestors[tag], room)
+    node = _new_node(data, tag, _HANDED_DOWN[tag], room)
     push(room, tag, np.int64(name & np.uint64(0x7FFFFFFF)), node)
     if st[h.IN_PRE]:
-        return _start_pre(data, i, n, tag, name, tables, room)
+        _start_pre(data, i, n, tag, name, room)
     return i
 
 
@@ -226,17 +241,16 @@ def _new_node(data: Any, tag: Any, flags: Any, room: Any) -> Any:
 
 
 @inner
-def _start_pre(data: Any, i: Any, n: Any, tag: Any, name: Any, tables: Any, room: Any) -> Any:
+def _start_pre(data: Any, i: Any, n: Any, tag: Any, name: Any, room: Any) -> Any:
     """What follows a start tag in `pre`: the text of `xmp` and `plaintext` holds no tags."""
-    if tag == h._PLAINTEXT:
-        return read_text(data, i, n, True, tables, room)
+    stop = n
     if tag == h._XMP and not room.missing[tag]:
         stop = raw_end(data, i, n, name)
-        if stop >= 0:
-            read_text(data, i, stop, True, tables, room)
-            return stop
-        room.missing[tag] = True
-    return i
+        room.missing[tag] = stop < 0
+    elif tag != h._PLAINTEXT:
+        return
+    if stop >= 0:
+        room.state[h.PLAIN_TO] = room.state[h.AFTER_PLAIN] = stop
 
 
 @inner
@@ -244,7 +258,7 @@ def _end_tag(data: Any, i: Any, n: Any, tables: Any, room: Any) -> Any:
     """An end tag at its name; gives the place behind it."""
     st = room.state
     name, i = read_name(data, i, n)
-    tag = max(find_value(tables.tag_keys, tables.tag_values, name), 0)
+    tag = max(find_value(tables.tags, name), 0)
     i = min(tag_end(data, i, n) + 1, n)
     if tag == h._BR:
         line_break(room)

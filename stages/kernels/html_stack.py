@@ -32,7 +32,10 @@ from stages.kernels.html_text import (
 from stages.kernels.jit import inner
 
 # What an open element is to a search that meets it.
-_SCOPE, _BLOCK, _LIST, _TABLE, _SPECIAL, _PARTS, _ROWS, _CELLS = (1 << bit for bit in range(8))
+_SCOPE, _BLOCK, _LIST, _TABLE, _SPECIAL, _PARTS, _ROWS, _CELLS = (
+    np.int64(1 << bit) for bit in range(8)
+)
+_OPENED, _CLOSED = np.int64(1), np.int64(-1)
 
 
 def _marks() -> npt.NDArray[np.int64]:
@@ -75,7 +78,7 @@ def push(room: Any, tag: Any, name: Any, node: Any) -> Any:
     entry = room.stack[st[DEPTH]]
     entry[S_TAG], entry[S_NODE], entry[S_NAME], entry[S_DEAD] = tag, node, name, 0
     st[h.BLOCK_LINKS] += tag == h._A
-    _count(room, tag, 1)
+    _count(room, tag, _OPENED)
     st[DEPTH] += 1
 
 
@@ -100,13 +103,15 @@ def _pop(room: Any) -> Any:
     if tags_block(tag):
         end_block(room)
     if not room.stack[at, S_DEAD]:
-        _count(room, tag, -1)
+        _count(room, tag, _CLOSED)
     room.state[DEPTH] = at
 
 
 @inner
 def _pop_to(room: Any, at: Any) -> Any:
-    """Take off all down to the element at `at` > 0, that one too, and the dead below."""
+    """Take off all down to the element at `at`, itself and the dead below too; nothing for -1."""
+    if at < 0:
+        return
     while room.state[DEPTH] > at:
         _pop(room)
     while room.state[DEPTH] > 1 and room.stack[room.state[DEPTH] - 1, S_DEAD]:
@@ -177,37 +182,28 @@ def _find_named(room: Any, name: Any) -> Any:
 def close_paragraph(room: Any) -> Any:
     """A block starts: an open paragraph ends, unless another block stands open inside it."""
     if room.opened[h._P]:
-        _close(room, _find(room, h._P, h._P, _BLOCK))
-
-
-@inner
-def _close(room: Any, at: Any) -> Any:
-    if at >= 0:
-        _pop_to(room, at)
+        _pop_to(room, _find(room, h._P, h._P, _BLOCK))
 
 
 @inner
 def close_implied(room: Any, tag: Any) -> Any:
     """End tags that the start of this element implies."""
+    # One call of a search and one that takes off: what kernels call is compiled for each call.
     opened = room.opened
-    if tag == h._LI:
-        if opened[h._LI]:
-            _close(room, _find(room, h._LI, h._LI, _SPECIAL))
-    elif tag == h._DT or tag == h._DD:
-        if opened[h._DT] or opened[h._DD]:
-            _close(room, _find(room, h._DT, h._DD, _SPECIAL))
-    elif tag == h._OPTION:
-        if opened[h._OPTION]:
-            _close(room, _find(room, h._OPTION, h._OPTION, _SPECIAL))
+    at, first, last, stop = np.int64(-1), tag, tag, _SPECIAL
+    if tag == h._DT or tag == h._DD:
+        first, last = h._DT, h._DD
+    elif tag == h._BUTTON:
+        stop = _SCOPE
+    if tag == h._LI or tag == h._OPTION or tag == h._BUTTON or first != last:
+        if opened[first] or opened[last]:
+            at = _find(room, first, last, stop)
     elif h._H1 <= tag <= h._H6:
         if h._H1 <= room.stack[room.state[DEPTH] - 1, S_TAG] <= h._H6:
-            _pop_to(room, room.state[DEPTH] - 1)
+            at = room.state[DEPTH] - 1
     elif tag == h._A:
         if opened[h._A]:
-            _close_around(room, tag)
-    elif tag == h._BUTTON:
-        if opened[h._BUTTON]:
-            _close(room, _find(room, h._BUTTON, h._BUTTON, _SCOPE))
+            at = _find_around(room, tag)
     elif is_table_part(tag) and opened[h._TABLE]:
         wanted = _PARTS
         if tag == h._TD or tag == h._TH:
@@ -216,7 +212,8 @@ def close_implied(room: Any, tag: Any) -> Any:
             wanted = _ROWS
         at = _find_marked(room, wanted)
         if at >= 0:
-            _pop_to(room, at + 1)
+            at += 1
+    _pop_to(room, at)
 
 
 @inner
@@ -225,10 +222,10 @@ def is_table_part(tag: Any) -> Any:
 
 
 @inner
-def _close_around(room: Any, tag: Any) -> Any:
-    """End a link, bold or form: pop it, or mark it as dead where a block stands open inside it.
+def _find_around(room: Any, tag: Any) -> Any:
+    """Place of the link, bold or form that ends; -1 if a block stands open inside it.
 
-    Paragraphs and entries of lists end with a form.
+    There it is marked as dead. Paragraphs and entries of lists end with a form.
     """
     st = room.state
     at, lowest, inside_block = st[DEPTH] - 1, _lowest(st), False
@@ -236,9 +233,8 @@ def _close_around(room: Any, tag: Any) -> Any:
         found = np.int64(room.stack[at, S_TAG])
         if found == tag and not room.stack[at, S_DEAD]:
             if not inside_block:
-                _pop_to(room, at)
-                return
-            _count(room, tag, -1)
+                return at
+            _count(room, tag, _CLOSED)
             room.stack[at, S_DEAD] = 1
             break
         if _MARKS[found] & _SCOPE:
@@ -247,23 +243,25 @@ def _close_around(room: Any, tag: Any) -> Any:
             inside_block = True
         at -= 1
     st[STEPS_LEFT] -= st[DEPTH] - at
+    return np.int64(-1)
 
 
 @inner
 def close_element(room: Any, tag: Any, name: Any) -> Any:
     """An end tag: the element that it closes, if it is in reach, and all that is open inside it."""
-    if tag == 0:
-        if room.opened[0]:
-            _close(room, _find_named(room, name))
-        return
-    if h._H1 <= tag <= h._H6:  # `<h2>Title</h3>` ends the heading
-        if room.state[IN_BOLD]:
-            _close(room, _find(room, h._H1, h._H6, _SCOPE))
-    elif room.opened[tag]:
-        if tag == h._A or tag == h._B or tag == h._STRONG or tag == h._FORM:
-            _close_around(room, tag)
-        else:
-            _close(room, _find(room, tag, tag, _stop_of(tag)))
+    at, first, last = np.int64(-1), tag, tag
+    heading = h._H1 <= tag <= h._H6
+    if heading:  # `<h2>Title</h3>` ends the heading
+        first, last = h._H1, h._H6
+    if not (room.state[IN_BOLD] if heading else room.opened[tag]):
+        pass
+    elif tag == 0:
+        at = _find_named(room, name)
+    elif tag == h._A or tag == h._B or tag == h._STRONG or tag == h._FORM:
+        at = _find_around(room, tag)
+    else:
+        at = _find(room, first, last, _stop_of(tag))
+    _pop_to(room, at)
     if tags_block(tag):
         end_block(room)
 

@@ -99,6 +99,7 @@ FLAGS = tuple(
     | (LEAVES_DRAWING if name in _LEAVE_DRAWING.split() else 0)
     for name, (flags, _) in _ELEMENTS.items()
 )
+HANDED_DOWN = tuple(ancestors for _, ancestors in _ELEMENTS.values())
 TAG_NAMES = tuple(_ELEMENTS)
 TAG: Mapping[str, int] = {name: number for number, name in enumerate(TAG_NAMES)}
 
@@ -149,6 +150,8 @@ _META: Mapping[str, str] = {
     "robots": "robots",
 }  # fmt: skip
 
+NAME_FACTORS = 0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F
+"""Two odd numbers whose bits look random: 2^64 over the golden ratio, a prime of xxHash."""
 _OFFSET, _PRIME, _MASK = 0xCBF29CE484222325, 0x100000001B3, (1 << 64) - 1
 
 
@@ -160,66 +163,59 @@ def fnv(name: bytes) -> int:
     return value
 
 
-Ints = npt.NDArray[np.int64]
+def name_hash(name: bytes) -> int:
+    """Hash of the name of an element or attribute in lower case, as `html_wide.hash_name`."""
+    name = name.lower()
+    value = len(name)
+    for at in range(0, len(name), 16):
+        first, second = (
+            int.from_bytes(name[k : min(k + 8, at + 16)], "little") for k in (at, at + 8)
+        )
+        value = (value ^ first) * NAME_FACTORS[0] & _MASK
+        value = (value ^ value >> 32 ^ second) * NAME_FACTORS[1] & _MASK
+    return value ^ value >> 32
 
 
-def _table(items: Sequence[tuple[bytes, int]], slots: int) -> tuple[npt.NDArray[np.uint64], Ints]:
-    """Open addressing by the hash's low bits; key 0 is an empty slot."""
-    keys, values = np.zeros(slots, dtype=np.uint64), np.zeros(slots, dtype=np.int64)
-    for name, value in items:
-        key = fnv(name)
+def _table(items: Sequence[tuple[int, int]], slots: int) -> npt.NDArray[np.uint64]:
+    """Rows of key and value: open addressing by the hash's low bits; key 0 is an empty slot."""
+    table = np.zeros((slots, 2), dtype=np.uint64)
+    for key, value in items:
         at = key & (slots - 1)
-        while keys[at]:
+        while table[at, 0]:
             at = (at + 1) & (slots - 1)
-        keys[at], values[at] = key, value
-    return keys, values
+        table[at] = key, value
+    return table
 
 
 class HtmlTables(NamedTuple):
-    """Lookup tables of the scanner, read only."""
+    """Lookup tables of the scanner, read only. Each array more costs time to compile."""
 
-    tag_keys: Any
-    tag_values: Any
-    tag_flags: Any
-    tag_ancestors: Any
-    attribute_keys: Any
-    attribute_values: Any
-    meta_keys: Any
-    meta_values: Any
-    entity_keys: Any
-    entity_values: Any
-    """Place in the pool << 8 | number of bytes."""
+    tags: Any
+    attributes: Any
+    meta: Any
+    entities: Any
+    """Values are place in the pool << 8 | number of bytes."""
     entity_pool: Any
 
 
 @lru_cache(maxsize=1)
 def html_tables() -> HtmlTables:
     """The tables, built once a process."""
-    tags = [(name.encode(), number) for name, number in TAG.items() if name]
-    attributes = [(name.encode(), number) for name, number in ATTRIBUTE.items() if name]
-    meta = [(name.encode(), FACT[fact]) for name, fact in _META.items()]
+    tags = [(name_hash(name.encode()), number) for name, number in TAG.items() if name]
+    attributes = [(name_hash(name.encode()), number) for name, number in ATTRIBUTE.items() if name]
+    meta = [(fnv(name.encode()), FACT[fact]) for name, fact in _META.items()]
     pool, entities = bytearray(), []
     for name, characters in html.entities.html5.items():
         data = characters.encode()
-        entities.append((name.encode(), len(pool) << 8 | len(data)))
+        # Entity names are sensitive to case, so they are hashed as they stand.
+        entities.append((_fnv_exact(name.encode()), len(pool) << 8 | len(data)))
         pool += data
-    # Entity names are sensitive to case, so they are hashed as they stand.
-    keys, values = np.zeros(8192, dtype=np.uint64), np.zeros(8192, dtype=np.int64)
-    for raw, value in entities:
-        key = _fnv_exact(raw)
-        at = key & 8191
-        while keys[at]:
-            at = (at + 1) & 8191
-        keys[at], values[at] = key, value
     return HtmlTables(
-        *_table(tags, 512),
-        np.array(FLAGS, dtype=np.int64),
-        np.array([ancestors for _, ancestors in _ELEMENTS.values()], dtype=np.int64),
-        *_table(attributes, 64),
-        *_table(meta, 128),
-        keys,
-        values,
-        np.frombuffer(bytes(pool), dtype=np.uint8).copy(),
+        _table(tags, 512),
+        _table(attributes, 64),
+        _table(meta, 128),
+        _table(entities, 8192),
+        np.frombuffer(bytes(pool), dtype=np.uint8),
     )
 
 

@@ -16,19 +16,22 @@ Where one of the `MAX_` bounds is reached the page is marked as `CUT`: structure
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from stages.kernels import html_tags as tags
 from stages.kernels.fold import put_code
-from stages.kernels.jit import inner
+from stages.kernels.jit import inner, leaf
 
 MAX_DEPTH = 1000
 """Elements deeper than this are read as if they were not there."""
 MAX_NODES = 400_000
 MAX_BLOCKS = 100_000
 MAX_FACTS = 256
+KNOWN_NAMES = 512
+"""Twice the names of a usual page; a power of two."""
 FREE_STEPS, STEPS_PER_BYTE = 1 << 16, 4
 """Steps that all searches up the stack may go in vain, at the least and by the page's size."""
 SHORT_WALK = 16
@@ -37,38 +40,46 @@ SHORT_WALK = 16
 # Columns of the node, block, fact and stack tables.
 PARENT, KIND, ANCESTORS, SIGNATURE, TOKENS_FROM, TOKENS_TO = range(6)
 START, END, NODE, LINK_BYTES, BOLD_BYTES, LINKS, BREAKS = range(7)
-NODE_COLUMNS, BLOCK_COLUMNS, FACT_COLUMNS, STACK_COLUMNS = 6, 7, 3, 4
+NODE_COLUMNS, BLOCK_COLUMNS, FACT_COLUMNS, STACK_COLUMNS, NAME_COLUMNS = 6, 7, 3, 4, 8
 S_TAG, S_NODE, S_NAME, S_DEAD = range(4)
 
 # Places in the state.
 (TEXT, NODES, BLOCKS, TOKENS, FACTS, DEPTH, OVERFLOW, IN_LINK, IN_BOLD, IN_PRE, BLOCK_START,
  BLOCK_NODE, BLOCK_LINK, BLOCK_BOLD, BLOCK_LINKS, BLOCK_BREAKS, PENDING, AFTER_BREAK,
  NO_COMMENT_END, NO_QUOTE, NO_APOSTROPHE, CUT, HAS_ATTRIBUTES, SELF_CLOSING, XML, NO_CDATA_END,
- STEPS_LEFT) = range(27)  # fmt: skip
-STATE = 27
+ STEPS_LEFT, PLAIN_TO, AFTER_PLAIN) = range(29)  # fmt: skip
+STATE = 29
 
-_P, _LI, _DT, _DD, _TR, _TD, _TH, _A = tags.tag_numbers("p li dt dd tr td th a")
-_TABLE, _BR, _TITLE, _SCRIPT, _META, _LINK, _HTML, _TIME, _DIV, _SVG = tags.tag_numbers(
-    "table br title script meta link html time div svg"
+
+def _typed(numbers: Iterable[int]) -> Iterator[Any]:
+    """For numba, which compiles a kernel anew for each literal that it is called with."""
+    return map(np.int64, numbers)
+
+
+_P, _LI, _DT, _DD, _TR, _TD, _TH, _A = _typed(tags.tag_numbers("p li dt dd tr td th a"))
+_TABLE, _BR, _TITLE, _SCRIPT, _META, _LINK, _HTML, _TIME, _DIV, _SVG = _typed(
+    tags.tag_numbers("table br title script meta link html time div svg")
 )
-_TBODY, _THEAD, _TFOOT, _CAPTION, _COLGROUP, _OPTION, _FOREIGN, _BUTTON = tags.tag_numbers(
-    "tbody thead tfoot caption colgroup option foreignobject button"
+_TBODY, _THEAD, _TFOOT, _CAPTION, _COLGROUP, _OPTION, _FOREIGN, _BUTTON = _typed(
+    tags.tag_numbers("tbody thead tfoot caption colgroup option foreignobject button")
 )
-_BODY, _HEAD, _B, _STRONG, _PRE, _FORM, _MATH = tags.tag_numbers("body head b strong pre form math")
-_LISTING, _XMP, _PLAINTEXT, _SELECT = tags.tag_numbers("listing xmp plaintext select")
-_H1, _H6 = tags.TAG["h1"], tags.TAG["h6"]
+_BODY, _HEAD, _B, _STRONG, _PRE, _FORM, _MATH = _typed(
+    tags.tag_numbers("body head b strong pre form math")
+)
+_LISTING, _XMP, _PLAINTEXT, _SELECT = _typed(tags.tag_numbers("listing xmp plaintext select"))
+_H1, _H6 = _typed(tags.tag_numbers("h1 h6"))
 NUM_TAGS = len(tags.TAG_NAMES)
 
 (_, A_CLASS, A_ID, A_ROLE, A_ITEMPROP, A_HIDDEN, A_ARIA_HIDDEN, A_STYLE, A_HREF, A_REL, A_LANG,
  A_NAME, A_PROPERTY, A_CONTENT, A_DATETIME, A_TYPE, A_HTTP_EQUIV, A_XML_LANG,
 ) = range(18)  # fmt: skip
 NUM_ATTRIBUTES = len(tags.ATTRIBUTES)
-F_TITLE, F_LANG, F_CANONICAL, F_LICENSE, F_JSON_LD, F_AUTHOR, F_DATE = tags.fact_numbers(
-    "title lang canonical license json_ld author date"
+F_TITLE, F_LANG, F_CANONICAL, F_LICENSE, F_JSON_LD, F_AUTHOR, F_DATE = _typed(
+    tags.fact_numbers("title lang canonical license json_ld author date")
 )
 
 _FNV, _FNV_PRIME = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3)
-_LT, _GT, _AMP, _SLASH, _EQUALS, _QUOTE, _APOSTROPHE = 0x3C, 0x3E, 0x26, 0x2F, 0x3D, 0x22, 0x27
+_LT, _GT, _AMP, _SLASH, _EQUALS, _QUOTE, _APOSTROPHE = _typed(b"<>&/=\"'")
 _SPACE, _NEWLINE, _RETURN, _TAB = 0x20, 0x0A, 0x0D, 0x09
 _REL_CANONICAL, _REL_LICENSE, _REL_AUTHOR = (
     np.uint64(tags.fnv(name)) for name in (b"canonical", b"license", b"author")
@@ -91,6 +102,8 @@ class Room(NamedTuple):
     state: Any
     missing: Any
     """Kinds of raw elements for which no end tag is left on the page."""
+    names: Any
+    """Names of classes and the like that the page has shown (`html_tokens`)."""
 
 
 def room_for(num_bytes: int, num_tags: int) -> Room:
@@ -107,6 +120,7 @@ def room_for(num_bytes: int, num_tags: int) -> Room:
         np.empty(2 * NUM_ATTRIBUTES, dtype=np.int64),
         np.empty(STATE, dtype=np.int64),
         np.empty(NUM_TAGS, dtype=np.bool_),
+        np.empty((KNOWN_NAMES, NAME_COLUMNS), dtype=np.uint64),
     )
 
 
@@ -128,19 +142,19 @@ def lower(c: Any) -> Any:
     return c | 0x20 if 0x41 <= c <= 0x5A else c
 
 
-@inner
-def find_value(keys: Any, values: Any, key: Any) -> Any:
-    """The value of a key in an open-addressed table; -1 if it is not there."""
-    mask = np.uint64(len(keys) - 1)
+@leaf
+def find_value(table: Any, key: Any) -> Any:
+    """The value of a key in a table of `html_tags`; -1 if it is not there."""
+    mask = np.uint64(len(table) - 1)
     at = key & mask
-    while keys[at] != 0:
-        if keys[at] == key:
-            return values[at]
+    while table[at, 0] != key:
+        if table[at, 0] == 0:
+            return np.int64(-1)
         at = (at + np.uint64(1)) & mask
-    return -1
+    return np.int64(table[at, 1])
 
 
-@inner
+@leaf
 def hash_lower(data: Any, start: Any, stop: Any) -> Any:
     value = _FNV
     for i in range(start, stop):
@@ -148,7 +162,7 @@ def hash_lower(data: Any, start: Any, stop: Any) -> Any:
     return value
 
 
-@inner
+@leaf
 def decode_utf8(data: Any, at: Any, stop: Any) -> Any:
     """(code point, bytes) of valid UTF-8; a cut sequence is (U+FFFD, 1)."""
     c = np.int64(data[at])
