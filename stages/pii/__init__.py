@@ -1,7 +1,7 @@
 """Personal data in texts: found by type, counted, masked.
 
-`candidates` finds places in one pass over the bytes, `checks`, `phones` and `secrets` decide which
-are what they look like, `spans` joins them, `stage` is the step.
+`stages.kernels.pii_candidates` finds places in one pass over the bytes; `checks`, `phones` and
+`secrets` decide which are what they look like; `spans` joins them; `stage` is the step.
 """
 
 from stages.pii.stage import Pii

@@ -18,7 +18,11 @@ Span = tuple[int, int]
 _OTHER_LETTER = rb"[\xc3-\xd4][\x80-\xbf]"
 _LABEL = rb"(?:[A-Za-z0-9]|" + _OTHER_LETTER + rb")"
 _LOCAL = re.compile(
-    rb"(?:[A-Za-z0-9_]|" + _OTHER_LETTER + rb")(?:[A-Za-z0-9_.%+'-]|" + _OTHER_LETTER + rb"){0,63}+\Z"
+    rb"(?:[A-Za-z0-9_]|"
+    + _OTHER_LETTER
+    + rb")(?:[A-Za-z0-9_.%+'-]|"
+    + _OTHER_LETTER
+    + rb"){0,63}+\Z"
 )
 _DOMAIN = re.compile(
     rb"(?:" + _LABEL + rb"(?:-{0,2}" + _LABEL + rb"){0,62}\.){1,8}"
@@ -48,9 +52,11 @@ _NOT_PUBLIC = tuple(
     (int(network.network_address), int(network.netmask))
     for network in map(
         ipaddress.IPv4Network,
-        """0.0.0.0/8 10.0.0.0/8 100.64.0.0/10 127.0.0.0/8 169.254.0.0/16 172.16.0.0/12 192.0.0.0/24
-        192.0.2.0/24 192.88.99.0/24 192.168.0.0/16 198.18.0.0/15 198.51.100.0/24 203.0.113.0/24
-        224.0.0.0/4 240.0.0.0/4""".split(),
+        (
+            *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16"),
+            *("172.16.0.0/12", "192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "192.168.0.0/16"),
+            *("198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/4", "240.0.0.0/4"),
+        ),
     )
 )
 """IANA's special-purpose registry and multicast. Not `is_global`: its table is the Python's."""
@@ -68,7 +74,7 @@ _VERSION = re.compile(
 def ipv4(text: memoryview, start: int, end: int) -> Span | None:
     """The span itself if it is a public address."""
     octets = bytes(text[start:end]).split(b".")
-    if any(len(octet) > 1 and octet[0] == 48 or int(octet) > 255 for octet in octets):
+    if any((len(octet) > 1 and octet[0] == 48) or int(octet) > 255 for octet in octets):
         return None
     number = int.from_bytes(bytes(map(int, octets)))
     if any(number & mask == network for network, mask in _NOT_PUBLIC):

@@ -42,7 +42,7 @@ class Finder:
     """Finds the chosen kinds. `regions` are those of telephone numbers without a country code."""
 
     def __init__(self, kinds: frozenset[str], regions: tuple[str, ...]) -> None:
-        from stages.pii import candidates as at
+        from stages.kernels import pii_candidates as at
 
         self.kinds, self.regions = kinds, regions
         of = {
@@ -76,23 +76,25 @@ class Finder:
     def _from_candidates(
         self, texts: pa.Array, whole: memoryview, offsets: npt.NDArray[np.int64], found: Found
     ) -> Iterator[Span]:
-        from stages.pii.candidates import find_candidates
+        from stages.kernels.pii_candidates import find_candidates
 
         if not self.candidates:
             return
         checked: Counter[int] = Counter()
+        at, text = -1, whole
         for row, kind, start, end in find_candidates(
             texts, self.candidates, self.least_digits
         ).tolist():
-            base = int(offsets[row])
-            text = whole[base : int(offsets[row + 1])]
+            if row != at:
+                at, base = row, int(offsets[row])
+                text = whole[base : int(offsets[row + 1])]
             yield from self._check(row, kind, text, start - base, end - base, checked, found)
 
     def _check(
         self, row: int, kind: int, text: memoryview, start: int, end: int,
         checked: Counter[int], found: Found,
     ) -> Iterator[Span]:  # fmt: skip
-        from stages.pii import candidates as at
+        from stages.kernels import pii_candidates as at
 
         if kind == at.NUMBER:
             yield from self._number(row, text, start, end, checked, found)
@@ -114,13 +116,18 @@ class Finder:
         if "credit_card" in self.kinds:
             for span in checks.cards(text, start, end):
                 yield Span(row, *span, "credit_card")
-        if "phone" not in self.kinds or not phones.plausible(text, start, end, self.regions):
+        if "phone" not in self.kinds:
             return
-        checked[row] += 1
-        if checked[row] > MAX_PHONE_CHECKS:
+        if checked[row] == MAX_PHONE_CHECKS:
             found.unchecked[row] += 1
             return
-        for span in phones.phones(text, start, end, self.regions):
+        evidence = phones.evidence(text, start, end, self.regions)
+        if evidence is phones.Evidence.NONE:
+            return
+        checked[row] += 1
+        for span in phones.phones(
+            text, start, end, self.regions, evidence is phones.Evidence.STRONG
+        ):
             yield Span(row, *span, "phone")
 
 

@@ -100,7 +100,9 @@ class Pii(TextMap):
         for knob_name, names in (("types", self.types), ("masks", tuple(self.masks))):
             for name in names:
                 if name not in KINDS:
-                    raise ValueError(f"{knob_name}: there is no type '{name}'.{nearest(name, KINDS)}")
+                    raise ValueError(
+                        f"{knob_name}: there is no type '{name}'.{nearest(name, KINDS)}"
+                    )
         for kind, masks in self.masks.items():
             if not masks:
                 raise ValueError(f"masks: '{kind}' has no replacement; give at least one (or '')")
@@ -138,9 +140,7 @@ class Pii(TextMap):
             return Processed(metrics=metrics)
         return Processed({"text": masked(texts, found.spans, replaced)}, metrics)
 
-    def _replacements(
-        self, batch: TextBatch, spans: list[Span], side: Side
-    ) -> list[bytes | None]:
+    def _replacements(self, batch: TextBatch, spans: list[Span], side: Side) -> list[bytes | None]:
         """The mask of each span; None for a span that is itself a mask, which does not count."""
         if not spans:
             return []
@@ -187,4 +187,6 @@ def masked(texts: pa.Array, spans: list[Span], masks: list[bytes | None]) -> pa.
     made = pa.Array.from_buffers(
         pa.large_string(), len(texts), [None, pa.py_buffer(ends), pa.py_buffer(b"".join(parts))]
     )
-    return pc.if_else(texts.is_valid(), made, pa.scalar(None, made.type)) if texts.null_count else made
+    return (
+        pc.if_else(texts.is_valid(), made, pa.scalar(None, made.type)) if texts.null_count else made
+    )

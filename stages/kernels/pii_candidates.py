@@ -168,9 +168,7 @@ def _number(data: Any, at: Any, stop: Any, flags: Any) -> Any:
 @inner
 def _run_start(data: Any, at: Any, least: Any, flags: Any) -> Any:
     """Where the run of digits and marks that holds `at` begins, not before `least`."""
-    while at > least and (
-        flags[data[at - 1]] & (_DIGIT | _MARK) or data[at - 1] == 43
-    ):
+    while at > least and (flags[data[at - 1]] & (_DIGIT | _MARK) or data[at - 1] == 43):
         at -= 1
     return at
 
