@@ -51,7 +51,7 @@ class Pii(TextMap):
     """
 
     types: tuple[str, ...] = knob(
-        KINDS, unit="types of personal data", source="all that the stage knows", choices=KINDS
+        KINDS, unit="types of personal data", source="all that the stage knows"
     )
     action: Literal["mask", "drop"] = knob(
         "mask", unit="action", source="FineWeb, Dolma: spans are masked", choices=("mask", "drop")
