@@ -77,7 +77,7 @@ def _flag_texts(data: Any, offsets: Any, table: Any, bytes_of: Any, out: Any) ->
             if begin + _BLOCK + 2 <= len(data):
                 flags = _look(data[begin : begin + _BLOCK + 2])
             else:
-                flags = _U8(_HIGH | SPACING)
+                flags = _U8(_HIGH | SPACING | CONTROL)  # nothing is read behind the column
             if not flags:
                 need = nothing
                 continue

@@ -93,6 +93,11 @@ def _matches(window: str, region: str, strong: bool) -> tuple[tuple[int, int], .
     return tuple((match.start, match.end) for match in found)
 
 
+def forget() -> None:
+    """Empty the memory of windows that were already looked at; for measurements."""
+    _matches.cache_clear()
+
+
 def phones(
     text: memoryview, start: int, end: int, named: tuple[str, ...], strong: bool
 ) -> Iterator[Span]:

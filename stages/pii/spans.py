@@ -54,7 +54,7 @@ class Finder:
         }
         self.candidates = frozenset(c for kind in kinds & set(of) for c in of[kind])
         # Without regions of their own telephone numbers begin with a plus sign, which counts apart.
-        digits = [12] if "credit_card" in kinds else []
+        digits = [checks.MIN_CARD_DIGITS] if "credit_card" in kinds else []
         digits += [phones.least_digits(regions)] if "phone" in kinds and regions else []
         self.least_digits = min(digits, default=99)
 
@@ -113,7 +113,7 @@ class Finder:
         self, row: int, text: memoryview, start: int, end: int,
         checked: Counter[int], found: Found,
     ) -> Iterator[Span]:  # fmt: skip
-        if "credit_card" in self.kinds:
+        if "credit_card" in self.kinds and end - start >= checks.MIN_CARD_DIGITS:
             for span in checks.cards(text, start, end):
                 yield Span(row, *span, "credit_card")
         if "phone" not in self.kinds:

@@ -89,7 +89,8 @@ class Pii(TextMap):
         return {**MASKS, **{kind: tuple(masks) for kind, masks in self.masks.items()}}
 
     @cached_property
-    def _finder(self) -> Finder:
+    def finder(self) -> Finder:
+        """What looks for the chosen types."""
         return Finder(frozenset(self.types), tuple(sorted(set(self.phone_regions))))
 
     def check(self) -> None:
@@ -121,7 +122,7 @@ class Pii(TextMap):
 
     def process(self, batch: TextBatch, side: Side) -> Processed:
         texts = batch.column("text")
-        found = self._finder.find(texts)
+        found = self.finder.find(texts)
         replaced = self._replacements(batch, found.spans, side)
         counts = {name: np.zeros(len(batch), dtype=np.int64) for name in self.metrics}
         for span, mask in zip(found.spans, replaced, strict=True):
