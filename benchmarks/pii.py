@@ -7,11 +7,11 @@ alone. What phonenumbers takes without our scan is measured on a sample.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import resource
 import time
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +47,7 @@ def column_bytes(column: pa.Array) -> int:
     return sum(len(text.encode()) for text in column.to_pylist())
 
 
-@cache
+@functools.cache
 def _side() -> Side:
     return Side("pii", 0)
 
@@ -113,10 +113,8 @@ def speeds(column: pa.Array, turns: int) -> tuple[list[Usage], dict[str, float]]
         clean, lambda: process(stage, clean), turns
     )
     for kind in KINDS:
-        alone = Pii(types=(kind,))
-        found[f"{kind}, all pages"] = speed(
-            column, lambda alone=alone: process(alone, column), turns
-        )  # type: ignore[misc]
+        work = functools.partial(process, Pii(types=(kind,)), column)
+        found[f"{kind}, all pages"] = speed(column, work, turns)
     return whole, found
 
 

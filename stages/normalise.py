@@ -87,7 +87,7 @@ def character_table() -> npt.NDArray[np.uint8]:
     table[[*range(0x80, 0xA0), *range(0x206A, 0x2070), *range(0xFFF9, 0xFFFC)]] |= CONTROL
     table[range(0x80, 0xA0)] |= MOJIBAKE
     table[[0xAD, 0x200B, 0x200C, 0x200D, 0x2060, 0xFEFF]] |= INVISIBLE
-    seconds = set()
+    seconds: set[int] = set()
     for code in (*range(0x80, 0x20000), *range(0x2F800, 0x2FA20)):  # no other plane composes
         character = chr(code)
         parts = unicodedata.decomposition(character)

@@ -153,7 +153,7 @@ DIRTY = st.lists(
 ).map("".join)  # fmt: skip
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=120)
 @given(st.lists(DIRTY, min_size=1, max_size=4))
 def test_the_kernel_hides_no_change_besides_mojibake(texts: list[str]) -> None:
     wanted = []
@@ -164,7 +164,7 @@ def test_the_kernel_hides_no_change_besides_mojibake(texts: list[str]) -> None:
     assert run(only(*STEPS[1:]), [*texts])[0] == wanted
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=100)
 @given(DIRTY)
 def test_normalising_twice_is_normalising_once(text: str) -> None:
     stage = only(*STEPS[1:])

@@ -48,7 +48,7 @@ def slow(texts: list[str], least: int) -> list[tuple[int, ...]]:
     return sorted(rows)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=120)
 @given(TEXTS, st.sampled_from([7, 10, 12]))
 def test_the_scan_equals_its_slow_definition(texts: list[str], least: int) -> None:
     found = find_candidates(pa.array(texts, pa.large_string()), ALL, least)

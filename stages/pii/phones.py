@@ -56,7 +56,8 @@ def least_digits(named: tuple[str, ...]) -> int:
     least = 99
     for region in named:
         metadata = PhoneMetadata.metadata_for_region(region)
-        least = min(least, *metadata.general_desc.possible_length)
+        lengths = metadata.general_desc.possible_length if metadata else None  # type: ignore[union-attr]
+        least = min(least, *(lengths or ()))
     return max(least, 7)
 
 

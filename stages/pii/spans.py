@@ -66,7 +66,7 @@ class Finder:
         found = Found()
         if not len(data):
             return found
-        whole = memoryview(data)
+        whole = data.data
         spans = [*self._from_candidates(texts, whole, offsets, found)]
         if "secret" in self.kinds:
             spans += _secrets(whole, offsets)

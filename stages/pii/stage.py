@@ -131,10 +131,9 @@ class Pii(TextMap):
                 counts["spans"][span.row] += 1
         for row, number in found.unchecked.items():
             counts["unchecked"][row] = number
-        counts["text_changed"] = (counts["spans"] > 0) & (self.action == "mask")
-        metrics: dict[str, Any] = {
-            name: pa.array(values.astype(np.int64)) for name, values in counts.items()
-        }
+        if self.action == "mask":
+            counts["text_changed"] = (counts["spans"] > 0).astype(np.int64)
+        metrics: dict[str, Any] = {name: pa.array(values) for name, values in counts.items()}
         for kind in set(KINDS) - set(self.types):
             metrics[METRICS[kind]] = pa.nulls(len(batch), pa.int64())
         if self.action == "drop" or not counts["spans"].any():
@@ -169,7 +168,7 @@ def masked(texts: pa.Array, spans: list[Span], masks: list[bytes | None]) -> pa.
     from stages.kernels.shingles import text_buffers
 
     data, offsets = text_buffers(texts)
-    whole = memoryview(data)
+    whole = data.data
     parts: list[bytes | memoryview] = []
     longer: Counter[int] = Counter()
     behind = int(offsets[0])
