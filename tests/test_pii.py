@@ -124,11 +124,17 @@ def test_public_addresses_are_found_and_others_are_not(text: str, covered: str |
         ("on 2021-05-04 12 at 10", None),
         ("12,480 of 1.234.567.890", None),
         ("94.44 14.86 -84.26 12.22", None),
+        ("the value 21.0260698175 and 415.60032472", None),
         ("rows 100 200 300 400 500 600", None),
     ],
 )
 def test_telephone_numbers_are_told_from_other_numbers(text: str, covered: str | None) -> None:
     assert spans(text, "phone") == ([("phone", covered)] if covered else [])
+
+
+def test_numbers_in_paths_and_queries_are_no_telephone_numbers() -> None:
+    text = "text/shared/02/10100000.xhp and a.example/x-415-600-3247/ and ?id=415-600-3247&a"
+    assert spans(text, "phone", regions=("US", "DE", "FR")) == []
 
 
 def test_regions_decide_which_numbers_need_no_country_code() -> None:

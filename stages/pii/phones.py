@@ -33,7 +33,10 @@ _DATE = re.compile(
     rb"\(?(?:(?:19|20)\d\d[-./][01]?\d[-./][0-3]?\d|[0-3]?\d[-./][0-3]?\d[-./](?:19|20)\d\d)\b"
 )
 _NANP = re.compile(rb"(?<!\d)(?:\+?1[^\d]{0,4})?[2-9]\d\d[^\d]{0,5}[2-9]\d\d[^\d]{0,5}\d{4}(?!\d)")
-_BARE = re.compile(rb"\d+\Z")
+# `help/02/10100000.xhp`: in paths, queries and file names eight digits are a number by chance.
+_IN_ADDRESS = re.compile(rb"[-/=_.#%&~\\]")
+_FILE_END = re.compile(rb"\.[A-Za-z]|[/_=&]")
+_BARE = re.compile(rb"\d+(?:\.\d{5,})?\Z")  # an integer, or a decimal fraction
 _WORD_BEFORE = re.compile(
     r"(?:tel|telephone|phone|ph|call|fax|mobile|mob|cell|sms|text|whatsapp|desk|dial|hotline)"
     r"[^0-9A-Za-z\n]{0,6}(?:at|on|us|me|is|no|nr|number)?[^0-9A-Za-z\n]{0,4}\Z",
@@ -80,6 +83,8 @@ def evidence(text: memoryview, start: int, end: int, named: tuple[str, ...]) -> 
     before = bytes(text[max(0, start - 24) : start]).decode("utf-8", "replace")
     if _WORD_BEFORE.search(before):
         return Evidence.STRONG
+    if _IN_ADDRESS.match(bytes(text[max(0, start - 1) : start])) or _FILE_END.match(text, end):
+        return Evidence.NONE
     if _BARE.match(run) or (_plan_of_north_america(named) and not _NANP.search(run)):
         return Evidence.NONE
     return Evidence.WEAK
