@@ -10,6 +10,7 @@ CATALOGUE: dict[str, str] = {
     # html -> text
     "extract": "stages.extract:Extract",
     # text -> better text
+    "normalise": "stages.normalise:Normalise",
     "language": "stages.language:Language",
     "gopher_quality": "stages.gopher:GopherQuality",
     "gopher_repetition": "stages.gopher:GopherRepetition",
@@ -22,6 +23,8 @@ CATALOGUE: dict[str, str] = {
     "exact_dedup": "stages.exact_dedup:ExactDedup",
     "line_dedup": "stages.line_dedup:LineDedup",
     "minhash_dedup": "stages.minhash_dedup:MinhashDedup",
+    # what stays is masked last
+    "pii": "stages.pii:Pii",
     # text -> tokens
     "write_documents": "stages.write_documents:WriteDocuments",
     "mix": "stages.mix:Mix",

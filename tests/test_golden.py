@@ -47,6 +47,8 @@ from stages.read_warc import ReadWarc
 ROOT = Path(__file__).resolve().parent.parent
 GOLDEN = Path(__file__).parent / "golden"
 DOCUMENTS = "tests/golden/documents.jsonl"
+DIRTY = "tests/golden/dirty.jsonl"
+"""Texts with personal data and broken characters."""
 PAGES = "samples/web/part-00000.warc.gz"
 UPDATE = os.environ.get("UPDATE_GOLDEN") == "1"
 HOW = "UPDATE_GOLDEN=1 python -m pytest tests/test_golden.py"
@@ -73,14 +75,18 @@ def rows_of(found: Run, node: str, output: str) -> list[Row]:
 
 @cache
 def texts() -> Mapping[str, str]:
-    """id -> text of documents.jsonl."""
-    lines = (ROOT / DOCUMENTS).read_text("utf-8").splitlines()
+    """id -> text of documents.jsonl and dirty.jsonl."""
+    lines = [
+        line
+        for name in (DOCUMENTS, DIRTY)
+        for line in (ROOT / name).read_text("utf-8").splitlines()
+    ]
     return {row["id"]: row["text"] for row in map(json.loads, lines)}
 
 
 @cache
 def names() -> Mapping[bytes, str]:
-    """doc_id -> the id in documents.jsonl, or the address of a sample page."""
+    """doc_id -> the id in the files of texts, or the address of a sample page."""
     found = {document_id("docs", name): name for name in texts()}
     partition = Partition("docs", PAGES, "part-00000.warc.gz", 0, "")
     with (ROOT / PAGES).open("rb") as stream:
@@ -114,6 +120,7 @@ _TEXTS = f"""{_STEPS}
   - id: docs
     read_jsonl: {{paths: ["{DOCUMENTS}"], id: id, url: url, date: date}}
 """
+_DIRTY = _TEXTS.replace(DOCUMENTS, DIRTY)
 _WEB = f"""{_STEPS}
   - id: docs
     read_warc: {{paths: ["{PAGES}"]}}
@@ -137,7 +144,8 @@ class Case:
     @property
     def inputs(self) -> str:
         """Digest of everything that the case gives to the stage."""
-        files = b"".join((ROOT / name).read_bytes() for name in (DOCUMENTS, PAGES))
+        names = [DOCUMENTS, PAGES, *([DIRTY] if DIRTY in self.config else [])]
+        files = b"".join((ROOT / name).read_bytes() for name in names)
         return digest(f"{self.config}{self.limit}".encode() + files)
 
     def libraries(self) -> dict[str, str]:
@@ -277,6 +285,19 @@ CASES: dict[str, Case] = {
         "extract", step("extract", "{engine: resiliparse}", head=_WEB), judged, limit=3
     ),
     "language-keep": Case("language", step("language", "{keep: [en, de]}"), judged),
+    "normalise": Case("normalise", step("normalise", head=_DIRTY), judged),
+    "pii": Case("pii", step("pii", head=_DIRTY), judged),
+    "pii-drawn": Case(
+        "pii",
+        step(
+            "pii",
+            "{types: [email, ip], max_spans: 2, masks: {email: [email@example.com, "
+            "firstname.lastname@example.org], ip: ['<A>', '<B>', '<C>']}}",
+            head=_DIRTY,
+        ),
+        judged,
+    ),
+    "pii-drop": Case("pii", step("pii", "{action: drop, max_spans: 1}", head=_DIRTY), judged),
     "bad_words-spared": Case("bad_words", step("bad_words", "{keep_fraction: 0.5}"), judged),
     "c4_paragraphs": Case(
         "c4_paragraphs", step("c4_paragraphs", "{min_paragraph_chars: 100}"), judged
@@ -370,13 +391,13 @@ def test_a_stage_gives_its_golden_output_or_has_a_new_version(
 
 
 def test_the_golden_files_are_those_of_the_cases_and_small() -> None:
-    inputs = {"documents.jsonl", "table.parquet", "tokenizer.json"}
+    inputs = {"documents.jsonl", "dirty.jsonl", "table.parquet", "tokenizer.json"}
     known = {f"{name}.jsonl" for name in CASES} | inputs
     known |= {"versions.json", "frozen.json", "c4like.json"}
     files = {path.name: path.stat().st_size for path in GOLDEN.iterdir()}
     assert set(files) == known
     assert {key_of(name) for name in CASES} == set(versions())
-    assert sum(files.values()) < 200_000
+    assert sum(files.values()) < 250_000
 
 
 # --- Values that may never change --------------------------------------------------------------
