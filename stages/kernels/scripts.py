@@ -1,4 +1,4 @@
-"""Letters of each script in every text of an Arrow column."""
+"""Bytes in characters of each script, in every text of an Arrow column."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from stages.kernels.jit import jit
 from stages.kernels.shingles import text_buffers
 
 
-def script_counts(
+def script_bytes(
     texts: pa.Array, scripts: npt.NDArray[np.uint8], num_scripts: int
 ) -> npt.NDArray[np.int64]:
-    """Characters of each text by number of their script, shape (texts, num_scripts).
+    """Bytes of each text by number of their characters' script, shape (texts, num_scripts).
 
     `scripts` holds the number of every code point's script, below `num_scripts`.
     """
@@ -32,5 +32,5 @@ def _count(data: Any, offsets: Any, scripts: Any, counts: Any) -> None:
         at, stop = offsets[row], offsets[row + 1]
         while at < stop:
             code, size = read(data, at, stop)
-            counts[row, scripts[code]] += 1
+            counts[row, scripts[code]] += size
             at += size

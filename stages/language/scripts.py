@@ -1,29 +1,23 @@
-"""The script of most letters, and whether a language is written in it.
+"""Which scripts a text's letters are in, and whether a language is written in them.
 
 Scripts are Unicode's (property Script, letters only: marks, digits and punctuation stand in texts
-of any script); which ones a language has is Unicode CLDR's table, see `make_tables.py`.
+of any script); which ones a language has is Unicode CLDR's table, see `make_tables.py`. Shares are
+of bytes in UTF-8, as those of languages are. By letters a Korean page that names some commands is
+Latin: one word there is two Hangul syllables, six bytes, or six Latin letters.
 """
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from stages.language.codes import UNDETERMINED, scripts_of, subtag, tables
-
-
-class Scripts(NamedTuple):
-    """One entry a text."""
-
-    names: pa.Array
-    """ISO 15924 code of the script of most letters, the first by name of equals; null without."""
-    ratios: npt.NDArray[np.float64]
-    """Its share of the letters; NaN without letters."""
 
 
 @functools.cache
@@ -39,25 +33,34 @@ def _numbers() -> tuple[list[str], npt.NDArray[np.uint8]]:
     return names, numbers
 
 
-def scripts_of_letters(texts: pa.Array) -> Scripts:
-    """The script of most letters of each text, and its share."""
-    from stages.kernels.scripts import script_counts
+@dataclass(frozen=True)
+class Letters:
+    """The letters of a batch of texts by script."""
 
-    names, numbers = _numbers()
-    counts = script_counts(texts, numbers, len(names) + 1)[:, 1:]
-    letters = counts.sum(axis=1)
-    top = counts.argmax(axis=1)
-    most = counts.max(axis=1, initial=0)
-    ratios = np.divide(most, letters, out=np.full(len(letters), np.nan), where=letters > 0)
-    found = [names[at] if any_ else None for at, any_ in zip(top, letters > 0, strict=True)]
-    return Scripts(pa.array(found, pa.string()), ratios)
+    counts: npt.NDArray[np.int64]
+    """Bytes, shape (texts, scripts)."""
 
+    @classmethod
+    def of(cls, texts: pa.Array) -> Letters:
+        from stages.kernels.scripts import script_bytes
 
-def script_fits(labels: Sequence[str], scripts: Sequence[str | None]) -> list[Any]:
-    """1 where the answered language is written in the script, 0 where not; None if not known."""
-    return [_fits(label, script) for label, script in zip(labels, scripts, strict=True)]
+        names, numbers = _numbers()
+        return cls(script_bytes(texts, numbers, len(names) + 1)[:, 1:])
 
+    def main(self) -> list[str | None]:
+        """The script of most bytes of each text, the first by name of equals; None without."""
+        names, _ = _numbers()
+        most = self.counts.argmax(axis=1)
+        return [names[at] if row[at] else None for at, row in zip(most, self.counts, strict=True)]
 
-def _fits(label: str, script: str | None) -> int | None:
-    known = None if subtag(label) == UNDETERMINED else scripts_of(label)
-    return None if known is None or script is None else int(script in known)
+    def ratios(self, labels: Sequence[str]) -> Any:
+        """Share of each text's letters in scripts of its language; NaN where one is not known."""
+        names, _ = _numbers()
+        found = np.full(len(labels), np.nan)
+        whole = self.counts.sum(axis=1)
+        for row, label in enumerate(labels):
+            known = None if subtag(label) == UNDETERMINED else scripts_of(label)
+            if known is not None and whole[row]:
+                own = [at for at, name in enumerate(names) if name in known]
+                found[row] = self.counts[row, own].sum() / whole[row]
+        return found

@@ -8,8 +8,8 @@ are, against 17 % at .5. `python -m benchmarks language` has the figures of ever
 
 `lang` is the primary subtag of BCP 47 whatever the backend calls it (`codes.py`), `und` without an
 answer. `level: paragraph` (`paragraphs.py`) makes `lang` the language of most bytes and
-`lang_score` its share of them. `check_script` adds `lang_script`, the script of most letters, and
-drops documents whose language is never written in it (`scripts.py`).
+`lang_score` its share of them. `min_script_ratio` adds `lang_script`, the script of most letters,
+and drops documents whose letters are not those of their language (`scripts.py`).
 """
 
 from __future__ import annotations
@@ -109,13 +109,17 @@ class Language(RowStage):
     min_paragraph_score: float | None = knob(
         None, unit="ratio", source="as min_score: .65", minimum=0, maximum=1
     )
-    check_script: bool = knob(
-        False, unit="true or false", source="none: CLD2 knows scripts; for fastText see benchmarks"
+    min_script_ratio: float | None = knob(
+        None,
+        unit="ratio of the letters' bytes in scripts of the language",
+        source="none: CLD2 knows scripts; .5 is for fastText, see docs/benchmarks.md",
+        minimum=0,
+        maximum=1,
     )
 
     @property
     def adds(self) -> Mapping[str, pa.DataType]:  # type: ignore[override]
-        script = {"lang_script": pa.string()} if self.check_script else {}
+        script = {} if self.min_script_ratio is None else {"lang_script": pa.string()}
         return {"lang": pa.string(), "lang_score": pa.float32(), **script}
 
     @property
@@ -123,8 +127,6 @@ class Language(RowStage):
         found: dict[str, type] = {"wanted": int, "score": float}
         if self.level == "paragraph":
             found |= {"paragraphs": int, "other_ratio": float, "cut_bytes": int}
-        if self.check_script:
-            found |= {"script_fits": int, "script_ratio": float}
         return found
 
     @property
@@ -159,7 +161,9 @@ class Language(RowStage):
         mixed: Rules = ()
         if self.level == "paragraph" and self.keep:
             mixed = (at_most("other_ratio", self.max_other_ratio, name="mixed_languages"),)
-        script = (equals("script_fits", 1, name="other_script"),) if self.check_script else ()
+        script: Rules = ()
+        if self.min_script_ratio is not None:
+            script = (at_least("script_ratio", self.min_script_ratio, name="other_script"),)
         bound = self._bound()
         score = (at_least("score", bound, name="low_score"),) if bound else ()
         if self._by_language():
@@ -183,13 +187,12 @@ class Language(RowStage):
             ]
         if self.cut:
             columns["text"] = texts
-        if self.check_script:
-            from stages.language.scripts import script_fits, scripts_of_letters
+        if self.min_script_ratio is not None:
+            from stages.language.scripts import Letters
 
-            found = scripts_of_letters(pc.utf8_slice_codeunits(texts, 0, self.max_chars))
-            columns["lang_script"] = found.names
-            metrics["script_ratio"] = found.ratios
-            metrics["script_fits"] = script_fits(labels, found.names.to_pylist())
+            letters = Letters.of(pc.utf8_slice_codeunits(texts, 0, self.max_chars))
+            columns["lang_script"] = pa.array(letters.main(), pa.string())
+            metrics["script_ratio"] = letters.ratios(labels)
         return Processed(columns, metrics)
 
     def _answers(self, batch: TextBatch) -> tuple[list[str], list[float], pa.Array, dict[str, Any]]:

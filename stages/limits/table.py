@@ -13,9 +13,10 @@ GlotLID; English is not among them), by our metrics. How they read there and her
                                 `GopherQualityFilter` drops below it)
     stopwords                   stop words (only from a folder)
 
-They were set from the words of per-language tokenisers. In languages that we write a character a
-word (`UNSPACED`), means of word lengths are another thing: there is no bound on them there. No
-bound is an infinite one: a key that a configuration lacks is left to the stage's own knob.
+They were set from the words of per-language tokenisers. Where our words are characters (`UNSPACED`)
+a mean word length is another thing, and there is no bound on it; in scripts whose vowels are marks
+(`SYLLABIC`) nor on n-grams, of which five are a word or two, nor on words with letters. No bound is
+an infinite one: a key that a configuration lacks is left to the stage's own knob.
 """
 
 from __future__ import annotations
@@ -51,9 +52,11 @@ KEYS = (
     *(f"max_duplicate_{n}gram_ratio" for n in _DUPLICATE),
 )
 """Knobs that the shipped table has figures for, in the order of its rows."""
-UNSPACED = frozenset({"Hani", "Jpan", "Hira", "Kana", "Thai", "Laoo", "Khmr", "Mymr", "Tibt"})
+SYLLABIC = frozenset({"Thai", "Laoo", "Khmr", "Mymr", "Tibt"})
+UNSPACED = frozenset({"Hani", "Jpan", "Hira", "Kana"}) | SYLLABIC
 """Scripts whose characters are words (`pipeline.batch.split_words`)."""
 _WORD_LENGTHS = ("min_mean_word_length", "max_mean_word_length")
+_OF_WORDS = (*_WORD_LENGTHS, "min_alpha_word_ratio", *(k for k in KEYS if k.endswith("gram_ratio")))
 
 
 @dataclass(frozen=True)
@@ -96,14 +99,14 @@ def table(path: str | None) -> Table:
     """The shipped table, or the one of the folder `path`. Raises InputError."""
     if path:
         given = read_configs(Path(path))
-        return Table(_without_lengths(given.limits), given.stop_words)
+        return Table(_for_our_words(given.limits), given.stop_words)
     stored = json.loads(TABLE.read_text("utf-8"))
     keys = stored["keys"]
     limits = {
         label: {k: no_bound(k) if v is None else v for k, v in zip(keys, row, strict=True)}
         for label, row in stored["rows"].items()
     }
-    return Table(_without_lengths(limits))
+    return Table(_for_our_words(limits))
 
 
 def no_bound(knob: str) -> float:
@@ -111,13 +114,14 @@ def no_bound(knob: str) -> float:
     return -math.inf if knob.startswith("min_") else math.inf
 
 
-def _without_lengths(limits: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float]]:
-    """The limits, with no bound on word lengths where words are characters."""
-    free = {knob: no_bound(knob) for knob in _WORD_LENGTHS}
-    return {
-        label: {**known, **(free if split_label(label)[1] in UNSPACED else {})}
-        for label, known in limits.items()
-    }
+def _for_our_words(limits: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float]]:
+    """The limits, without bounds that mean another thing where words are characters."""
+    found: dict[str, dict[str, float]] = {}
+    for label, known in limits.items():
+        script = split_label(label)[1]
+        free = _OF_WORDS if script in SYLLABIC else _WORD_LENGTHS if script in UNSPACED else ()
+        found[label] = {**known, **{knob: no_bound(knob) for knob in free}}
+    return found
 
 
 def read_configs(folder: Path) -> Table:
