@@ -33,6 +33,13 @@ def _numbers() -> tuple[list[str], npt.NDArray[np.uint8]]:
     return names, numbers
 
 
+@functools.lru_cache(maxsize=4096)
+def _columns(label: str) -> list[int] | None:
+    """Where the scripts of the label's language stand; None where they are not known."""
+    known = None if subtag(label) == UNDETERMINED else scripts_of(label)
+    return None if known is None else [at for at, s in enumerate(_numbers()[0]) if s in known]
+
+
 @dataclass(frozen=True)
 class Letters:
     """The letters of a batch of texts by script."""
@@ -55,12 +62,10 @@ class Letters:
 
     def ratios(self, labels: Sequence[str]) -> Any:
         """Share of each text's letters in scripts of its language; NaN where one is not known."""
-        names, _ = _numbers()
         found = np.full(len(labels), np.nan)
         whole = self.counts.sum(axis=1)
         for row, label in enumerate(labels):
-            known = None if subtag(label) == UNDETERMINED else scripts_of(label)
-            if known is not None and whole[row]:
-                own = [at for at, name in enumerate(names) if name in known]
+            own = _columns(label)
+            if own is not None and whole[row]:
                 found[row] = self.counts[row, own].sum() / whole[row]
         return found

@@ -8,8 +8,8 @@ are, against 17 % at .5. `python -m benchmarks language` has the figures of ever
 
 `lang` is the primary subtag of BCP 47 whatever the backend calls it (`codes.py`), `und` without an
 answer. `level: paragraph` (`paragraphs.py`) makes `lang` the language of most bytes and
-`lang_score` its share of them. `min_script_ratio` adds `lang_script`, the script of most letters,
-and drops documents whose letters are not those of their language (`scripts.py`).
+`lang_score` its share of those that have one. `min_script_ratio` adds `lang_script`, the script of
+most letters, and drops documents whose letters are not those of their language (`scripts.py`).
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ class Language(RowStage):
     )
     max_other_ratio: float = knob(
         0.5,
-        unit="ratio of bytes in other languages, before the cut",
+        unit="ratio of sure bytes in other languages, before the cut",
         source="own choice: most of a page is in what is wanted",
         minimum=0,
         maximum=1,
@@ -126,7 +126,8 @@ class Language(RowStage):
     def metrics(self) -> Mapping[str, type]:  # type: ignore[override]
         found: dict[str, type] = {"wanted": int, "score": float}
         if self.level == "paragraph":
-            found |= {"paragraphs": int, "other_ratio": float, "cut_bytes": int}
+            found |= {"paragraphs": int, "cut_bytes": int}
+            found |= {"other_ratio": float, "unsure_ratio": float}
         return found
 
     @property
@@ -206,6 +207,7 @@ class Language(RowStage):
         metrics = {
             "paragraphs": [found.paragraphs for found in mixed],
             "other_ratio": [found.other_ratio for found in mixed],
+            "unsure_ratio": [found.unsure_ratio for found in mixed],
             "cut_bytes": [found.cut_bytes for found in mixed],
         }
         texts = pa.array([found.text for found in mixed], pa.large_string())
