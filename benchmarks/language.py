@@ -24,7 +24,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 
@@ -245,7 +245,9 @@ def mixed_pages(found: Sequence[Text]) -> list[tuple[str, str, list[tuple[str, s
     return pages
 
 
-def paragraphs(found: Sequence[Text], backend: str, model: str | None, known: set[str]) -> Any:
+def paragraphs(
+    found: Sequence[Text], backend: Literal["cld2", "fasttext"], model: str | None, known: set[str]
+) -> dict[str, Any]:
     """How much of the other language is cut, and of the wanted one, in bytes."""
     from pipeline.stage import Side as StageSide
     from pipeline.stage import TextBatch
@@ -259,7 +261,7 @@ def paragraphs(found: Sequence[Text], backend: str, model: str | None, known: se
             backend=backend,
             model=model,
             level="paragraph",
-            cut=True,  # type: ignore[arg-type]
+            cut=True,
         )
         text = "\n".join(line for _, line in lines)
         batch = TextBatch(pa.table({"text": pa.array([text], pa.large_string())}))
@@ -285,7 +287,8 @@ def stop_words(found: Sequence[Text]) -> dict[str, float]:
     documents = [one for one in found if one.of == "five"]
     names = sorted({one.language for one in documents if packaged(one.language)})
     column = pa.array([one.text for one in documents], pa.large_string())
-    own, other = [], []
+    own: list[bool] = []
+    other: list[bool] = []
     for name in names:
         table = pa.table({"text": column, "lang": pa.array([name] * len(documents))})
         counts = stop_word_counts(TextBatch(table), None, packaged("en"))
@@ -313,9 +316,12 @@ def run(options: Options) -> Report:
     shown = {name: _shown(one, name, found) for name, one in sides.items()}
     for name in WITH_OURS:
         say(f"paragraphs: {name}")
-        known = {label for label in _answered(sides[name])}
-        model = str(lid176()) if name == MAIN_PEER else None
-        shown[name]["paragraphs"] = paragraphs(found, ENGINES[name], model, known)
+        known = _answered(sides[name])
+        shown[name]["paragraphs"] = (
+            paragraphs(found, "cld2", None, known)
+            if name == OURS
+            else paragraphs(found, "fasttext", str(lid176()), known)
+        )
     shown[OURS]["stop_words"] = stop_words(found)
     return Report(
         "language",
