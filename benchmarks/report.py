@@ -13,7 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from benchmarks import extraction_table, pii_table
+from benchmarks import extraction_table, language_table, pii_table
 from benchmarks.measure import MeasureError, Usage
 from benchmarks.web import Web
 
@@ -30,6 +30,7 @@ RATIOS: Mapping[str, tuple[str, ...]] = {
     "dedup": ("ours_vs_datatrove_signatures", "ours_vs_datatrove_whole"),
     "tokens": ("ours_vs_tokenizers_encode",),
     "loader": ("ours_vs_torch_dataloader",),
+    "language": ("ours_vs_lid176",),
     "memory": ("peak_at_1x_vs_10x",),
     "pii": (),
     "scale": (),
@@ -104,7 +105,8 @@ def our_versions() -> dict[str, str]:
     """Python and the libraries of our side that the figures depend on."""
     found = {"python": platform.python_version()}
     for package in ("tokenmill", "ray", "pyarrow", "numpy", "numba", "trafilatura", "resiliparse",
-                    "lxml", "fastwarc", "phonenumbers", "ahocorasick_rs"):  # fmt: skip
+                    "lxml", "fastwarc", "phonenumbers", "ahocorasick_rs", "pycld2",
+                    "fasttext-numpy2", "stopwordsiso"):  # fmt: skip
         try:
             found[package] = version(package)
         except PackageNotFoundError:
@@ -196,6 +198,7 @@ TABLES: Mapping[str, Callable[[Path], str]] = {
     "table": table,
     "extraction": extraction_table.table,
     "pii": pii_table.table,
+    "language": language_table.table,
 }
 """Mark of a page -> what stands between it and its end, made from the results."""
 

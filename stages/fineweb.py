@@ -11,6 +11,9 @@ Differences from that code:
   so newlines per word come out higher.
 - Terminal punctuation is the property Sentence_Terminal of Unicode 18.0, 172 characters.
 - A text without a line has null ratios; datatrove drops it as empty.
+
+With `per_language: true` the bounds on terminal punctuation and newlines are those of the
+document's language in FineWeb-2 (`stages.limits`); languages without a row keep the knobs.
 """
 
 from __future__ import annotations
@@ -22,7 +25,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.stage import Filter, Rules, TextBatch, at_least, at_most, knob
+from pipeline.stage import Rules, TextBatch, at_least, at_most, knob
+from stages.limits.by_language import ByLanguage
 from stages.measures import batch_word_counts, ratio
 
 _SOURCE = "datatrove fineweb_quality_filter.py"
@@ -58,7 +62,7 @@ def _terminal_flags() -> npt.NDArray[np.bool_]:
 
 
 @dataclass(frozen=True)
-class FinewebQuality(Filter):
+class FinewebQuality(ByLanguage):
     """Drops documents whose lines are lists, menus or repeats."""
 
     min_line_punctuation_ratio: float = knob(
@@ -81,7 +85,7 @@ class FinewebQuality(Filter):
         0.3, unit="ratio", source=f"{_SOURCE}: new_line_ratio", minimum=0
     )
 
-    def rules(self) -> Rules:
+    def plain_rules(self) -> Rules:
         return (
             at_least(
                 "line_punctuation_ratio", self.min_line_punctuation_ratio, "line_punctuation_ratio"
@@ -95,7 +99,7 @@ class FinewebQuality(Filter):
             at_most("newline_word_ratio", self.max_newline_word_ratio, "newline_word_ratio"),
         )
 
-    def measure_batch(self, batch: TextBatch) -> dict[str, Any]:
+    def measure_plain(self, batch: TextBatch) -> dict[str, Any]:
         from stages.kernels.lines import line_counts
 
         found = line_counts(batch.column("text"), _terminal_flags(), self.short_line_chars)

@@ -17,6 +17,13 @@ it occurs once (`min_top_count`), so a text of a few words is repetitive by defi
 quality filter, which drops it as too short, first.
 
 A text without words or lines has null ratios: not measured, no rule broken.
+
+With `per_language: true` the bounds on word length, words with letters, repeated lines and n-grams
+are those of the document's language in FineWeb-2 (`stages.limits`), and stop words are that
+language's; languages without a row keep the knobs. The rest of FineWeb-2's recipe are knobs:
+the three other ratios of `gopher_repetition` (`max_duplicate_paragraph_ratio`,
+`max_duplicate_line_char_ratio`, `max_duplicate_paragraph_char_ratio`) at 1, and of
+`fineweb_quality` `max_short_line_ratio: 1`, `max_duplicate_line_char_ratio: 0.1`.
 """
 
 from __future__ import annotations
@@ -28,7 +35,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from pipeline.stage import Filter, Rule, Rules, TextBatch, at_least, at_most, between, knob
+from pipeline.stage import Rule, Rules, TextBatch, at_least, at_most, between, knob
+from stages.limits.by_language import ByLanguage
+from stages.limits.stop_words import PACKAGE, stop_word_counts
 from stages.measures import batch_word_counts, ratio
 
 if TYPE_CHECKING:
@@ -47,7 +56,7 @@ def _stop_word_set(words: tuple[str, ...]) -> WordSet:
 
 
 @dataclass(frozen=True)
-class GopherQuality(Filter):
+class GopherQuality(ByLanguage):
     """Drops documents whose words and lines do not look like prose."""
 
     min_words: int = knob(50, unit="words", source=_PAPER, minimum=0)
@@ -63,14 +72,20 @@ class GopherQuality(Filter):
 
     metrics: ClassVar[Mapping[str, type]] = {"word_count": int, "stop_word_count": int}
 
+    @property
+    def libraries(self) -> tuple[str, ...]:  # type: ignore[override]
+        """The package of the stop words counts only where its lists are used."""
+        return (PACKAGE,) if self.per_language and self.thresholds is None else ()
+
     def check(self) -> None:
+        super().check()
         if len(set(self.stop_words)) < self.min_stop_words:
             raise ValueError(
                 f"min_stop_words is {self.min_stop_words}, but stop_words names only "
                 f"{len(set(self.stop_words))}"
             )
 
-    def rules(self) -> Rules:
+    def plain_rules(self) -> Rules:
         return (
             between("word_count", self.min_words, self.max_words),
             between("mean_word_length", self.min_mean_word_length, self.max_mean_word_length),
@@ -81,9 +96,8 @@ class GopherQuality(Filter):
             at_least("stop_word_count", self.min_stop_words),
         )
 
-    def measure_batch(self, batch: TextBatch) -> dict[str, Any]:
+    def measure_plain(self, batch: TextBatch) -> dict[str, Any]:
         from stages.kernels.lines import mark_counts
-        from stages.kernels.words import distinct_words_of
 
         texts, words = batch.column("text"), batch_word_counts(batch)
         marks = mark_counts(texts, _BULLETS)
@@ -96,8 +110,15 @@ class GopherQuality(Filter):
             "bullet_line_ratio": ratio(marks["bullet_lines"], marks["lines"]),
             "ellipsis_line_ratio": ratio(marks["ellipsis_lines"], marks["lines"]),
             "alpha_word_ratio": ratio(words["alpha_words"], words["words"]),
-            "stop_word_count": distinct_words_of(texts, _stop_word_set(self.stop_words)),
+            "stop_word_count": self._stop_word_counts(batch),
         }
+
+    def _stop_word_counts(self, batch: TextBatch) -> Any:
+        from stages.kernels.words import distinct_words_of
+
+        if self.per_language:
+            return stop_word_counts(batch, self.thresholds, self.stop_words)
+        return distinct_words_of(batch.column("text"), _stop_word_set(self.stop_words))
 
 
 _TOP_SIZES = (2, 3, 4)
@@ -105,7 +126,7 @@ _DUPLICATE_SIZES = (5, 6, 7, 8, 9, 10)
 
 
 @dataclass(frozen=True)
-class GopherRepetition(Filter):
+class GopherRepetition(ByLanguage):
     """Drops documents that repeat lines, paragraphs or runs of words."""
 
     max_duplicate_line_ratio: float = knob(0.30, unit="ratio", source=_PAPER)
@@ -128,7 +149,7 @@ class GopherRepetition(Filter):
         minimum=1,
     )
 
-    def rules(self) -> Rules:
+    def plain_rules(self) -> Rules:
         names = (
             "duplicate_line_ratio",
             "duplicate_paragraph_ratio",
@@ -139,7 +160,7 @@ class GopherRepetition(Filter):
         )
         return tuple(Rule(name, None, getattr(self, f"max_{name}"), name) for name in names)
 
-    def measure_batch(self, batch: TextBatch) -> dict[str, Any]:
+    def measure_plain(self, batch: TextBatch) -> dict[str, Any]:
         from stages.kernels.repetition import repetition_counts
 
         found = repetition_counts(batch.column("text"), self.min_top_count)
