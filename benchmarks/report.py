@@ -13,7 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from benchmarks import extraction_table
+from benchmarks import extraction_table, nsfw_table
 from benchmarks.measure import MeasureError, Usage
 from benchmarks.web import Web
 
@@ -31,6 +31,7 @@ RATIOS: Mapping[str, tuple[str, ...]] = {
     "tokens": ("ours_vs_tokenizers_encode",),
     "loader": ("ours_vs_torch_dataloader",),
     "memory": ("peak_at_1x_vs_10x",),
+    "nsfw": ("ours_vs_datatrove_url_filter",),
     "scale": (),
 }
 """Benchmark -> the keys that `ratios` holds, no more and no fewer."""
@@ -191,7 +192,11 @@ def table(folder: Path = RESULTS) -> str:
     return "\n".join(rows) + "\n"
 
 
-TABLES: Mapping[str, Callable[[Path], str]] = {"table": table, "extraction": extraction_table.table}
+TABLES: Mapping[str, Callable[[Path], str]] = {
+    "table": table,
+    "extraction": extraction_table.table,
+    "nsfw": nsfw_table.table,
+}
 """Mark of a page -> what stands between it and its end, made from the results."""
 
 

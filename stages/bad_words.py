@@ -161,7 +161,9 @@ class BadWords(Filter):
         if self.action == "remove_sentences":
             return self._removed(batch, names, unspared > self.max_bad_words, metrics)
         if self.keep_fraction > 0:
-            metrics["unspared_bad_words"] = pa.array(unspared, mask=~measured.is_valid().to_numpy(False))
+            metrics["unspared_bad_words"] = pa.array(
+                unspared, mask=~measured.is_valid().to_numpy(False)
+            )
         return Processed(metrics=metrics)
 
     def _lists(self) -> WordLists:

@@ -13,7 +13,7 @@ _ENDS_ALONE = "。！？｡．"
 _MARKS = "".join(re.escape(c) for c in sorted(TERMINAL_PUNCTUATION | {"…"}))
 # A run of marks is tried from its first one only, so that time is linear in the text.
 _END = re.compile(
-    f"(?<![{_MARKS}])[{_MARKS}]++[{_CLOSERS}]*+(?:(?<=[{_ENDS_ALONE}])|(?<=[{_ENDS_ALONE}]"
+    f"[{_MARKS}](?<![{_MARKS}][{_MARKS}])[{_MARKS}]*+[{_CLOSERS}]*+(?:(?<=[{_ENDS_ALONE}])|(?<=[{_ENDS_ALONE}]"
     f"[{_CLOSERS}])|(?=\\s))\\s*+"
 )
 

@@ -102,17 +102,12 @@ class Listed:
 
 def look_up(urls: pa.Array, index: UrlIndex) -> Listed:
     """Hosts, URLs and expressions of the index among these URLs."""
-    from stages.kernels.urls import match_urls, normal_form
+    from stages.kernels.urls import hit_entries, match_urls
     from stages.url_hosts import ascii_urls
 
     hits = match_urls(urls, index.table)
     codes, kinds = hits.codes.astype(np.int64), hits.kinds.astype(np.int64)
-    entries: list[str | None] = [None] * len(urls)
-    rows = np.flatnonzero(hits.codes)
-    for row, url in zip(rows.tolist(), urls.take(pa.array(rows)).to_pylist(), strict=True):
-        entries[row] = normal_form(url)[0].encode()[hits.starts[row] : hits.ends[row]].decode(
-            "utf-8", "replace"
-        )
+    entries = hit_entries(urls, hits)
     foreign = np.flatnonzero(hits.foreign)
     if len(foreign):
         again = look_up(ascii_urls(urls.take(pa.array(foreign))), index.without_expressions())
@@ -174,6 +169,11 @@ class UrlFilter(Filter):
 
     reads: ClassVar[tuple[str, ...]] = ("url",)
     adds: ClassVar[Mapping[str, pa.DataType]] = {"url_match": pa.string()}
+
+    @property
+    def libraries(self) -> tuple[str, ...]:  # type: ignore[override]
+        """What makes hosts ASCII, where hosts are looked up."""
+        return ("idna",) if self.lists or self.allow else ()
 
     def check(self) -> None:
         if not (self.lists or self.hard_words or self.soft_words or self.substrings):

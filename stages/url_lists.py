@@ -22,6 +22,7 @@ import fcntl
 import functools
 import gzip
 import hashlib
+import importlib.metadata
 import json
 import os
 import shutil
@@ -257,8 +258,9 @@ def sorted_table(
 
 
 def _digest(files: Sequence[tuple[int, ListFile]], names: Sequence[str]) -> str:
-    """sha256 over the format, the categories and the contents of the files."""
-    whole = hashlib.sha256(json.dumps(["url index", FORMAT, list(names)]).encode())
+    """sha256 over what makes the index, the categories and the contents of the files."""
+    made_by = ["url index", FORMAT, importlib.metadata.version("idna"), list(names)]
+    whole = hashlib.sha256(json.dumps(made_by).encode())
     contents: dict[Path, str] = {}
     for code, file in files:
         if file.path not in contents:

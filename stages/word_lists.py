@@ -47,7 +47,7 @@ _SAME = {
     "spa": "es", "fas": "fa", "pes": "fa", "prs": "fa", "fin": "fi", "fra": "fr", "hin": "hi",
     "hun": "hu", "ita": "it", "jpn": "ja", "kor": "ko", "nld": "nl", "nor": "no", "nob": "no",
     "nno": "no", "nb": "no", "nn": "no", "pol": "pl", "por": "pt", "rus": "ru", "swe": "sv",
-    "tha": "th", "tur": "tr", "zho": "zh", "cmn": "zh",
+    "tha": "th", "tur": "tr", "zho": "zh", "cmn": "zh", "tl": "fil", "tgl": "fil",
 }  # fmt: skip
 
 

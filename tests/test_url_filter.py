@@ -240,9 +240,7 @@ def test_words_of_urls_count_like_this(
     stage = UrlFilter(**words, ignored_in_substrings=ignored)
     found, metrics = asked(stage, [url])
     assert found == [match]
-    broken = [
-        rule.name for rule in stage.rules() if metrics[rule.metric][0] > (rule.maximum or 0)
-    ]
+    broken = [rule.name for rule in stage.rules() if metrics[rule.metric][0] > (rule.maximum or 0)]
     assert broken == ([match.partition(":")[0]] if match else [])
 
 
@@ -430,11 +428,7 @@ def test_a_run_drops_listed_pages_and_keeps_their_entry(
     run_yaml(config)
     found = open_run(str(tmp_path / "work"))
     node = next(name for name, _ in found.segments_with("url_filter"))
-    (dropped,) = [
-        read_dataset(found.storage, data) for _, data in found.datasets(node, "dropped")
-    ]
-    (metrics,) = [
-        read_dataset(found.storage, data) for _, data in found.datasets(node, "metrics")
-    ]
+    (dropped,) = [read_dataset(found.storage, data) for _, data in found.datasets(node, "dropped")]
+    (metrics,) = [read_dataset(found.storage, data) for _, data in found.datasets(node, "metrics")]
     assert metrics["drop_reason"].to_pylist().count("url_filter.adult") == 1
     assert dropped["url_match"].to_pylist() == ["adult/domains: casino.example"]

@@ -70,9 +70,7 @@ def _linked(root: _Node, shorter: Int32s, openers: frozenset[int] | None) -> lis
         opens = openers is None or last in openers
         for value, child in node.children.items():
             fail = node.fail
-            while fail is not None and (
-                value not in fail.children or (fail is root and not opens)
-            ):
+            while fail is not None and (value not in fail.children or (fail is root and not opens)):
                 fail = fail.fail
             child.fail = fail.children[value] if fail is not None else root
             inherited = child.fail.term
@@ -147,9 +145,7 @@ def _placed(nodes: Sequence[_Node], shorter: Int32s, num_classes: int) -> Automa
     return _arrays(nodes, slots, shorter, num_classes)
 
 
-def _arrays(
-    nodes: Sequence[_Node], slots: _Slots, shorter: Int32s, num_classes: int
-) -> Automaton:
+def _arrays(nodes: Sequence[_Node], slots: _Slots, shorter: Int32s, num_classes: int) -> Automaton:
     """The slots in use, and as many free ones behind them as a class can reach."""
     size = max(node.slot for node in nodes) + num_classes + 2
     slots.grow(max(size, max(slots.base) + num_classes + 2))

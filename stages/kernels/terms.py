@@ -43,6 +43,7 @@ _FOLDED = {
 """Character -> others that are written for it."""
 _DOTLESS_I, _CAPITAL_I, _SMALL_I = 0x131, 0x49, 0x69
 _MAX_CHARACTERS = 0xFFFF
+_ZERO_WIDTH_JOINER, _SOFT_HYPHEN = 0x200D, 0xAD
 
 
 class TermTables(NamedTuple):
@@ -96,14 +97,15 @@ def insides(by_script: bool) -> UInt8s:
     In a word are `\w` and combining marks: else a vowel sign of Devanagari would end a word.
     """
     found = np.zeros(NUM_CODE_POINTS, np.uint8)
-    found[members("word") | members("mark")] = SPACED
+    found[members("word") | members("combining")] = SPACED
     if by_script:
         unspaced = (character_flags() & ALONE) > 0
         unspaced[0x3005:0x3008] = True  # the mark that repeats a Han character, closing mark, zero
         found[unspaced & (found == SPACED)] = UNSPACED
         for first, last in _KATAKANA:
             found[first : last + 1] = KATAKANA
-        found[members("mark")] = MARK
+        found[members("combining")] = MARK
+        found[[_ZERO_WIDTH_JOINER, _SOFT_HYPHEN]] = MARK  # they stand within words
     found.setflags(write=False)
     return found
 

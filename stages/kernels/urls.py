@@ -265,9 +265,7 @@ def _match(data: Any, offsets: Any, table: Any, out: Any, hits: Any) -> None:
 
 
 @jit_bare
-def _keys(
-    data: Any, offsets: Any, urls: Any, out: Any, keys: Any, gates: Any, sizes: Any
-) -> None:
+def _keys(data: Any, offsets: Any, urls: Any, out: Any, keys: Any, gates: Any, sizes: Any) -> None:
     """Key and bytes of each entry; bytes -1: foreign, -2: too long, 0: nothing there."""
     for row in range(len(offsets) - 1):
         host, at, stop, foreign = _put_host(data, offsets[row], offsets[row + 1], out)
@@ -296,6 +294,22 @@ def _keys(
 
 
 @jit_bare
+def _entries(
+    data: Any, offsets: Any, rows: Any, out: Any, hits: Any, found: Any, ends: Any
+) -> None:
+    """The bytes of the entries that these rows met, one behind the other."""
+    size = 0
+    for i in range(len(rows)):
+        row = rows[i]
+        host, at, stop, _ = _put_host(data, offsets[row], offsets[row + 1], out)
+        _put_path(data, at, stop, out, host, PATH_ROOM)
+        for place in range(hits.starts[row], hits.ends[row]):
+            found[size] = out[place]
+            size += 1
+        ends[i + 1] = size
+
+
+@jit_bare
 def _normal(data: Any, out: Any) -> Any:
     host, at, stop, _ = _put_host(data, 0, len(data), out)
     return host, _put_path(data, at, stop, out, host, PATH_ROOM)
@@ -319,6 +333,19 @@ def match_urls(urls: pa.Array, table: UrlTable) -> UrlHits:
     )
     _match(data, offsets, table, _room(), hits)
     return hits
+
+
+def hit_entries(urls: pa.Array, hits: UrlHits) -> list[str | None]:
+    """For each URL the entry that it met, in its normal form; None if it met none."""
+    data, offsets = text_buffers(urls)
+    rows = np.flatnonzero(hits.codes)
+    found = np.empty(int((hits.ends[rows] - hits.starts[rows]).sum()), np.uint8)
+    ends = np.zeros(len(rows) + 1, np.int64)
+    _entries(data, offsets, rows, _room(), hits, found, ends)
+    entries: list[str | None] = [None] * len(urls)
+    for row, start, end in zip(rows.tolist(), ends.tolist(), ends[1:].tolist(), strict=False):
+        entries[row] = found[start:end].tobytes().decode("utf-8", "replace")
+    return entries
 
 
 class EntryKeys(NamedTuple):
