@@ -144,7 +144,7 @@ def big_index(urls: Sequence[str], turns: int) -> Json:
     with tempfile.TemporaryDirectory(prefix="tokenmill-benchmark-") as name:
         root = Path(name)
         (root / "domains").write_text("\n".join(made_up_domains(DOMAINS, 3)) + "\n")
-        knobs = {"lists": str(root / "domains"), "cache": str(root / "cache")}
+        knobs: Json = {"lists": str(root / "domains"), "cache": str(root / "cache")}
         began = time.process_time()
         match_column(UrlFilter(**knobs), urls[:1])
         built = time.process_time() - began
@@ -269,7 +269,7 @@ def url_quality(data: Path, lists: Path) -> Json:
     sample = rows(data / "url_blocklist/ut1_categories_sample.jsonl.gz")
     domains = rows(data / "url_blocklist/datatrove_domains_sample.jsonl.gz")
     tar = str(lists / "url_filterblacklistsv0_3_0.tar.gz")
-    words = {
+    words: Json = {
         "hard_words": str(lists / "banned_words.txt"),
         "soft_words": str(lists / "soft_banned_words.txt"),
         "substrings": str(lists / "banned_subwords.txt"),

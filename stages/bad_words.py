@@ -188,7 +188,8 @@ class BadWords(Filter):
             def is_bad(pieces: Sequence[str], name: str | None = name) -> list[bool]:
                 column = pa.array(pieces, pa.large_string())
                 counts, _ = _counts(lists, column, [name] * len(pieces))
-                return (counts > 0).tolist()
+                bad: list[bool] = (counts > 0).tolist()
+                return bad
 
             texts[row], removed[row] = without_sentences(texts[row], is_bad)
         metrics["removed_sentences"] = removed

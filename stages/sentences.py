@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable, Sequence
 
@@ -26,7 +27,7 @@ def sentences(line: str) -> list[str]:
     smaller one goes.
     """
     cuts = [0, *(found.end() for found in _END.finditer(line)), len(line)]
-    return [line[a:b] for a, b in zip(cuts, cuts[1:], strict=False) if b > a]
+    return [line[a:b] for a, b in itertools.pairwise(cuts) if b > a]
 
 
 def without_sentences(

@@ -46,8 +46,8 @@ FORMAT = 1
 """Of the index; part of its name. Bump when a key or the layout changes."""
 KINDS = ("domains", "urls", "expressions")
 ALLOW_CODE, GATE_CODE = 1, 255
-"""Codes of what is never dropped, and of hosts that have `url` entries; between them the categories,
-in the order asked."""
+"""Codes of what is never dropped, and of hosts that have `url` entries; between them those of the
+categories, in the order asked."""
 MAX_CATEGORIES = 250
 _CHUNK = 8 << 20
 _ARRAYS = ("keys", "codes", "starts")
@@ -194,8 +194,8 @@ def keys_of(lines: pa.Array, *, urls: bool) -> EntryKeys:
     foreign = np.flatnonzero(found.sizes == -1)
     if len(foreign):
         again = entry_keys(ascii_urls(lines.take(pa.array(foreign))), urls=urls)
-        for values, better in zip(found, again, strict=True):
-            values[foreign] = better
+        found.keys[foreign], found.gates[foreign] = again.keys, again.gates
+        found.sizes[foreign] = again.sizes
     return found
 
 
@@ -265,7 +265,7 @@ def _digest(files: Sequence[tuple[int, ListFile]], names: Sequence[str]) -> str:
     for code, file in files:
         if file.path not in contents:
             with file.path.open("rb") as stream:
-                contents[file.path] = hashlib.file_digest(stream, "sha256").hexdigest()  # type: ignore[arg-type]
+                contents[file.path] = hashlib.file_digest(stream, "sha256").hexdigest()
         parts = [code, file.category, file.kind, file.member, contents[file.path]]
         whole.update(json.dumps(parts).encode())
     return whole.hexdigest()

@@ -2,8 +2,8 @@
 
     python filter_urls.py ENGINE INPUT OUT LISTS
 
-INPUT holds `urls.txt`, a URL a line. LISTS is the folder of datatrove's lists: UT1's adult list as a
-tar, and three files of words. OUT gets `dropped.json`: the numbers of the lines that are dropped,
+INPUT holds `urls.txt`, a URL a line. LISTS is the folder of datatrove's lists: UT1's adult list as
+a tar, and three files of words. OUT gets `dropped.json`: the numbers of the lines that are dropped,
 with the reasons. Ours gets the URLs in batches of 8,192, as in the pipeline; the peer one by one,
 as in its own.
 """

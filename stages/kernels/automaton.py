@@ -84,7 +84,7 @@ def _linked(root: _Node, shorter: Int32s, openers: frozenset[int] | None) -> lis
 
 
 class _Slots:
-    """Slots of the double array while it grows; the next free one is found in near constant time."""
+    """Slots of the double array while it grows; the next free one is soon found."""
 
     def __init__(self) -> None:
         self.base: list[int] = []

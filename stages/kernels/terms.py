@@ -178,7 +178,7 @@ def _one_word(edge: Any, neighbour: Any) -> Any:
     """True if a term's edge and the character beside it belong to one word."""
     if edge == KATAKANA:
         return neighbour == KATAKANA
-    return edge != UNSPACED and (neighbour == SPACED or neighbour == MARK)
+    return edge != UNSPACED and neighbour in (SPACED, MARK)
 
 
 @inner
@@ -229,7 +229,7 @@ def _count(
             state = step(tables.automaton, state, group) if group else np.int64(ROOT)
             if state == ROOT:
                 kind = alphabet.inside[code]
-                if tables.words_only and (kind == SPACED or kind == MARK):
+                if tables.words_only and kind in (SPACED, MARK):
                     at = _after_word(data, at, stop, alphabet.inside)
                 continue
             term = tables.automaton.terms[state]

@@ -111,7 +111,7 @@ def _host_span(data: Any, at: Any, stop: Any) -> Any:
     start, end = at, at
     while end < stop:
         byte = data[end]
-        if byte == _SLASH or byte == _QUERY or byte == _FRAGMENT or byte == _BACKSLASH:
+        if byte in (_SLASH, _QUERY, _FRAGMENT, _BACKSLASH):
             break
         if byte <= _SPACE:  # no host has any: what follows an entry of a list is a comment
             break
@@ -149,10 +149,9 @@ def _put_path(data: Any, at: Any, stop: Any, out: Any, size: Any, room: Any) -> 
         if byte == _PERCENT and at + 1 < stop:
             high, low = _hex(data[at]), _hex(data[at + 1])
             value = np.uint8(high << 4 | low)
-            if high >= 0 and low >= 0 and value > _SPACE and value != _DELETE and not (
-                value == _SLASH or value == _QUERY or value == _FRAGMENT or value == _AND
-                or value == _PERCENT
-            ):  # fmt: skip
+            shown = value > _SPACE and value != _DELETE
+            special = value in (_SLASH, _QUERY, _FRAGMENT, _AND, _PERCENT)
+            if high >= 0 and low >= 0 and shown and not special:
                 byte = value
                 at += 2
         elif byte == _BACKSLASH:
@@ -213,7 +212,7 @@ def _best_domain(out: Any, host: Any, table: Any) -> Any:
 
 @inner
 def _border(byte: Any) -> Any:
-    return byte == _SLASH or byte == _QUERY or byte == _AND
+    return byte in (_SLASH, _QUERY, _AND)
 
 
 @inner
