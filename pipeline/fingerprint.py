@@ -10,6 +10,7 @@ import dataclasses
 import hashlib
 import importlib.metadata
 import json
+import os
 import sys
 from collections.abc import Iterable, Mapping
 from functools import cache
@@ -99,15 +100,19 @@ def library_version(name: str) -> str:
 
 @cache
 def path_digest(path: str) -> str:
-    """Content digest of a model file, or of every file of a folder."""
-    files = find_inputs(path) or find_inputs(path.rstrip("/") + "/**")
+    """Content digest of a model file, or of every file of a folder and its name in there."""
+    files = find_inputs(path)
+    folder = not files
+    files = files or find_inputs(path.rstrip("/") + "/**")
     if not files:
         raise ConfigError(f"model or list not found: {path}. Give the path of an existing file.")
     parts = []
+    root = (path if "://" in path else os.path.abspath(path)).rstrip("/") + "/"
     for info in files:
         with open_input(info.path) as stream:
             content = hashlib.file_digest(stream, "sha256").hexdigest()  # type: ignore[arg-type]
-        name = Path(info.path).name if len(files) > 1 else ""
+        # What is in `adult/domains` must not pass for what is in `bank/domains`.
+        name = info.path.removeprefix(root) if folder else ""
         parts.append((name, content))
     return digest(sorted(parts))
 

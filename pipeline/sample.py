@@ -34,15 +34,24 @@ class DroppedSample:
         rows: npt.NDArray[np.int64],
         reasons: pa.Array,
     ) -> None:
-        """Offer a batch: documents with the text that entered, or the one made here from html."""
+        """Offer a batch: documents with the text that entered, or the one made here from html.
+
+        Columns made here, such as the entry of a list that a URL met, come along.
+        """
         if self.keep == "none" or reasons.null_count == len(reasons):
             return
         for reason in pc.unique(reasons.drop_null()).to_pylist():
             hit = pc.fill_null(pc.equal(reasons, reason), False).to_numpy(False)
             table = entered.filter(pa.array(hit))
-            if "text" not in entered.column_names and hit[rows].sum() == hit.sum():
-                # The text was made here; an apply that takes rows out never stands behind html.
-                table = processed.filter(pa.array(hit[rows]))
+            # An apply that takes rows out never stands behind html.
+            if hit[rows].sum() == hit.sum():
+                made = processed.filter(pa.array(hit[rows]))
+                if "text" not in entered.column_names:
+                    table = made
+                else:
+                    for name in made.column_names:
+                        if name not in table.column_names:
+                            table = table.append_column(name, made.column(name))
             self._offer(reason, fill(table, pa.schema(list(self.schema)[:-1])))
 
     def _offer(self, reason: str, table: pa.Table) -> None:

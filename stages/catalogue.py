@@ -7,6 +7,8 @@ CATALOGUE: dict[str, str] = {
     "read_warc": "stages.read_warc:ReadWarc",
     "read_jsonl": "stages.read_jsonl:ReadJsonl",
     "read_parquet": "stages.read_parquet:ReadParquet",
+    # by the URL alone
+    "url_filter": "stages.url_filter:UrlFilter",
     # html -> text
     "extract": "stages.extract:Extract",
     # text -> better text

@@ -29,6 +29,12 @@ def shared_data() -> Path:
     return SHARED / "data"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def built_indices(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Indices that tests build are theirs, not the user's."""
+    os.environ["TOKENMILL_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
 @pytest.fixture(scope="session")
 def real_texts(shared_data: Path) -> list[dict[str, Any]]:
     """Some 400 real texts of several languages: {"id", "text", "url"}."""

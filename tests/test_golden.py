@@ -284,6 +284,15 @@ CASES: dict[str, Case] = {
     "extract-resiliparse": Case(
         "extract", step("extract", "{engine: resiliparse}", head=_WEB), judged, limit=3
     ),
+    "url_filter": Case(
+        "url_filter",
+        step(
+            "url_filter",
+            "{lists: tests/golden/url_lists, categories: [adult, spam], "
+            "hard_words: tests/golden/url_lists/hard_words.txt}",
+        ),
+        judged,
+    ),
     "language-keep": Case("language", step("language", "{keep: [en, de]}"), judged),
     "normalise": Case("normalise", step("normalise", head=_DIRTY), judged),
     "pii": Case("pii", step("pii", head=_DIRTY), judged),
@@ -391,7 +400,7 @@ def test_a_stage_gives_its_golden_output_or_has_a_new_version(
 
 
 def test_the_golden_files_are_those_of_the_cases_and_small() -> None:
-    inputs = {"documents.jsonl", "dirty.jsonl", "table.parquet", "tokenizer.json"}
+    inputs = {"documents.jsonl", "dirty.jsonl", "table.parquet", "tokenizer.json", "url_lists"}
     known = {f"{name}.jsonl" for name in CASES} | inputs
     known |= {"versions.json", "frozen.json", "c4like.json"}
     files = {path.name: path.stat().st_size for path in GOLDEN.iterdir()}

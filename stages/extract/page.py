@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from stages.kernels import html_text as h
 from stages.kernels.html_scan import scan
+from stages.kernels.html_survey import survey
 from stages.kernels.html_tags import FACT, html_tables
 
 _KEEP_ROOM = 4 << 20
@@ -55,8 +56,10 @@ class Scanner:
 
     def scan(self, html: bytes) -> ScannedPage:
         """Read a page; bytes that are no UTF-8 become U+FFFD."""
-        html = valid_utf8(html)
-        return scan_page(html, self._room_for(len(html), html.count(b"<")))
+        num_tags, valid = survey(html)
+        if not valid:
+            html = valid_utf8(html)  # which makes no `<` and loses none
+        return scan_page(html, self._room_for(len(html), num_tags))
 
     def _room_for(self, size: int, num_tags: int) -> h.Room:
         if size > _KEEP_ROOM:

@@ -78,9 +78,3 @@ def inner_allocating(function: F) -> F:
     """Like `inner`, for one that allocates."""
     options = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
     return cast(F, numba.njit(nogil=True, **options)(function))
-
-
-def inner_once(function: F) -> F:
-    """Like `inner`, for a long one called from several places: one copy, called."""
-    options = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "_nrt": False}
-    return cast(F, numba.njit(nogil=True, **options)(function))

@@ -13,6 +13,7 @@ Content, all numbers code points:
     space     ranges of `str.isspace`
     digit     ranges of category Nd
     mark      ranges of categories Mn, Me, Cf
+    combining ranges of categories Mn, Mc, Me
     punct     ranges of categories P*, S*, and Cc that is not space
     unspaced  ranges of the scripts of `pipeline.batch` whose characters are words of their own
     alpha     ranges of `str.isalpha`
@@ -114,6 +115,7 @@ def main() -> None:
         "space": ranges(str.isspace),
         "digit": ranges(lambda char: unicodedata.category(char) == "Nd"),
         "mark": ranges(is_mark),
+        "combining": ranges(lambda char: unicodedata.category(char)[0] == "M"),
         "punct": ranges(is_punctuation),
         "unspaced": ranges(is_unspaced),
         "alpha": ranges(str.isalpha),

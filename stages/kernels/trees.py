@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from stages.kernels.jit import inner, inner_once, jit_bare
+from stages.kernels.jit import inner, jit_bare, leaf
 
 _ONE, _TWO = np.uint64(1), np.uint64(2)
 STOPS = np.array([40, 80], dtype=np.int64)
@@ -60,7 +60,7 @@ def evaluate(
     )
 
 
-@inner_once
+@leaf
 def _add_trees(
     flat: Any, width: Any, features: Any, thresholds: Any, leaves: Any, depth: Any, waiting: Any,
     count: Any, first: Any, last: Any, out: Any,
