@@ -17,7 +17,7 @@ import numpy.typing as npt
 from stages.extract.page import ScannedPage
 from stages.kernels.html_attributes import _PART_SALT
 from stages.kernels.html_context import KINDS
-from stages.kernels.html_marks import under_names
+from stages.kernels.html_marks import sieve_of, under_names
 from stages.kernels.html_tags import fnv
 
 NAMES = """
@@ -45,14 +45,18 @@ def part_hash(name: str) -> int:
 
 
 @lru_cache(maxsize=1)
-def _names() -> npt.NDArray[np.uint32]:
-    return np.sort(np.array([part_hash(name) for name in NAMES.split()], dtype=np.uint32))
+def _names() -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.bool_]]:
+    """The names' tokens in order, and their sieve."""
+    names = np.sort(np.array([part_hash(name) for name in NAMES.split()], dtype=np.uint32))
+    return names, sieve_of(names)
 
 
 def comment_blocks(page: ScannedPage) -> Flags:
     """For each block whether it stands under an element that is named after comments."""
-    found: Any = under_names(page.nodes, page.blocks, page.tokens, _names())
-    return np.asarray(found, dtype=np.bool_)
+    found = np.empty(len(page.blocks), dtype=np.bool_)
+    room = np.empty(len(page.nodes), dtype=np.bool_)
+    under_names(page.nodes, page.blocks, page.tokens, *_names(), room, found)
+    return found
 
 
 def without_comments(kept: Flags, marked: Flags, words: Any, kind: Any) -> Flags:

@@ -9,6 +9,7 @@ as `too_complex`, one without main text as `empty`.
 
 History:
 
+3: a model trained anew, whose trees end early where a block is sure.
 2: the engine `blocks`, now the default; the columns author, published, html_lang, canonical_url,
    licence, page_kind and extraction_score; titles from metadata where a page has them.
 """
@@ -83,7 +84,7 @@ class Extract(RowStage):
         None, help="blocks: a model trained with `python -m stages.extract train`, else ours"
     )
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     expensive: ClassVar[bool] = True
     reads: ClassVar[tuple[str, ...]] = ("html",)
     removes: ClassVar[tuple[str, ...]] = ("html",)

@@ -40,6 +40,15 @@ for _c in b"|<>+=*^~@#$%&/\\":
     _ASCII[_c] = SYMBOL
 
 
+# Of ASCII words, which most bytes are: what is in one, its small letter, and 1 in the low half for a
+# digit, in the high half for a capital.
+_BYTES = np.arange(256, dtype=np.int64)
+_IN_WORD = np.isin(np.append(_ASCII, np.full(128, OTHER_PUNCTUATION)), (LETTER, DIGIT))
+_CAPITAL = (_BYTES >= 0x41) & (_BYTES <= 0x5A)
+_LOWER = (_BYTES | np.where(_CAPITAL, 0x20, 0)).astype(np.uint8)
+_MARKS = np.where(_CAPITAL, 1 << 32, (_BYTES >= 0x30) & (_BYTES <= 0x39)).astype(np.uint64)
+
+
 @inner
 def kind_of(code: Any) -> Any:
     """The kind of a character."""
@@ -158,9 +167,20 @@ def _count_block(
     last = before = np.int64(SPACE)
     value, text_hash, open_word = _FNV, _FNV, False
     chars = letters = digits = upper = punctuation = commas = ends = symbols = np.int64(0)
-    i = np.uint64(start)
-    end = np.uint64(stop)
+    marks = np.uint64(0)
+    i, end = np.uint64(start), np.uint64(stop)
     while i < end:
+        if _IN_WORD[text[i]]:
+            first = i
+            while i < end and _IN_WORD[text[i]]:
+                value = (value ^ np.uint64(_LOWER[text[i]])) * _FNV_PRIME
+                marks += _MARKS[text[i]]
+                i += np.uint64(1)
+            chars += i - first
+            letters += i - first
+            last = before = np.int64(LETTER)
+            open_word = True
+            continue
         code, width = np.int64(text[i]), np.uint64(1)
         if code < 0x80:
             kind = np.int64(_ASCII[np.uint64(code)])
@@ -200,7 +220,10 @@ def _count_block(
         words[at] = fold_hash(value)
         text_hash = (text_hash ^ value) * _FNV_PRIME
         at += 1
-    row[CHARS], row[LETTERS], row[DIGITS], row[UPPER] = chars, letters, digits, upper
+    ascii_digits = np.int64(marks & np.uint64(0xFFFFFFFF))
+    row[CHARS], row[LETTERS] = chars, letters - ascii_digits
+    row[DIGITS] = digits + ascii_digits
+    row[UPPER] = upper + np.int64(marks >> np.uint64(32))
     row[PUNCTUATION], row[COMMAS], row[ENDS], row[SYMBOLS] = punctuation, commas, ends, symbols
     row[TERMINAL] = 1 if last == SENTENCE else 0
     whole[0] = text_hash
