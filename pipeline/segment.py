@@ -29,6 +29,7 @@ from pipeline.schema import DOC_ID, PROVENANCE, VERDICTS
 from pipeline.stage import Damage, Processed, RowStage, Side, metric_array
 from pipeline.storage import open_input
 from pipeline.tables import ParquetSink, bounded, fill, iter_batches, read_dataset, side_of
+from pipeline.warm_up import take_turns
 from pipeline.work import Env, Link, Made, SegmentCall
 
 KEPT = -1
@@ -387,4 +388,5 @@ def _first_failure(
 
 def run_segment(call: SegmentCall, env: Env) -> Made:
     """Run the chain on the partition; see the module's docstring for what comes out."""
+    take_turns(task for link in call.links for task in link.stage.warm_up())
     return _Segment(replace(call), env).run()

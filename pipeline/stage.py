@@ -31,6 +31,7 @@ from pipeline.draw import draw_column
 from pipeline.errors import StageError
 from pipeline.knobs import KnobInfo, knob, knob_info, location, model_file, reference
 from pipeline.phases import Apply, Combine, Emit, Exchange, OutputFile, Phase
+from pipeline.warm_up import Call, example_batch
 
 __all__ = [
     "Apply", "Combine", "Damage", "Emit", "Exchange", "Filter", "GlobalStage", "KnobInfo", "Output",
@@ -79,6 +80,10 @@ class Stage:
 
     def check_sources(self, sources: Sequence[str]) -> None:
         """Raise ValueError if a knob names a source that is not among the documents' sources."""
+
+    def warm_up(self) -> Sequence[Call]:
+        """Calls after which no batch waits for a kernel to be compiled; see `pipeline.warm_up`."""
+        return ()
 
 
 @dataclass(frozen=True)
@@ -223,6 +228,8 @@ class RowStage(Stage):
 
     metrics: ClassVar[Mapping[str, type]] = {}
     """Metrics besides those named by rules, and the integer ones: name -> int or float."""
+    compiles: ClassVar[bool] = False
+    """True if `process` needs compiled kernels, and can be tried on a document of text and URL."""
     measure_kept_only: ClassVar[bool] = False
     """True for a costly filter: documents already dropped in the segment are not measured."""
 
@@ -237,6 +244,11 @@ class RowStage(Stage):
 
     def process(self, batch: TextBatch, side: Side) -> Processed:
         raise NotImplementedError
+
+    def warm_up(self) -> Sequence[Call]:
+        if not self.compiles:
+            return ()
+        return (lambda: self.process(example_batch(), Side("warm_up", 0)),)
 
 
 class Filter(RowStage):

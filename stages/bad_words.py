@@ -96,6 +96,7 @@ class BadWords(Filter):
         choices=("drop", "remove_sentences", "annotate"),
     )
 
+    compiles: ClassVar[bool] = True
     version: ClassVar[int] = 2
 
     @property

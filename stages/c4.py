@@ -79,6 +79,7 @@ class C4Lines(TextMap):
         source="tfds c4_utils (datatrove adds '; FineWeb has no such rule: an empty list)",
     )
 
+    compiles: ClassVar[bool] = True
     metrics: ClassVar[Mapping[str, type]] = {
         **dict.fromkeys(("chars", "lorem_ipsum", "curly_brackets", "sentences"), int),
         **dict.fromkeys(_LINE_METRICS, int),
@@ -114,6 +115,7 @@ class C4Sentences(Filter):
         3, unit="sentences", source="tfds c4_utils: 3 (T5 paper, section 2.2: 5)", minimum=0
     )
 
+    compiles: ClassVar[bool] = True
     metrics: ClassVar[Mapping[str, type]] = {"sentences": int}
 
     def measure_batch(self, batch: TextBatch) -> dict[str, Any]:
@@ -136,6 +138,7 @@ class C4Paragraphs(Filter):
         200, unit="characters", source="tfds c4_utils paragraph_filter (mC4)", minimum=0
     )
 
+    compiles: ClassVar[bool] = True
     metrics: ClassVar[Mapping[str, type]] = {"long_lines": int}
 
     def measure_batch(self, batch: TextBatch) -> dict[str, Any]:

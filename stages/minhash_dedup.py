@@ -9,6 +9,7 @@ with it. So A ~ B ~ C never costs C when A and C differ (recipes, traps 13 and 1
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -31,6 +32,7 @@ from pipeline.stage import (
     TextBatch,
     knob,
 )
+from pipeline.warm_up import Call, example_batch
 from stages.clusters import (
     ASSIGNED,
     LINKS,
@@ -220,6 +222,9 @@ class MinhashDedup(GlobalStage):
             ),
             Apply("drop", "verdicts", drop_near_duplicates),
         )  # fmt: skip
+
+    def warm_up(self) -> Sequence[Call]:
+        return (lambda: self.signatures(example_batch(), Side("warm_up", 0)),)
 
     # --- Signatures and bands ------------------------------------------------------------------
 

@@ -208,6 +208,7 @@ class Normalise(TextMap):
         True, unit="switch", source="UAX 15; W3C Character Model: text on the web is NFC"
     )
 
+    compiles: ClassVar[bool] = True
     libraries: ClassVar[tuple[str, ...]] = ("ftfy",)
     metrics: ClassVar[Mapping[str, type]] = dict.fromkeys(
         ("text_changed", *(f"{name}_changed" for name in _STEPS)), int

@@ -167,6 +167,7 @@ class UrlFilter(Filter):
         None, help="folder of built indices; else $TOKENMILL_CACHE, else the user's cache folder"
     )
 
+    compiles: ClassVar[bool] = True
     reads: ClassVar[tuple[str, ...]] = ("url",)
     adds: ClassVar[Mapping[str, pa.DataType]] = {"url_match": pa.string()}
 

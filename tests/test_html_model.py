@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from stages.extract.page import Scanner
 from stages.kernels.html_columns import FEATURES
 from stages.kernels.html_groups import number_groups, slots_for
 from stages.kernels.html_select import FLOOR, SURE
+from stages.kernels.html_text import BLOCK_COLUMNS, END, NODE, NODE_COLUMNS, PARENT
 from stages.kernels.trees import FAR, STOPS
 
 Floats = npt.NDArray[np.float32]
@@ -161,12 +163,16 @@ def test_equal_keys_get_equal_numbers_in_the_order_of_their_first(
 def chosen(
     prob: list[np.float32], words: list[int], hashes: list[int] | None = None
 ) -> tuple[list[bool], float]:
+    """The blocks, each under a parent of its own, and what of them is kept."""
     count = len(prob)
-    blocks = np.zeros((count, 7), dtype=np.int32)
-    blocks[:, 1] = 100
+    blocks = np.zeros((count, BLOCK_COLUMNS), dtype=np.int32)
+    blocks[:, END] = 100
+    blocks[:, NODE] = np.arange(count) + 1 + count
+    nodes = np.zeros((1 + 2 * count, NODE_COLUMNS), dtype=np.int32)
+    nodes[1 + count :, PARENT] = np.arange(count) + 1
+    page = replace(Scanner().scan(b""), blocks=blocks, nodes=nodes)
     kept, score = best_blocks(
-        np.array(prob, dtype=np.float32), np.array(words, dtype=np.float32), blocks,
-        np.arange(count, dtype=np.int32),
+        np.array(prob, dtype=np.float32), np.array(words, dtype=np.float32), page,
         np.array(hashes or range(count), dtype=np.uint64),
     )  # fmt: skip
     return kept.tolist(), score

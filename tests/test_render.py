@@ -13,6 +13,7 @@ import re
 import subprocess
 import sys
 import unicodedata
+from dataclasses import replace
 from functools import cache
 from itertools import islice
 from pathlib import Path
@@ -25,7 +26,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stages.extract.page import ScannedPage, Scanner
-from stages.extract.render import Format, render_page, whole_groups
+from stages.extract.render import Format, lay_out, render_page, whole_groups
 from stages.kernels import html_render
 from stages.kernels import html_text as h
 
@@ -189,7 +190,7 @@ def whole(html: str, kept: str) -> list[str]:
     flags = np.array([text in kept.split() for text in texts])
     words = np.array([len(re.findall(r"\w+", text)) for text in texts])
     before = flags.copy()
-    after = whole_groups(page, np.where(flags, 0.9, 0.1), words, flags)
+    after = whole_groups(lay_out(page), np.where(flags, 0.9, 0.1), words, flags)
     assert np.array_equal(flags, before), "the argument was changed"
     return [text for text, keep in zip(texts, after, strict=True) if keep]
 
@@ -284,8 +285,8 @@ def test_the_words_of_any_page_are_those_of_its_kept_blocks(
     page = scanned("".join(pieces))
     kept = subset(page, seed, share)
     check_rendering(page, kept)
-    groups = whole_groups(page, np.full(len(kept), 0.5), np.ones(len(kept)), kept)
-    again = whole_groups(page, np.full(len(kept), 0.5), np.ones(len(kept)), groups)
+    groups = whole_groups(lay_out(page), np.full(len(kept), 0.5), np.ones(len(kept)), kept)
+    again = whole_groups(lay_out(page), np.full(len(kept), 0.5), np.ones(len(kept)), groups)
     assert np.array_equal(groups, again), "groups are no longer whole the second time"
 
 
@@ -343,7 +344,7 @@ def test_index_checks_are_on_in_the_checked_run() -> None:
     blocks = page.blocks.copy()
     blocks[0, h.END] = 1_000_000
     with pytest.raises(IndexError):
-        html_render.render(page.text, page.nodes, blocks, np.ones(1, dtype=bool), False)
+        render_page(replace(page, blocks=blocks), np.ones(1, dtype=bool), "text")
 
 
 if __name__ == "__main__":

@@ -12,19 +12,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-
 from stages.extract.comments import Flags, comment_blocks, with_comments, without_comments
 from stages.extract.features import best_blocks
 from stages.extract.json_ld import JsonLd, read_json_ld
 from stages.extract.model import Prediction, load_model, predict
 from stages.extract.page import ScannedPage, Scanner
-from stages.extract.render import Format, render_page, whole_groups
+from stages.extract.render import Format, Layout, lay_out, render_page, whole_groups
 from stages.extract.rescue import rescue
 from stages.extract.result import SHIPPED_MODEL, Extracted
 from stages.kernels.html_columns import FEATURES
 from stages.kernels.html_context import KINDS
-from stages.kernels.html_text import NODE, PARENT
 
 Comments = Literal["drop", "keep"]
 _LINK_SHARE = FEATURES.index("link_share")
@@ -50,8 +47,9 @@ class BlocksEngine:
         if len(page.blocks):
             og_type = next(iter(page.facts_of("meta_type")), "")
             said = predict(page, load_model(self.model), json_ld, og_type)
-            kept, expected = self._kept(page, said)
-            text = render_page(page, kept, self.format)
+            laid_out = lay_out(page)
+            kept, expected = self._kept(page, said, laid_out)
+            text = render_page(page, kept, self.format, laid_out)
             score, kind = float(expected), KINDS[int(said.kinds.argmax())]
         if text:
             return Extracted(text, score, kind)
@@ -60,13 +58,10 @@ class BlocksEngine:
             return Extracted("", score, kind)
         return Extracted(found[0], score, kind, found[1])
 
-    def _kept(self, page: ScannedPage, said: Prediction) -> tuple[Flags, float]:
+    def _kept(self, page: ScannedPage, said: Prediction, laid_out: Layout) -> tuple[Flags, float]:
         """Which blocks are written, and the F1 that the model expects of its own choice."""
-        parents = np.ascontiguousarray(page.nodes[page.blocks[:, NODE], PARENT])
-        kept, expected = best_blocks(
-            said.prob, said.words, page.blocks, parents, said.features.hashes
-        )
-        kept = whole_groups(page, said.prob, said.words, kept)
+        kept, expected = best_blocks(said.prob, said.words, page, said.features.hashes)
+        kept = whole_groups(laid_out, said.prob, said.words, kept)
         marked = comment_blocks(page)
         if marked.any():
             if self.comments == "drop":

@@ -26,6 +26,7 @@ from stages.kernels.html_groups import slots_for
 from stages.kernels.html_nodes import PLACE_COLUMNS, SUM_COLUMNS
 from stages.kernels.html_select import choose_blocks
 from stages.kernels.html_tags import FACT
+from stages.kernels.html_text import NODE, PARENT
 from stages.kernels.html_words import COUNT_COLUMNS, WORDS
 
 _TITLE, _DESCRIPTION = FACT["title"], FACT["meta_description"]
@@ -88,13 +89,14 @@ def context_of(
 
 
 def best_blocks(
-    prob: Any, words: Any, blocks: npt.NDArray[np.int32], parents: Any, hashes: Any
+    prob: Any, words: Any, page: ScannedPage, hashes: Any
 ) -> tuple[npt.NDArray[np.bool_], float]:
     """The blocks that are expected to score best, and the F1 expected of them."""
     num = len(prob)
+    parents = np.ascontiguousarray(page.nodes[page.blocks[:, NODE], PARENT])
     kept = np.empty(num, dtype=np.bool_)
     expected = choose_blocks(
-        prob, words, blocks, parents, hashes, np.argsort(-prob, kind="stable"),
+        prob, words, page.blocks, parents, hashes, np.argsort(-prob, kind="stable"),
         np.empty(slots_for(num), dtype=np.int32), np.empty(num, dtype=np.int32),
         np.empty(num, dtype=np.int32), kept,
     )  # fmt: skip

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from stages.extract.page import ScannedPage
-from stages.kernels.html_layout import find_groups
-from stages.kernels.html_render import render
+from stages.kernels.html_layout import BOX, CELL_ROOM, LAYOUT_COLUMNS, MAX_LEVELS, layout
+from stages.kernels.html_lines import STATE
+from stages.kernels.html_render import FREE_INDENTS, render, room_for_text
 
 Format = Literal["text", "markdown"]
 Flags = npt.NDArray[np.bool_]
@@ -17,21 +19,38 @@ Flags = npt.NDArray[np.bool_]
 _SURE = 0.5
 
 
+@dataclass(frozen=True)
+class Layout:
+    """What each node and block is on its page (`stages.kernels.html_layout`)."""
+
+    nodes: npt.NDArray[np.int32]
+    groups: npt.NDArray[np.int32]
+    """Of each block the node of the code or data table that it is part of, else -1."""
+
+
+def lay_out(page: ScannedPage) -> Layout:
+    """The layout of a page, all text counted, kept or not."""
+    found = np.empty((len(page.nodes), LAYOUT_COLUMNS), dtype=np.int32)
+    groups = np.empty(len(page.blocks), dtype=np.int32)
+    room = np.empty(CELL_ROOM, dtype=np.uint32)
+    layout(page.text, page.nodes, page.blocks, room, found, groups)
+    return Layout(found, groups)
+
+
 def whole_groups(
-    page: ScannedPage, prob: npt.NDArray[Any], words: npt.NDArray[Any], kept: Flags
+    laid_out: Layout, prob: npt.NDArray[Any], words: npt.NDArray[Any], kept: Flags
 ) -> Flags:
-    """`kept`, with whole code blocks and whole data tables (`html_layout`) kept or dropped as one.
+    """`kept`, with whole code blocks and whole data tables kept or dropped as one.
 
     A group is kept if at least half of its words are; one without a word (symbols only) if the mean
     of its blocks' probabilities is at least a half. All arrays have a value a block.
     """
-    groups = find_groups(page.text, page.nodes, page.blocks)
-    inside = groups >= 0
+    inside = laid_out.groups >= 0
     if not inside.any():
         return kept.copy()
-    owner = groups[inside]
+    owner = laid_out.groups[inside]
     total, taken, likely, num_blocks = (
-        np.bincount(owner, weights=weights, minlength=len(page.nodes))
+        np.bincount(owner, weights=weights, minlength=len(laid_out.nodes))
         for weights in (words[inside], (words * kept)[inside], prob[inside], np.ones(len(owner)))
     )
     keep = np.where(total > 0, 2 * taken >= total, likely >= _SURE * num_blocks)
@@ -40,7 +59,9 @@ def whole_groups(
     return whole
 
 
-def render_page(page: ScannedPage, kept: Flags, format: Format) -> str:
+def render_page(
+    page: ScannedPage, kept: Flags, format: Format, laid_out: Layout | None = None
+) -> str:
     """The kept blocks in page order (`html_render` says how); "" if there are none.
 
     No line ends in white space, no control character but line end and tab is in it. The same for
@@ -49,5 +70,17 @@ def render_page(page: ScannedPage, kept: Flags, format: Format) -> str:
     kept = np.ascontiguousarray(kept, dtype=np.bool_)
     if len(kept) != len(page.blocks):
         raise ValueError(f"a flag for each of {len(page.blocks)} blocks expected, got {len(kept)}")
-    out = render(page.text, page.nodes, page.blocks, kept, format == "markdown")
-    return str(out.tobytes(), "utf-8")
+    nodes = (laid_out or lay_out(page)).nodes
+    ranges = np.empty((len(kept), 2), dtype=np.int32)
+    room, indents = room_for_text(page.text, page.blocks, kept, nodes, ranges)
+    if indents > FREE_INDENTS + len(page.text):
+        nodes = nodes.copy()
+        nodes[:, BOX] = -1
+        indents = 0
+    out = np.empty(room + indents, dtype=np.uint8)
+    size = render(
+        page.text, page.nodes, page.blocks, format == "markdown", nodes, ranges,
+        np.empty(len(nodes), dtype=np.int32), np.empty(MAX_LEVELS, dtype=np.int64),
+        np.empty(STATE, dtype=np.int64), out,
+    )  # fmt: skip
+    return str(out[:size].tobytes(), "utf-8")

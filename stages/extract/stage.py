@@ -16,7 +16,7 @@ History:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, ClassVar, Literal
@@ -35,6 +35,7 @@ from pipeline.stage import (
     knob,
     model_file,
 )
+from pipeline.warm_up import Call
 from stages.extract.result import SHIPPED_MODEL, Extracted, Metadata, TooComplexError
 
 _MEASURED = "docs/benchmarks.md, extraction: F1 and pages/s of every engine on 1,647 gold pages"
@@ -147,6 +148,11 @@ class Extract(RowStage):
         if self.engine == "trafilatura":
             return {"fast": self.fast, "favor": self.favor, "comments": self.comments}
         return {}
+
+    def warm_up(self) -> Sequence[Call]:
+        from stages.extract.warm_up import engine_kernels, scanner_kernels
+
+        return (*scanner_kernels(), *(engine_kernels() if self.engine == "blocks" else ()))
 
     def process(self, batch: TextBatch, side: Side) -> Processed:
         pages = [html or b"" for html in batch.values("html")]

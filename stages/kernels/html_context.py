@@ -14,7 +14,7 @@ from stages.kernels.html_columns import mass_or_one
 from stages.kernels.html_groups import number_groups
 from stages.kernels.html_nodes import P_BLOCK, P_UP
 from stages.kernels.html_text import NODE
-from stages.kernels.jit import inner, jit_bare
+from stages.kernels.jit import inner, jit_bare, leaf
 
 KINDS = ("article", "collection", "documentation", "forum", "listing", "product", "service")
 STEPS = (-4, -3, -2, -1, 1, 2, 3, 4)
@@ -71,7 +71,7 @@ def context_features(
     _of_page(out, at + 2, prob, words, mass, kind)
 
 
-@inner
+@leaf
 def _of_page(out: Any, at: Any, prob: Any, words: Any, mass: Any, kind: Any) -> Any:
     total, wanted = np.float32(0.0), np.float32(0.0)
     best, sure, unsure = np.float32(0.0), np.float32(0.0), np.float32(0.0)
@@ -99,7 +99,7 @@ def _of_page(out: Any, at: Any, prob: Any, words: Any, mass: Any, kind: Any) -> 
             row[at + 6 + k] = kind[k]
 
 
-@inner
+@leaf
 def _along(out: Any, at: Any, prob: Any, words: Any, mass: Any) -> Any:
     """Own probability, those of neighbours, running means from both sides, a window's mean."""
     num = len(prob)
@@ -129,7 +129,7 @@ def _weight(words: Any) -> Any:
     return (share if share < np.float32(1.0) else np.float32(1.0)) * (np.float32(1.0) - _DECAY)
 
 
-@inner
+@leaf
 def _up_the_tree(
     out: Any, at: Any, prob: Any, words: Any, mass: Any, blocks: Any, places: Any, sums: Any
 ) -> Any:
@@ -156,7 +156,7 @@ def _up_the_tree(
     return at + 2 * LEVELS
 
 
-@inner
+@leaf
 def _mean_of_groups(
     out: Any, at: Any, count: Any, groups: Any, words: Any, mass: Any, sums: Any
 ) -> Any:

@@ -49,7 +49,7 @@ from stages.kernels.html_nodes import (
 from stages.kernels.html_surroundings import near_columns, page_columns, place_columns
 from stages.kernels.html_text import ANCESTORS, KIND, NODE, TOKENS_FROM, TOKENS_TO
 from stages.kernels.html_words import WORDS, WORDS_FROM, WORDS_TO
-from stages.kernels.jit import inner, jit_bare
+from stages.kernels.jit import inner, jit_bare, leaf
 
 __all__ = ["FEATURES", "NUM_FEATURES", "LogOdds", "page_features"]
 
@@ -88,7 +88,7 @@ def page_features(
     return page_columns(out, at, nodes, blocks, counts, sums, places)
 
 
-@inner
+@leaf
 def _fill_shares(nodes: Any, blocks: Any, counts: Any, places: Any, shares: Any) -> Any:
     for b in range(len(blocks)):
         tag = np.int64(nodes[places[blocks[b, NODE], P_BLOCK], KIND])
@@ -99,7 +99,7 @@ def _fill_shares(nodes: Any, blocks: Any, counts: Any, places: Any, shares: Any)
         shares[b, IS_HEADING] = h._H1 <= tag <= h._H6
 
 
-@inner
+@leaf
 def _shape(out: Any, at: Any, blocks: Any, counts: Any, shares: Any) -> Any:
     for b in range(len(blocks)):
         row, c = out[b], counts[b]
@@ -124,7 +124,7 @@ def _shape(out: Any, at: Any, blocks: Any, counts: Any, shares: Any) -> Any:
     return at + 15
 
 
-@inner
+@leaf
 def _tags(out: Any, at: Any, nodes: Any, blocks: Any, places: Any) -> Any:
     for b in range(len(blocks)):
         row, node = out[b], np.int64(blocks[b, NODE])
@@ -144,7 +144,7 @@ def _tags(out: Any, at: Any, nodes: Any, blocks: Any, places: Any) -> Any:
     return at + 8 + len(FLAG_BITS)
 
 
-@inner
+@leaf
 def _fill_names(nodes: Any, tokens: Any, places: Any, odds: Any, names: Any) -> Any:
     """Log-odds of each node's class tokens, and of those on its way to the root."""
     for n in range(len(nodes)):
@@ -168,7 +168,7 @@ def _fill_names(nodes: Any, tokens: Any, places: Any, odds: Any, names: Any) -> 
         names[n, HIGH] = total if total > high else high
 
 
-@inner
+@leaf
 def _odds(
     out: Any, at: Any, blocks: Any, counts: Any, words: Any, places: Any, names: Any, odds: Any
 ) -> Any:
@@ -200,7 +200,7 @@ def _odds(
     return at + 11
 
 
-@inner
+@leaf
 def _containers(out: Any, at: Any, blocks: Any, places: Any, sums: Any) -> Any:
     best_score = sums[t.best_node(sums, N_SCORE), N_SCORE]
     if best_score < np.float32(1e-3):
@@ -228,7 +228,7 @@ def _containers(out: Any, at: Any, blocks: Any, places: Any, sums: Any) -> Any:
     return at + 8 * CONTAINERS
 
 
-@inner
+@leaf
 def _tops(out: Any, at: Any, blocks: Any, places: Any, sums: Any, lasts: Any) -> Any:
     """Where a block stands to the two candidates for the root of the main text."""
     score_top, value_top = t.best_node(sums, N_SCORE), t.best_node(sums, N_VALUE)
@@ -258,7 +258,7 @@ def _steps_up(node: Any, top: Any, places: Any, lasts: Any) -> Any:
     return steps
 
 
-@inner
+@leaf
 def _paths(
     out: Any, at: Any, blocks: Any, counts: Any, places: Any, paths: Any, hashes: Any,
     shares: Any, keys: Any, slots: Any, groups: Any, firsts: Any, totals: Any,
@@ -292,7 +292,7 @@ def _paths(
     return at + 8
 
 
-@inner
+@leaf
 def _sum_groups(num: Any, groups: Any, counts: Any, shares: Any, totals: Any) -> Any:
     """Blocks, words and linked words of each group; in page order, so sums are always the same."""
     for g in range(num):

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from stages.kernels.jit import inner
+from stages.kernels.jit import leaf
 
 _SPREAD = np.uint64(0x9E3779B97F4A7C15)
 """2^64 over the golden ratio: its high bits depend on all bits of a key (Knuth, 6.4)."""
@@ -17,7 +17,7 @@ def slots_for(num: int) -> int:
     return max(4, 1 << (2 * num - 1).bit_length()) if num else 4
 
 
-@inner
+@leaf
 def number_groups(keys: Any, slots: Any, firsts: Any, groups: Any) -> Any:
     """Give each key its group's number, in the order of their first keys; how many there are.
 

@@ -25,11 +25,12 @@ from stages.kernels import html_tags as tags
 from stages.kernels import html_text as h
 from stages.kernels.html_text import KIND, NODE, PARENT
 from stages.kernels.html_words import words_in
-from stages.kernels.jit import inner, inner_allocating, jit
+from stages.kernels.jit import inner, jit_bare, leaf
 
 MIN_ROWS, MIN_CELLS = 2, 2
 MAX_CELL_WORDS = 40
 MANY_BLOCKS = 4
+CELL_ROOM = MAX_CELL_WORDS + 1
 
 MAX_LEVELS = 8
 """Lists and quotes deeper than this stand at this level, so a line's indent is bounded."""
@@ -66,18 +67,19 @@ def _roles() -> npt.NDArray[np.int64]:
 _ROLES = _roles()
 
 
-@inner_allocating
-def layout(text: Any, nodes: Any, blocks: Any) -> Any:
-    """The layout of every node. Linear: no step goes up the tree."""
-    at = np.empty((len(nodes), LAYOUT_COLUMNS), dtype=np.int32)
+@jit_bare
+def layout(text: Any, nodes: Any, blocks: Any, words: Any, at: Any, groups: Any) -> Any:
+    """Fill `at`, the layout of every node. Linear: no step goes up the tree.
+
+    Fill `groups` too: of each block the node of the code or data table that it is part of, else -1.
+    `words` is room for the words of a cell.
+    """
     for n in range(len(nodes)):
         parent = nodes[n, PARENT]
+        for k in range(INHERITED):
+            at[n, k] = at[parent, k] if parent >= 0 else -1
         if parent < 0:
-            at[n] = -1
             at[n, LEVEL] = 0
-        else:
-            for k in range(INHERITED):
-                at[n, k] = at[parent, k]
         for k in range(INHERITED, LAYOUT_COLUMNS):
             at[n, k] = 0
         at[n, UP] = at[n, LAST] = -1
@@ -88,11 +90,13 @@ def layout(text: Any, nodes: Any, blocks: Any) -> Any:
             at[n, HEADING] = n
         elif role != 0:
             _place_in_table(at, n, role)
-    _judge_tables(text, blocks, at)
-    return at
+    _judge_tables(text, blocks, words, at)
+    for b in range(len(blocks)):
+        node = blocks[b, NODE]
+        groups[b] = at[node, PRE] if at[node, PRE] >= 0 else data_table(at, node)
 
 
-@inner
+@leaf
 def _place_in_table(at: Any, n: Any, role: Any) -> Any:
     """A table, a part of one, or code, which no data table holds."""
     table = at[n, TABLE]
@@ -119,10 +123,11 @@ def _place_in_table(at: Any, n: Any, role: Any) -> Any:
         at[n, CELL] = n
         at[n, ORDINAL] = at[row, COUNT]
         at[row, COUNT] += 1
-        at[table, COUNT] = max(at[table, COUNT], at[row, COUNT])
+        if at[row, COUNT] > at[table, COUNT]:
+            at[table, COUNT] = at[row, COUNT]
 
 
-@inner
+@leaf
 def _place_in_list(at: Any, nodes: Any, n: Any, role: Any) -> Any:
     """A list, an entry of one, or a quote. A list right in a list goes with the entry before."""
     near = at[n, NEAREST]
@@ -148,10 +153,9 @@ def _place_in_list(at: Any, nodes: Any, n: Any, role: Any) -> Any:
         at[n, LEVEL] += 1
 
 
-@inner_allocating
-def _judge_tables(text: Any, blocks: Any, at: Any) -> Any:
+@leaf
+def _judge_tables(text: Any, blocks: Any, words: Any, at: Any) -> Any:
     """Mark as `BAD` the tables that are no data tables."""
-    words = np.empty(MAX_CELL_WORDS + 1, dtype=np.uint32)
     for b in range(len(blocks)):
         node = blocks[b, NODE]
         table, cell = at[node, TABLE], at[node, CELL]
@@ -169,7 +173,7 @@ def _judge_tables(text: Any, blocks: Any, at: Any) -> Any:
         elif at[cell, BLOCKS] == 2:
             at[table, MANY] += 1
         start, end = np.int64(blocks[b, h.START]), np.int64(blocks[b, h.END])
-        at[cell, FULL] += words_in(text, start, end, words, 0)
+        at[cell, FULL] += words_in(text, start, end, words, np.int64(0))
         if at[cell, FULL] > MAX_CELL_WORDS:
             at[table, BAD] = 1
     for n in range(len(at)):
@@ -183,14 +187,3 @@ def data_table(at: Any, node: Any) -> Any:
     """The data table that a node stands in; -1 if it stands in none."""
     table = at[node, TABLE]
     return np.int64(-1) if table < 0 or at[table, BAD] else np.int64(table)
-
-
-@jit
-def find_groups(text: Any, nodes: Any, blocks: Any) -> Any:
-    """Of each block the node of the code or data table that it is part of; -1 for others."""
-    at = layout(text, nodes, blocks)
-    groups = np.empty(len(blocks), dtype=np.int32)
-    for b in range(len(blocks)):
-        node = blocks[b, NODE]
-        groups[b] = at[node, PRE] if at[node, PRE] >= 0 else data_table(at, node)
-    return groups

@@ -12,7 +12,7 @@ import numpy as np
 from stages.kernels import html_tags as tags
 from stages.kernels.html_layout import BOX, ENTRY, LEVEL, LIST, ORDINAL, ROOT_LIST, UP
 from stages.kernels.html_text import KIND
-from stages.kernels.jit import inner
+from stages.kernels.jit import inner, leaf
 
 # Places in the state. OPEN_: what the last block stands in, -1 = none. DONE: cells of the open row
 # that are closed. WIDE: columns, if that row is a header. FENCE: backticks of the open fence.
@@ -22,8 +22,13 @@ STATE = 9
 PART = 8
 """Bytes of a part of a prefix at most: as many blanks as the widest mark has, `400000. `."""
 
-NEWLINE, SPACE, TAB, PIPE, TICK, TILDE, BACKSLASH = 0x0A, 0x20, 0x09, 0x7C, 0x60, 0x7E, 0x5C
-HASH, DASH, GREATER, ZERO, DOT = 0x23, 0x2D, 0x3E, 0x30, 0x2E
+# Typed, as numba compiles a function anew for each literal that it is called with.
+NEWLINE, SPACE, TAB, PIPE, TICK, TILDE, BACKSLASH, HASH, DASH, GREATER, ZERO, DOT = (
+    np.int64(ord(character)) for character in "\n \t|`~\\#->0."
+)
+ONE, THREE, NO_ENTRY = np.int64(1), np.int64(3), np.int64(-1)
+YES, NO = np.bool_(True), np.bool_(False)
+BULLET = (np.int64(0xE2), np.int64(0x80), np.int64(0xA2))
 _OL, _QUOTE = tags.tag_numbers("ol blockquote")
 
 
@@ -86,7 +91,7 @@ def _start_of(text: Any, start: Any, end: Any) -> Any:
     return start
 
 
-@inner
+@leaf
 def trimmed(text: Any, start: Any, end: Any, code: Any) -> Any:
     """The block without white space around it; code keeps the indent of its first line."""
     end = end_of(text, start, end)
@@ -115,14 +120,14 @@ def opens_fence(w: Any, i: Any, end: Any) -> Any:
 # --- Parts of lines -------------------------------------------------------------------------------
 
 
-@inner
+@leaf
 def put(w: Any, byte: Any, times: Any) -> Any:
     for _ in range(times):
         w.out[w.state[SIZE]] = byte
         w.state[SIZE] += 1
 
 
-@inner
+@leaf
 def put_bytes(w: Any, start: Any, end: Any) -> Any:
     size = w.state[SIZE]
     for i in range(start, end):
@@ -131,33 +136,37 @@ def put_bytes(w: Any, start: Any, end: Any) -> Any:
     w.state[SIZE] = size
 
 
-@inner
+@leaf
 def put_flat(w: Any, start: Any, end: Any, in_cell: Any) -> Any:
     """A block's text on one line."""
+    size = w.state[SIZE]
     for i in range(start, end):
         byte = w.text[i]
         if byte == PIPE and in_cell and w.markdown:
-            put(w, BACKSLASH, 1)
-        put(w, SPACE if byte in (NEWLINE, TAB) else byte, 1)
+            w.out[size] = BACKSLASH
+            size += 1
+        w.out[size] = SPACE if byte in (NEWLINE, TAB) else byte
+        size += 1
+    w.state[SIZE] = size
 
 
-@inner
+@leaf
 def end_line(w: Any) -> Any:
     """A line end; blanks of a prefix before it go."""
     while w.state[SIZE] > 0 and w.out[w.state[SIZE] - 1] == SPACE:
         w.state[SIZE] -= 1
-    put(w, NEWLINE, 1)
+    put(w, NEWLINE, ONE)
 
 
-@inner
+@leaf
 def new_line(w: Any, node: Any) -> Any:
     """The next line of what stands at this node."""
     end_line(w)
     if w.markdown:
-        put_prefix(w, node, np.int64(-1))
+        put_prefix(w, node, NO_ENTRY)
 
 
-@inner
+@leaf
 def put_prefix(w: Any, node: Any, entry: Any) -> Any:
     """What the quotes and entries around a node put before a line; all of them count as seen.
 
@@ -171,17 +180,17 @@ def put_prefix(w: Any, node: Any, entry: Any) -> Any:
     for level in range(levels):
         box = w.chain[level]
         if w.nodes[box, KIND] == _QUOTE:
-            put(w, GREATER, 1)
-            put(w, SPACE, 1)
+            put(w, GREATER, ONE)
+            put(w, SPACE, ONE)
         elif w.seen[box] >= 0:
-            put(w, SPACE, w.seen[box])
+            put(w, SPACE, np.int64(w.seen[box]))
         elif box == entry:
             put_mark(w, entry)
         else:
             w.seen[box] = 0
 
 
-@inner
+@leaf
 def put_mark(w: Any, entry: Any) -> Any:
     """The mark of an entry, which counts as seen then, as does its list."""
     before = w.state[SIZE]
@@ -191,16 +200,15 @@ def put_mark(w: Any, entry: Any) -> Any:
         while power * 10 <= number:
             power *= 10
         while power > 0:
-            put(w, ZERO + number // power % 10, 1)
+            put(w, ZERO + number // power % 10, ONE)
             power //= 10
-        put(w, DOT, 1)
+        put(w, DOT, ONE)
     elif w.markdown:
-        put(w, DASH, 1)
+        put(w, DASH, ONE)
     else:
-        put(w, 0xE2, 1)
-        put(w, 0x80, 1)
-        put(w, 0xA2, 1)
-    put(w, SPACE, 1)
+        for byte in BULLET:
+            put(w, byte, ONE)
+    put(w, SPACE, ONE)
     w.seen[entry] = w.state[SIZE] - before
     if owner >= 0:
         w.seen[owner] = 1
@@ -209,20 +217,20 @@ def put_mark(w: Any, entry: Any) -> Any:
 # --- Between blocks -------------------------------------------------------------------------------
 
 
-@inner
+@leaf
 def begin(w: Any, node: Any, code: Any) -> Any:
     """All that stands between the text before and that of a new block or group at this node."""
     close(w)
     entry = np.int64(w.at[node, ENTRY])
     if entry >= 0 and w.seen[entry] >= 0:
-        entry = np.int64(-1)
+        entry = NO_ENTRY
     if w.state[SIZE] > 0:
         last = w.state[LAST_NODE]
         end_line(w)
         if w.markdown and not _goes_on(w, entry, last):
             common = _common_box(w, last, node)
             if common >= 0:
-                put_prefix(w, common, np.int64(-1))
+                put_prefix(w, common, NO_ENTRY)
             end_line(w)
     if w.markdown:
         put_prefix(w, node, entry)
@@ -234,7 +242,7 @@ def begin(w: Any, node: Any, code: Any) -> Any:
     w.state[LAST_NODE] = node
 
 
-@inner
+@leaf
 def _goes_on(w: Any, entry: Any, last: Any) -> Any:
     """True if a new entry needs no blank line: it stands in the list of the block before.
 
@@ -248,7 +256,7 @@ def _goes_on(w: Any, entry: Any, last: Any) -> Any:
     return w.seen[owner] >= 0 or w.nodes[owner, KIND] != _OL or w.at[entry, ORDINAL] == 1
 
 
-@inner
+@leaf
 def _common_box(w: Any, one: Any, other: Any) -> Any:
     """The innermost quote or entry that both nodes stand in; -1 if there is none."""
     a, b = np.int64(w.at[one, BOX]), np.int64(w.at[other, BOX])
@@ -260,7 +268,7 @@ def _common_box(w: Any, one: Any, other: Any) -> Any:
     return a
 
 
-@inner
+@leaf
 def close(w: Any) -> Any:
     """End the code or table that is open."""
     st = w.state
@@ -271,23 +279,23 @@ def close(w: Any) -> Any:
     st[OPEN_PRE] = st[OPEN_TABLE] = -1
 
 
-@inner
+@leaf
 def close_row(w: Any) -> Any:
     """End the open row of a table: a header to the table's width, with the line under it."""
     st = w.state
     if st[OPEN_ROW] >= 0 and w.markdown:
-        put(w, SPACE, 1)
-        put(w, PIPE, 1)
+        put(w, SPACE, ONE)
+        put(w, PIPE, ONE)
         for _ in range(st[DONE] + 1, st[WIDE]):
-            put(w, SPACE, 1)
-            put(w, PIPE, 1)
+            put(w, SPACE, ONE)
+            put(w, PIPE, ONE)
         if st[WIDE] > 0:
             new_line(w, st[OPEN_TABLE])
-            put(w, PIPE, 1)
+            put(w, PIPE, ONE)
         for _ in range(st[WIDE]):
-            put(w, SPACE, 1)
-            put(w, DASH, 3)
-            put(w, SPACE, 1)
-            put(w, PIPE, 1)
+            put(w, SPACE, ONE)
+            put(w, DASH, THREE)
+            put(w, SPACE, ONE)
+            put(w, PIPE, ONE)
     st[OPEN_ROW] = st[OPEN_CELL] = -1
     st[WIDE] = 0

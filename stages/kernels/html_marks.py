@@ -10,7 +10,6 @@ import numpy.typing as npt
 from stages.kernels.html_text import NODE, PARENT, TOKENS_FROM, TOKENS_TO
 from stages.kernels.jit import inner, jit_bare
 
-
 _LOW_BITS = np.uint32(4095)
 
 

@@ -10,7 +10,7 @@ from stages.kernels import html_text as h
 from stages.kernels.html_scan import tags_block
 from stages.kernels.html_text import KIND, LINK_BYTES, NODE, PARENT, SIGNATURE
 from stages.kernels.html_words import CHARS, COMMAS, WORDS
-from stages.kernels.jit import inner
+from stages.kernels.jit import inner, leaf
 
 # Columns of the sums of a node's subtree.
 (N_WORDS, N_LINK_WORDS, N_BLOCKS, N_PROSE, N_VALUE, N_SCORE, N_OWN_SCORE, N_LONG) = range(8)
@@ -31,7 +31,7 @@ def link_share(blocks: Any, b: Any) -> Any:
     return np.float32(blocks[b, LINK_BYTES]) / np.float32(max(size, 1))
 
 
-@inner
+@leaf
 def place_nodes(nodes: Any, places: Any, paths: Any) -> Any:
     """For every node its nearest block-level element, that one's, its depth, and its path's hash.
 
@@ -60,7 +60,7 @@ def place_nodes(nodes: Any, places: Any, paths: Any) -> Any:
         paths[n] = value
 
 
-@inner
+@leaf
 def sum_nodes(nodes: Any, blocks: Any, counts: Any, places: Any, sums: Any) -> Any:
     """Fill the sums of every subtree.
 
@@ -100,7 +100,7 @@ def sum_nodes(nodes: Any, blocks: Any, counts: Any, places: Any, sums: Any) -> A
         sums[n, N_SCORE] = sums[n, N_OWN_SCORE] * (1 - density)
 
 
-@inner
+@leaf
 def best_node(sums: Any, column: Any) -> Any:
     """The node with the highest value; of equal ones the last, which is the innermost."""
     best = np.int64(0)
@@ -110,7 +110,7 @@ def best_node(sums: Any, column: Any) -> Any:
     return best
 
 
-@inner
+@leaf
 def last_nodes(nodes: Any, lasts: Any) -> Any:
     """For every node the last node of its subtree: node m is under n if n <= m <= lasts[n]."""
     for n in range(len(nodes)):

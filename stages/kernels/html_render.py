@@ -28,17 +28,14 @@ import numpy as np
 from stages.kernels import html_tags as tags
 from stages.kernels import html_text as h
 from stages.kernels.html_layout import (
-    BOX,
     CELL,
     COUNT,
     HEADING,
     LEVEL,
-    MAX_LEVELS,
     ORDINAL,
     PRE,
     ROW,
     data_table,
-    layout,
 )
 from stages.kernels.html_lines import (
     BACKSLASH,
@@ -46,6 +43,8 @@ from stages.kernels.html_lines import (
     FENCE,
     HASH,
     NEWLINE,
+    NO,
+    ONE,
     OPEN_CELL,
     OPEN_PRE,
     OPEN_ROW,
@@ -54,10 +53,10 @@ from stages.kernels.html_lines import (
     PIPE,
     SIZE,
     SPACE,
-    STATE,
     TAB,
     TICK,
     WIDE,
+    YES,
     Writing,
     begin,
     close,
@@ -72,7 +71,7 @@ from stages.kernels.html_lines import (
     trimmed,
 )
 from stages.kernels.html_text import KIND, NODE
-from stages.kernels.jit import inner, jit
+from stages.kernels.jit import jit_bare, leaf
 
 FREE_INDENTS = 4 << 20
 """Bytes of indents that any page may have: all blocks of 1,647 real pages take 0.17 MB at most."""
@@ -80,26 +79,22 @@ FREE_INDENTS = 4 << 20
 _H1 = tags.TAG["h1"]
 
 
-@jit
-def render(text: Any, nodes: Any, blocks: Any, kept: Any, markdown: Any) -> Any:
-    """The bytes of the kept blocks as valid UTF-8, no line end at the end."""
-    at = layout(text, nodes, blocks)
-    ranges = np.empty((len(blocks), 2), dtype=np.int32)
-    room, indents = room_for_text(text, blocks, kept, at, ranges)
-    if indents > FREE_INDENTS + len(text):
-        at[:, BOX] = -1
-    else:
-        room += indents
-    state = np.full(STATE, -1, dtype=np.int64)
-    w = Writing(
-        text, nodes, at, ranges, np.full(len(nodes), -1, dtype=np.int32),
-        np.empty(MAX_LEVELS, dtype=np.int64), np.empty(room, dtype=np.uint8), state, markdown,
-    )  # fmt: skip
-    _put_blocks(w, blocks)
-    return w.out[: state[SIZE]]
+@jit_bare
+def render(
+    text: Any, nodes: Any, blocks: Any, markdown: Any, at: Any, ranges: Any, seen: Any, chain: Any,
+    state: Any, out: Any,
+) -> Any:  # fmt: skip
+    """Write the blocks that have a range (`room_for_text`) as valid UTF-8; gives the bytes written.
+
+    No line end is at the end. Room: `seen` a value a node, `chain` `MAX_LEVELS`, `state` `STATE`.
+    """
+    seen[:] = -1
+    state[:] = -1
+    _put_blocks(Writing(text, nodes, at, ranges, seen, chain, out, state, markdown), blocks)
+    return state[SIZE]
 
 
-@inner
+@jit_bare
 def room_for_text(text: Any, blocks: Any, kept: Any, at: Any, ranges: Any) -> Any:
     """(room, indents): bytes that the output cannot exceed, in two parts.
 
@@ -119,7 +114,7 @@ def room_for_text(text: Any, blocks: Any, kept: Any, at: Any, ranges: Any) -> An
     """
     room, indents = np.int64(64), np.int64(0)
     for b in range(len(blocks)):
-        ranges[b] = 0
+        ranges[b, 0] = ranges[b, 1] = 0
         if not kept[b]:
             continue
         node = blocks[b, NODE]
@@ -139,7 +134,7 @@ def room_for_text(text: Any, blocks: Any, kept: Any, at: Any, ranges: Any) -> An
     return room, indents
 
 
-@inner
+@leaf
 def _put_blocks(w: Any, blocks: Any) -> Any:
     w.state[SIZE] = 0
     for b in range(len(blocks)):
@@ -160,38 +155,38 @@ def _put_blocks(w: Any, blocks: Any) -> Any:
 # --- Blocks, cells, code --------------------------------------------------------------------------
 
 
-@inner
+@leaf
 def _put_block(w: Any, start: Any, end: Any, node: Any) -> Any:
     """A block that is neither code nor in a data table."""
-    begin(w, node, False)
+    begin(w, node, NO)
     heading = np.int64(w.at[node, HEADING])
     if w.markdown and heading >= 0 and w.seen[heading] < 0:
         w.seen[heading] = 0
-        put(w, HASH, w.nodes[heading, KIND] - _H1 + 1)
-        put(w, SPACE, 1)
-        put_flat(w, start, end, False)
+        put(w, HASH, np.int64(w.nodes[heading, KIND] - _H1 + 1))
+        put(w, SPACE, ONE)
+        put_flat(w, start, end, NO)
         return
     line = start
     while line < end:
         stop = line_end(w, line, end)
-        first, last = trimmed(w.text, line, stop, False)
+        first, last = trimmed(w.text, line, stop, NO)
         if first < last:
             if line > start:
                 new_line(w, node)
             if w.markdown and opens_fence(w, first, last):
-                put(w, BACKSLASH, 1)
+                put(w, BACKSLASH, ONE)
             put_bytes(w, first, last)
         line = stop + 1
 
 
-@inner
+@leaf
 def _put_cell(w: Any, start: Any, end: Any, node: Any, table: Any) -> Any:
     """A block of a data table's cell, behind those of the same row."""
     st = w.state
     row, cell = np.int64(w.at[node, ROW]), np.int64(w.at[node, CELL])
     is_first = st[OPEN_TABLE] != table
     if is_first:
-        begin(w, table, False)
+        begin(w, table, NO)
     elif st[OPEN_ROW] != row:
         close_row(w)
         new_line(w, table)
@@ -199,31 +194,31 @@ def _put_cell(w: Any, start: Any, end: Any, node: Any, table: Any) -> Any:
         st[OPEN_TABLE], st[OPEN_ROW], st[DONE] = table, row, 0
         st[WIDE] = w.at[table, COUNT] if is_first else 0
         if w.markdown:
-            put(w, PIPE, 1)
+            put(w, PIPE, ONE)
     if st[OPEN_CELL] == cell:
-        put(w, SPACE, 1)
+        put(w, SPACE, ONE)
     else:
         for _ in range(st[DONE], w.at[cell, ORDINAL]):
             if w.markdown:
-                put(w, SPACE, 1)
-            put(w, PIPE if w.markdown else TAB, 1)
+                put(w, SPACE, ONE)
+            put(w, PIPE if w.markdown else TAB, ONE)
         if w.markdown:
-            put(w, SPACE, 1)
+            put(w, SPACE, ONE)
         st[DONE], st[OPEN_CELL] = w.at[cell, ORDINAL], cell
-    put_flat(w, start, end, True)
+    put_flat(w, start, end, YES)
 
 
-@inner
+@leaf
 def _put_code(w: Any, b: Any, pre: Any, blocks: Any) -> Any:
     """A block of code, on lines behind those of the same code."""
     st = w.state
     if st[OPEN_PRE] == pre:
         new_line(w, pre)
     else:
-        begin(w, pre, True)
+        begin(w, pre, YES)
         st[OPEN_PRE] = pre
         if w.markdown:
-            st[FENCE] = max(_longest_run(w, b, pre, blocks) + 1, 3)
+            st[FENCE] = _fence_of(w, b, pre, blocks)
             put(w, TICK, st[FENCE])
             new_line(w, pre)
     line, end = np.int64(w.ranges[b, 0]), np.int64(w.ranges[b, 1])
@@ -235,14 +230,14 @@ def _put_code(w: Any, b: Any, pre: Any, blocks: Any) -> Any:
         line = stop + 1
 
 
-@inner
-def _longest_run(w: Any, b: Any, pre: Any, blocks: Any) -> Any:
-    """Backticks in a row, at most, in the blocks of a code from this one on."""
-    longest, run = np.int64(0), np.int64(0)
+@leaf
+def _fence_of(w: Any, b: Any, pre: Any, blocks: Any) -> Any:
+    """Backticks of a fence: three, or one more than stand in a row in the code from here on."""
+    longest, run = np.int64(2), np.int64(0)
     while b < len(blocks) and w.at[blocks[b, NODE], PRE] == pre:
         run = np.int64(0)
         for i in range(w.ranges[b, 0], w.ranges[b, 1]):
             run = run + 1 if w.text[i] == TICK else np.int64(0)
-            longest = max(longest, run)
+            longest = run if run > longest else longest
         b += 1
-    return longest
+    return longest + 1

@@ -8,7 +8,7 @@ import numpy as np
 
 from stages.kernels import html_text as h
 from stages.kernels.html_groups import number_groups
-from stages.kernels.jit import inner, jit_bare
+from stages.kernels.jit import jit_bare, leaf
 
 SURE = 0.8
 """Where the best set is expected to reach so much F1, no block below `FLOOR` is in it."""
@@ -56,7 +56,7 @@ def choose_blocks(
     return best
 
 
-@inner
+@leaf
 def _drop_repeats(
     kept: Any, blocks: Any, parents: Any, groups: Any, firsts: Any, count: Any
 ) -> Any:

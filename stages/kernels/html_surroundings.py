@@ -30,7 +30,7 @@ from stages.kernels.html_columns import (
 from stages.kernels.html_nodes import N_LINK_WORDS, N_LONG, N_PROSE, N_WORDS, P_BLOCK
 from stages.kernels.html_text import ANCESTORS, KIND, NODE
 from stages.kernels.html_words import WORDS, WORDS_FROM, WORDS_TO
-from stages.kernels.jit import inner
+from stages.kernels.jit import inner, leaf
 
 _NEAR = np.array(NEIGHBOURS, dtype=np.int64)
 _ARTICLE, _MAIN = tags.TAG["article"], tags.TAG["main"]
@@ -40,7 +40,7 @@ SEEN_WORDS = np.int64(200)
 """Words of a block that are looked up among the title's and the description's."""
 
 
-@inner
+@leaf
 def _word_set(html: Any, span: Any, found: Any, table: Any) -> Any:
     """Put the distinct word hashes of a range of the page into a table, open-addressed; how many.
 
@@ -69,7 +69,7 @@ def _share_in(words: Any, first: Any, last: Any, table: Any) -> Any:
     return found
 
 
-@inner
+@leaf
 def place_columns(
     out: Any, at: Any, html: Any, nodes: Any, blocks: Any, counts: Any, words: Any, places: Any,
     title: Any, description: Any, odds: Any, sets: Any,
@@ -121,7 +121,7 @@ def _since(b: Any, other: Any) -> Any:
     return b - other if b - other < 200 else 200
 
 
-@inner
+@leaf
 def near_columns(out: Any, at: Any, counts: Any, shares: Any) -> Any:
     num = len(counts)
     for b in range(num):
@@ -145,7 +145,7 @@ def near_columns(out: Any, at: Any, counts: Any, shares: Any) -> Any:
     return at + 3 * len(_NEAR) + 3
 
 
-@inner
+@leaf
 def page_columns(
     out: Any, at: Any, nodes: Any, blocks: Any, counts: Any, sums: Any, places: Any
 ) -> Any:

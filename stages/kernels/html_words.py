@@ -13,7 +13,7 @@ import numpy as np
 
 from stages.kernels import html_text as h
 from stages.kernels.html_text import decode_utf8, lower
-from stages.kernels.jit import inner
+from stages.kernels.jit import inner, leaf
 
 # Columns of the counts of a block.
 (WORDS, CHARS, LETTERS, DIGITS, UPPER, PUNCTUATION, COMMAS, ENDS, TERMINAL, SYMBOLS, WORDS_FROM,
@@ -40,8 +40,8 @@ for _c in b"|<>+=*^~@#$%&/\\":
     _ASCII[_c] = SYMBOL
 
 
-# Of ASCII words, which most bytes are: what is in one, its small letter, and 1 in the low half for a
-# digit, in the high half for a capital.
+# Of ASCII words, which most bytes are: what is in one, its small letter, and 1 in the low half for
+# a digit, in the high half for a capital.
 _BYTES = np.arange(256, dtype=np.int64)
 _IN_WORD = np.isin(np.append(_ASCII, np.full(128, OTHER_PUNCTUATION)), (LETTER, DIGIT))
 _CAPITAL = (_BYTES >= 0x41) & (_BYTES <= 0x5A)
@@ -49,7 +49,7 @@ _LOWER = (_BYTES | np.where(_CAPITAL, 0x20, 0)).astype(np.uint8)
 _MARKS = np.where(_CAPITAL, 1 << 32, (_BYTES >= 0x30) & (_BYTES <= 0x39)).astype(np.uint64)
 
 
-@inner
+@leaf
 def kind_of(code: Any) -> Any:
     """The kind of a character."""
     if code < 128:
@@ -116,7 +116,7 @@ def fold_hash(value: Any) -> Any:
     return np.uint32((value ^ value >> np.uint64(32)) & np.uint64(0xFFFFFFFF))
 
 
-@inner
+@leaf
 def words_in(text: Any, start: Any, stop: Any, words: Any, at: Any) -> Any:
     """Write the hashes of the words from `at` on; gives the place behind the last."""
     i = start
@@ -143,7 +143,7 @@ def words_in(text: Any, start: Any, stop: Any, words: Any, at: Any) -> Any:
     return at
 
 
-@inner
+@leaf
 def count_blocks(text: Any, blocks: Any, counts: Any, words: Any, hashes: Any) -> Any:
     """Fill the counts, the word hashes and a hash of the words of every block.
 
@@ -158,7 +158,7 @@ def count_blocks(text: Any, blocks: Any, counts: Any, words: Any, hashes: Any) -
         counts[b, WORDS] = at - counts[b, WORDS_FROM]
 
 
-@inner
+@leaf
 def _count_block(
     text: Any, start: Any, stop: Any, row: Any, words: Any, at: Any, whole: Any
 ) -> Any:

@@ -8,24 +8,101 @@ folder.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import time
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, ClassVar, TextIO, TypeVar, cast
 
 import numba
 import xxhash
+from numba.core.caching import FunctionCache
+
+from pipeline.warm_up import Busy, impatient
 
 F = TypeVar("F", bound=Callable[..., Any])
+PATIENCE = 300
+"""Seconds that a process waits for another one's compiling; the longest takes 25."""
+
+
+class SharedCache(FunctionCache):  # type: ignore[misc]
+    """Numba's cache on disk, of whose kernels the processes of a machine compile each only once.
+
+    A process that finds none takes the kernel's lock and looks again; saving frees the lock, as
+    does the end of the process. A kernel may need others for its own compiling, never the other
+    way round, so nobody waits in a circle.
+    """
+
+    _compiling: ClassVar[int] = 0
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__(function)
+        # Private to numba, hence the test; a numba without it fails here, not by stale code.
+        self._cache_file._source_stamp = sources_stamp(_folder(function))
+        self._lock: TextIO | None = None
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        found = super().load_overload(sig, target_context)
+        if found is None and self._lock is None and self._take_lock():
+            found = super().load_overload(sig, target_context)
+            if found is not None:
+                self._free_lock()
+        return found
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        try:
+            super().save_overload(sig, data)
+        finally:
+            self._free_lock()
+
+    def _take_lock(self) -> bool:
+        """False where the folder knows no locks: then each process compiles for itself."""
+        try:
+            self._impl.locator.ensure_cache_path()
+            name = f"{self._impl.filename_base}.lock"
+            lock = Path(self.cache_path, name).open("w")  # noqa: SIM115  # held until it is saved
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if impatient() and not SharedCache._compiling:
+                    lock.close()
+                    raise Busy from None
+                if not _locked_in_time(lock):
+                    return False
+        except OSError:
+            return False
+        self._lock = lock
+        SharedCache._compiling += 1
+        return True
+
+    def _free_lock(self) -> None:
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+            SharedCache._compiling -= 1
+
+
+def _locked_in_time(lock: TextIO) -> bool:
+    """Wait for a lock; False if its owner does not come to an end."""
+    last = time.monotonic() + PATIENCE
+    while time.monotonic() < last:
+        time.sleep(0.02)
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+    return False
+
+
+def _cached(compiled: Any, function: F) -> F:
+    compiled._cache = SharedCache(function)
+    return cast(F, compiled)
 
 
 def jit(function: F) -> F:
     """`function` compiled on its first call."""
-    compiled = numba.njit(nogil=True)(function)
-    compiled.enable_caching()
-    # Private to numba, hence the test; a numba without it fails here, not by stale code.
-    compiled._cache._cache_file._source_stamp = sources_stamp(_folder(function))
-    return cast(F, compiled)
+    return _cached(numba.njit(nogil=True)(function), function)
 
 
 def _folder(function: Callable[..., Any]) -> Path:
@@ -47,10 +124,7 @@ def jit_bare(function: F) -> F:
     The counts are atomic and made at each use of a tuple's array: they took half of the time of the
     scanner of web pages. Compilation fails where such a kernel allocates.
     """
-    compiled = numba.njit(nogil=True, _nrt=False)(function)
-    compiled.enable_caching()
-    compiled._cache._cache_file._source_stamp = sources_stamp(_folder(function))
-    return cast(F, compiled)
+    return _cached(numba.njit(nogil=True, _nrt=False)(function), function)
 
 
 def inner(function: F) -> F:

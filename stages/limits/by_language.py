@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -24,6 +24,8 @@ ABOVE, BELOW = "above_min", "below_max"
 @dataclass(frozen=True)
 class ByLanguage(Filter):
     """A filter whose bounds may depend on `lang`. Subclasses give plain rules and measures."""
+
+    compiles: ClassVar[bool] = True
 
     per_language: bool = knob(
         False,

@@ -73,6 +73,7 @@ class Pii(TextMap):
         source="Dolma: US numbers; +41 ... is found whatever the region",
     )
 
+    compiles: ClassVar[bool] = True
     libraries: ClassVar[tuple[str, ...]] = ("phonenumbers",)
     metrics: ClassVar[Mapping[str, type]] = {
         **dict.fromkeys(METRICS.values(), int),

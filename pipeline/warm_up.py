@@ -1,0 +1,64 @@
+"""Compiling kernels: once a machine, by all its workers side by side.
+
+Every process of a machine needs the same kernels, and each compiles once: the first to need one
+takes its lock (`stages.kernels.jit`), the others wait and load it. Waiting is a waste while other
+kernels are still to be compiled, so before its first batch a worker goes through the calls that
+need kernels, leaves out for later what another one is busy with, and waits only at the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import pyarrow as pa
+
+from pipeline.batch import TextBatch
+from pipeline.schema import DOC_ID
+
+Call = Callable[[], object]
+
+
+class Busy(Exception):
+    """Another process compiles this kernel at the moment."""
+
+
+_impatient = False
+
+
+def impatient() -> bool:
+    """True if a kernel that is being compiled elsewhere is to raise Busy; else it is waited for."""
+    return _impatient
+
+
+def take_turns(calls: Iterable[Call]) -> None:
+    """Make all calls: first those whose kernels nobody else is compiling, then the rest."""
+    global _impatient
+    later: list[Call] = []
+    _impatient = True
+    try:
+        for call in calls:
+            try:
+                call()
+            except Busy:
+                later.append(call)
+    finally:
+        _impatient = False
+    for call in later:
+        call()
+
+
+def example_batch() -> TextBatch:
+    """One small document, for calls whose result nobody looks at."""
+    text = "A line of text, as short as it may be.\nAnother one, with the number 2."
+    return TextBatch(
+        pa.table(
+            {
+                "doc_id": pa.array([bytes(16)], DOC_ID),
+                "file": pa.array(["example"], pa.string()),
+                "offset": pa.array([0], pa.int64()),
+                "text": pa.array([text], pa.large_string()),
+                "lang": pa.array(["en"], pa.string()),
+                "url": pa.array(["https://example.org/"], pa.string()),
+            }
+        )
+    )
