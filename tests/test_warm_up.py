@@ -1,0 +1,115 @@
+"""Kernels are compiled once a machine, by its processes in turn."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipeline.warm_up import Busy, impatient, take_turns
+
+ROOT = Path(__file__).parents[1]
+KERNELS = """
+from stages.kernels.jit import jit
+
+@jit
+def one(x):
+    return x + 1
+
+@jit
+def two(x):
+    return x * 2
+"""
+ASK = """
+import json, sys
+from kernels import one, two
+from pipeline.warm_up import take_turns
+
+take_turns([lambda: one(1), lambda: two(1)])
+print(json.dumps({k.__name__: sum(k.stats.cache_misses.values()) for k in (one, two)}))
+"""
+LOADED = """
+import json
+from stages.kernels.jit import SharedCache
+from pipeline.stage import Side
+from pipeline.warm_up import example_batch, take_turns
+from stages.c4 import C4Lines, C4Sentences
+from stages.extract import Extract
+from stages.extract.stage import _Reader
+from stages.fineweb import FinewebQuality
+from stages.gopher import GopherQuality, GopherRepetition
+from stages.minhash_dedup import MinhashDedup
+from stages.normalise import Normalise
+from stages.pii import Pii
+
+asked, load = [], SharedCache.load_overload
+
+def noted(self, sig, context):
+    asked.append(self._name)
+    return load(self, sig, context)
+
+SharedCache.load_overload = noted
+filters = [C4Lines(), C4Sentences(), FinewebQuality(), GopherQuality(), GopherRepetition(),
+           Normalise(), Pii()]
+stages = [Extract(), MinhashDedup(), *filters]
+take_turns(call for stage in stages for call in stage.warm_up())
+before = len(asked)
+page = b"<title>A page</title><div class=comments><ul><li>An entry<li>Another</ul></div>"
+page += b"<table><tr><td>1<td>2<tr><td>3<td>4</table><pre>code</pre>" + b"<p>Some text." * 40
+reader = _Reader("blocks", {"format": "text", "comments": "keep", "model": None})
+assert reader.read(page, None, None)[0].text
+for stage in filters:
+    stage.process(example_batch(), Side("again", 0))
+MinhashDedup().signatures(example_batch(), Side("again", 0))
+print(json.dumps([before, asked[before:]]))
+"""
+
+
+def python(folder: Path, code: str) -> subprocess.Popen[str]:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(folder), str(ROOT)])}
+    if folder != ROOT:
+        environment.pop("NUMBA_CACHE_DIR", None)
+    command = [sys.executable, "-c", code]
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+
+
+def test_what_another_process_is_busy_with_is_done_at_the_end() -> None:
+    made: list[str] = []
+
+    def busy() -> None:
+        if impatient():
+            raise Busy
+        made.append("busy elsewhere")
+
+    take_turns([busy, lambda: made.append("free")])
+    assert made == ["free", "busy elsewhere"]
+    assert not impatient()
+
+
+def test_an_error_of_a_call_leaves_nobody_impatient() -> None:
+    with pytest.raises(ZeroDivisionError):
+        take_turns([lambda: 1 // 0])
+    assert not impatient()
+
+
+def test_processes_side_by_side_compile_each_kernel_once(tmp_path: Path) -> None:
+    (tmp_path / "kernels.py").write_text(KERNELS)
+    processes = [python(tmp_path, ASK) for _ in range(3)]
+    outputs = [process.communicate(timeout=120)[0] for process in processes]
+    assert all(process.returncode == 0 for process in processes)
+    misses = [json.loads(output) for output in outputs]
+    assert sum(found["one"] for found in misses) == 1, misses
+    assert sum(found["two"] for found in misses) == 1, misses
+
+
+def test_after_the_warm_up_no_batch_asks_for_another_kernel() -> None:
+    process = python(ROOT, LOADED)
+    output = process.communicate(timeout=300)[0]
+    assert process.returncode == 0
+    before, later = json.loads(output)
+    assert before > 15
+    assert later == []
