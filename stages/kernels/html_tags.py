@@ -122,7 +122,7 @@ ATTRIBUTE: Mapping[str, int] = {name: number for number, name in enumerate(ATTRI
 FACTS = (
     "", "title", "lang", "canonical", "license", "json_ld", "meta_title", "meta_author",
     "meta_date", "meta_description", "meta_url", "meta_type", "meta_license", "author", "date",
-    "h1", "meta_lang", "meta_site", "robots",
+    "meta_lang", "meta_site", "robots",
 )  # fmt: skip
 FACT: Mapping[str, int] = {name: number for number, name in enumerate(FACTS)}
 
@@ -147,7 +147,12 @@ _META: Mapping[str, str] = {
     "og:url": "meta_url", "og:type": "meta_type", "dc.rights": "meta_license",
     "dcterms.rights": "meta_license", "dcterms.license": "meta_license",
     "content-language": "meta_lang", "og:locale": "meta_lang", "og:site_name": "meta_site",
-    "robots": "robots",
+    "robots": "robots", "creator": "meta_author", "dc:creator": "meta_author",
+    "dcterms.creator": "meta_author", "article:author_name": "meta_author",
+    "og:article:published_time": "meta_date", "publish_date": "meta_date",
+    "pub_date": "meta_date", "dcterms.date": "meta_date", "dcterms.issued": "meta_date",
+    "language": "meta_lang", "dc.language": "meta_lang", "inlanguage": "meta_lang",
+    "dcterms.title": "meta_title", "parsely-title": "meta_title",
 }  # fmt: skip
 
 NAME_FACTORS = 0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F
