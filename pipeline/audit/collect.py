@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipeline.audit.expected import DATASET
-from pipeline.audit.lookup import read_json, runs_of
+from pipeline.audit.lookup import read_json
 from pipeline.errors import InputError
 from pipeline.manifest import load_manifest
 from pipeline.storage import ObjectInfo, Storage

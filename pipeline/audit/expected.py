@@ -19,7 +19,6 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.audit.lookup import runs_of
 from pipeline.audit.shards import first_line
 from pipeline.errors import IntegrityError
 from pipeline.manifest import Dataset, Manifest, parse_manifest
