@@ -14,6 +14,7 @@ import dataclasses
 import inspect
 import textwrap
 from collections import defaultdict
+from collections.abc import Hashable
 from functools import cache
 
 from pipeline.knobs import knob_info
@@ -32,7 +33,8 @@ WHOLE = "self"
 
 def bound_knobs(stage: RowStage) -> tuple[str, ...]:
     """Knobs of this very configuration that only its rules read, in order of declaration."""
-    reads = _reads(type(stage))
+    cls: Hashable = type(stage)
+    reads = _reads(cls)
     if reads is None:
         return ()
     judging = _judging(reads, {*_JUDGING, *stage.judging})
@@ -62,9 +64,10 @@ def _judging(reads: dict[str, frozenset[str]], given: set[str]) -> set[str]:
 
 
 @cache
-def _reads(cls: type) -> dict[str, frozenset[str]] | None:
+def _reads(cls: Hashable) -> dict[str, frozenset[str]] | None:
     """Method -> names that it reads of `self`, over all classes of a stage; None if unknown."""
     found: dict[str, frozenset[str]] = {}
+    assert isinstance(cls, type)
     for one in cls.__mro__:
         if one is object or one.__module__ == Stage.__module__:
             continue

@@ -19,6 +19,7 @@ from pipeline.audit.expected import DATASET
 from pipeline.audit.lookup import read_json
 from pipeline.errors import InputError
 from pipeline.manifest import load_manifest
+from pipeline.records import runs_of
 from pipeline.storage import ObjectInfo, Storage
 
 KINDS = ("manifests", "step outputs", "documents", "token shards", "dataset files", "leftovers")

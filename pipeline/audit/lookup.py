@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import difflib
 import json
-import posixpath
 import urllib.parse
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass

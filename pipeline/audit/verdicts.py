@@ -18,7 +18,6 @@ from pipeline.plan import Step, yields_documents
 from pipeline.segment import QUARANTINED
 from pipeline.stage import RowStage, Rule, Source, Stage
 
-
 _OTHER = 0.123
 """Put in place of a knob without a value, to see which bound it moves."""
 

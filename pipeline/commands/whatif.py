@@ -12,8 +12,9 @@ from typing import Any
 from pipeline.audit.display import as_json, clean, counted, cut, pad, paint, shown, width, wrapped
 from pipeline.audit.estimate import Estimated, beyond
 from pipeline.audit.lookup import Run, open_run
+from pipeline.audit.moves import Move
 from pipeline.audit.sampled import Changed
-from pipeline.audit.whatif import UNKNOWN, Answer, Move, Verdicts, what_if
+from pipeline.audit.whatif import UNKNOWN, Answer, Verdicts, what_if
 from pipeline.cli import add_run, count
 
 METHOD = "of each source, every later step keeps the share of documents that it kept in this run"
@@ -47,11 +48,14 @@ def main(args: argparse.Namespace) -> int:
     if changed:
         note = f"note: the code of {', '.join(changed)} is no longer that of this run"
         print(wrapped(note.split(), "  ", " "))
-    _print_verdicts(f"at {answer.step}, exact", answer.at_step)
+    order = [step.id for step in run.plan.steps]
+    _print_verdicts(f"at {answer.step}, exact", answer.at_step, order)
     ends = [step for step in answer.ends if step != answer.step]
     if ends:
-        exact = "exact" if not answer.at_end.unknown else "exact but for what is not measured"
-        _print_verdicts(f"to the end of its segment ({', '.join(ends)}), {exact}", answer.at_end)
+        exact = "exact" if not answer.at_end.unknown else f"exact but for `{UNKNOWN}`"
+        _print_verdicts(
+            f"to the end of its segment ({', '.join(ends)}), {exact}", answer.at_end, order
+        )
     _print_changed(answer)
     _print_sample(answer.sample)
     _print_behind(behind)
@@ -136,12 +140,13 @@ def _value(value: Any) -> str:
     return "default" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
 
 
-def _print_verdicts(title: str, verdicts: Verdicts) -> None:
-    """Kept and dropped by reason, before and after."""
+def _print_verdicts(title: str, verdicts: Verdicts, order: Sequence[str]) -> None:
+    """Kept and dropped by reason in the order of the steps, before and after."""
     print(f"\n  {title}")
     kept = (verdicts.kept(verdicts.before), verdicts.kept(verdicts.after))
     rows = [("in", verdicts.documents_in, verdicts.documents_in), ("kept", *kept)]
-    for key in sorted({**verdicts.before, **verdicts.after}):
+    keys = {**verdicts.before, **verdicts.after}
+    for key in sorted(keys, key=lambda key: (order.index(key[0]), key[1])):
         name = key[1] if "." in key[1] else f"{key[0]}: {key[1]}"
         rows.append((name, verdicts.before[key], verdicts.after[key]))
     left = max(len(name) for name, _, _ in rows)
@@ -185,7 +190,8 @@ def _print_sample(sample: Sequence[Changed]) -> None:
 def _print_behind(behind: Sequence[Estimated]) -> None:
     if not behind:
         return
-    print(f"\n  beyond the segment, {paint('an estimate', 'yellow')}: {METHOD}")
+    title = f"beyond the segment, an estimate: {METHOD}"
+    print("\n" + paint(wrapped(title.split(), "  ", " "), "yellow"))
     left = max(len(row.step) for row in behind)
     print(paint(f"    {'kept':<{left}} {'before':>13} {'estimate':>13}", "dim"))
     for row in behind:
