@@ -34,6 +34,7 @@ RATIOS: Mapping[str, tuple[str, ...]] = {
     "memory": ("peak_at_1x_vs_10x",),
     "pii": (),
     "scale": (),
+    "whatif": (),
 }
 """Benchmark -> the keys that `ratios` holds, no more and no fewer."""
 

@@ -14,7 +14,6 @@ import dataclasses
 import inspect
 import textwrap
 from collections import defaultdict
-from collections.abc import Hashable
 from functools import cache
 
 from pipeline.knobs import knob_info
@@ -33,11 +32,10 @@ WHOLE = "self"
 
 def bound_knobs(stage: RowStage) -> tuple[str, ...]:
     """Knobs of this very configuration that only its rules read, in order of declaration."""
-    cls: Hashable = type(stage)
-    reads = _reads(cls)
+    reads = _reads(type(stage))  # type: ignore[arg-type]  # a class is hashable
     if reads is None:
         return ()
-    judging = _judging(reads, {*_JUDGING, *stage.judging})
+    judging = _judging(reads, set(_JUDGING), set(stage.judging))
     measured = {name for method, names in reads.items() if method not in judging for name in names}
     if WHOLE in measured:
         return ()
@@ -45,13 +43,14 @@ def bound_knobs(stage: RowStage) -> tuple[str, ...]:
     return tuple(f.name for f in fields if f.name not in measured and not knob_info(f).reference)
 
 
-def _judging(reads: dict[str, frozenset[str]], given: set[str]) -> set[str]:
-    """The given methods and, again and again, those that only such methods call."""
+def _judging(reads: dict[str, frozenset[str]], given: set[str], promised: set[str]) -> set[str]:
+    """The given methods and, again and again, those that only such methods call; less the given
+    ones that a measuring method calls too."""
     callers: dict[str, set[str]] = defaultdict(set)
     for method, names in reads.items():
         for name in names:
             callers[name].add(method)
-    found = set(given)
+    found = given | promised
     while True:
         more = {
             method
@@ -59,15 +58,16 @@ def _judging(reads: dict[str, frozenset[str]], given: set[str]) -> set[str]:
             if method not in found | _ENGINE and callers[method] and callers[method] <= found
         }
         if not more:
-            return found
+            break
         found |= more
+    shared = {method for method in given - promised if not callers[method] <= found}
+    return _judging(reads, given - shared, promised) if shared else found
 
 
 @cache
-def _reads(cls: Hashable) -> dict[str, frozenset[str]] | None:
+def _reads(cls: type) -> dict[str, frozenset[str]] | None:
     """Method -> names that it reads of `self`, over all classes of a stage; None if unknown."""
     found: dict[str, frozenset[str]] = {}
-    assert isinstance(cls, type)
     for one in cls.__mro__:
         if one is object or one.__module__ == Stage.__module__:
             continue
