@@ -58,7 +58,7 @@ def process(stage: Pii, column: pa.Array) -> None:
     stage.process(TextBatch(pa.table({"text": column})), _side())
 
 
-def turns_of(work: Callable[[], None], turns: int) -> list[Usage]:
+def turns_of(work: Callable[[], object], turns: int) -> list[Usage]:
     """CPU and wall time of so many turns, after one that is not counted (it compiles)."""
     work()
     found = []

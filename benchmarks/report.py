@@ -35,6 +35,7 @@ RATIOS: Mapping[str, tuple[str, ...]] = {
     "pii": (),
     "nsfw": ("ours_vs_datatrove_url_filter",),
     "scale": (),
+    "whatif": (),
 }
 """Benchmark -> the keys that `ratios` holds, no more and no fewer."""
 

@@ -21,6 +21,7 @@ COMMANDS = {
     "stages": "list every stage with its knobs, units and sources",
     "inspect": "print a step's table, a document file or a token shard",
     "explain": "every metric, bound and verdict of one document",
+    "whatif": "the verdicts with other bounds, from the stored metrics of a run",
     "trace": "from a token back to its page",
     "verify": "hash every file that a manifest names; --repair forgets the damaged ones",
     "gc": "delete what no kept run and no version needs",
@@ -71,6 +72,16 @@ def add_config(parser: argparse.ArgumentParser) -> None:
         "--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides",
         help="override a setting or any knob: workdir=/data/x, steps.web.paths='[\"a.warc.gz\"]'",
     )  # fmt: skip
+
+
+def add_run(parser: argparse.ArgumentParser, name: str = "RUN", more: str = "") -> None:
+    """The arguments that name a run."""
+    parser.add_argument(
+        "run", metavar=name, help=f"a workdir, its YAML file, a run record of it{more}"
+    )
+    parser.add_argument(
+        "--run", dest="run_id", metavar="ID", help="the run whose id begins so (default: newest)"
+    )
 
 
 def count(text: str) -> int:

@@ -104,6 +104,8 @@ class Apply:
     """An earlier Exchange with `buckets="partition"`; its rows stand in `side.tables[reads]`."""
     call: Callable[[TextBatch, Side], Processed]
     knobs: tuple[str, ...] = ()
+    drops: bool = True
+    """False: only the stage's rules drop documents here, so that `whatif` knows each verdict."""
 
 
 Phase = Emit | Exchange | Combine | Apply

@@ -5,8 +5,9 @@ from __future__ import annotations
 import datetime
 import json
 import os
+import posixpath
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -82,31 +83,54 @@ def config_to_json(config: Config) -> dict[str, Any]:
     }
 
 
-def config_from_json(raw: Mapping[str, Any]) -> Config:
+def config_from_json(raw: Mapping[str, Any], overrides: Sequence[str] = ()) -> Config:
     """The inverse of `config_to_json`. JSON is YAML, so the same parser serves."""
     body = {key: value for key, value in raw.items() if key not in ("path", "folder")}
-    return parse_config(json.dumps(body), str(raw["path"]))
+    return parse_config(json.dumps(body), str(raw["path"]), overrides)
 
 
-def latest_run(workdir: str) -> dict[str, Any]:
-    """The newest run record of a workdir. Raises InputError if there is none."""
+def runs_of(storage: Storage) -> list[str]:
+    """Paths of all run records, newest first."""
+    found = [info.path for info in storage.list("runs") if info.path.endswith(".json")]
+    return sorted((p for p in found if not posixpath.basename(p).startswith(".")), reverse=True)
+
+
+def read_run(workdir: str, run_id: str | None = None) -> dict[str, Any]:
+    """A run record of a workdir: the newest, or the one whose id begins so. Raises InputError."""
     storage = open_storage(workdir)
-    runs = [info.path for info in storage.list("runs") if info.path.endswith(".json")]
+    runs = {posixpath.basename(path).removesuffix(".json"): path for path in runs_of(storage)}
     if not runs:
         raise InputError(
             f"{workdir} holds no finished run. Give the workdir of a run, or its configuration."
         )
+    hits = [name for name in runs if name.startswith(run_id or "")]
+    if run_id is None or run_id in runs:
+        hits = [run_id or hits[0]]
+    if len(hits) != 1:
+        problem = f"{len(hits)} runs whose ids begin" if hits else "no run whose id begins"
+        raise InputError(
+            f"{workdir} has {problem} with '{run_id}', expected one. Newest first: "
+            f"{', '.join((hits or list(runs))[:5])}."
+        )
+    path = runs[hits[0]]
     try:
-        record: dict[str, Any] = json.loads(storage.get(max(runs)))
+        record: dict[str, Any] = json.loads(storage.get(path))
     except json.JSONDecodeError as error:
-        raise IntegrityError(f"{workdir}/{max(runs)} is corrupt: {error}. Delete it.") from error
+        raise IntegrityError(f"{workdir}/{path} is corrupt: {error}. Delete it.") from error
     return record
 
 
 def workdir_of(run: str) -> str:
-    """The workdir that a command's RUN names: a workdir itself, or a YAML file."""
+    """The workdir that a command's RUN names: a workdir itself, a YAML file, or a run record."""
     if run.endswith((".yaml", ".yml")) and Path(run).is_file():
         from pipeline.config import load_config
 
         return load_config(run).workdir
-    return run
+    return posixpath.dirname(posixpath.dirname(run)) or "." if run_id_of(run) else run
+
+
+def run_id_of(run: str) -> str | None:
+    """The id of the run whose record RUN names by its path (`WORKDIR/runs/<id>.json`), if so."""
+    folder, _, name = run.rpartition("/")
+    is_record = name.endswith(".json") and posixpath.basename(folder) == "runs"
+    return name.removesuffix(".json") if is_record else None

@@ -241,6 +241,11 @@ class _Segment:
         batch = batch.with_columns(self._carried(link.step, metrics, rows))
         if answer.drop is None:
             return batch, rows
+        if isinstance(link.phase, Apply) and not link.phase.drops:
+            raise StageError(
+                f"{where}: the phase '{link.phase.name}' dropped documents, but says drops=False. "
+                f"Drop by rules, or say drops=True."
+            )
         drop = np.asarray(answer.drop, dtype=bool)
         first = drop & (verdicts.code[rows] == KEPT)  # an earlier verdict has matched nothing
         verdicts.mark(rows[drop], link.step, f"{link.step}.{answer.reason}")
@@ -280,13 +285,8 @@ class _Segment:
         verdicts: Verdicts,
     ) -> None:
         for rule in stage.rules():
-            values = measured[rule.metric].cast(pa.float64()).to_numpy(zero_copy_only=False)
-            low, high = rule.reasons()
-            with np.errstate(invalid="ignore"):
-                if rule.minimum is not None:
-                    verdicts.mark(rows[values < rule.minimum], step, f"{step}.{low}")
-                if rule.maximum is not None:
-                    verdicts.mark(rows[values > rule.maximum], step, f"{step}.{high}")
+            for reason, hit in rule.broken(measured[rule.metric]):
+                verdicts.mark(rows[hit], step, f"{step}.{reason}")
 
     # --- output ------------------------------------------------------------------------------
 

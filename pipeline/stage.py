@@ -187,6 +187,14 @@ class Rule:
             return self.name, self.name
         return f"{self.metric}_too_low", f"{self.metric}_too_high"
 
+    def broken(self, values: pa.Array | pa.ChunkedArray) -> list[tuple[str, Any]]:
+        """(reason, boolean numpy array) of each bound: where the metric's values lie beyond it."""
+        low, high = self.reasons()
+        numbers = values.cast(pa.float64()).to_numpy(zero_copy_only=False)
+        with np.errstate(invalid="ignore"):
+            found = [] if self.minimum is None else [(low, numbers < self.minimum)]
+            return found if self.maximum is None else [*found, (high, numbers > self.maximum)]
+
 
 Rules = tuple[Rule, ...]
 
@@ -232,6 +240,9 @@ class RowStage(Stage):
     """True if `process` needs compiled kernels, and can be tried on a document of text and URL."""
     measure_kept_only: ClassVar[bool] = False
     """True for a costly filter: documents already dropped in the segment are not measured."""
+    judging: ClassVar[tuple[str, ...]] = ()
+    """Methods besides `rules` and `check` that measuring never calls with these knobs. A knob that
+    only such methods read is a bound: `whatif` may move it (`audit/bounds.py`)."""
 
     def rules(self) -> Rules:
         return ()

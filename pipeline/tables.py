@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
@@ -124,25 +125,50 @@ def write_table(path: Path, table: pa.Table, schema: pa.Schema) -> MadeFile:
     return sink.close()
 
 
+@dataclass(frozen=True)
+class Groups:
+    """Neighbouring row groups of one stored file, of which columns are read when asked for."""
+
+    file: pq.ParquetFile
+    numbers: tuple[int, ...]
+    first_row: int
+    """Number in the file of their first row."""
+
+    def read(self, columns: Sequence[str] | None = None) -> pa.Table:
+        """Some or all columns of their rows."""
+        return self.file.read_row_groups(list(self.numbers), columns=columns, use_threads=False)
+
+
+def iter_groups(
+    storage: Storage, path: str, count: int, dictionaries: Sequence[str] = ()
+) -> Iterator[Groups]:
+    """The rows of a stored file, `count` row groups at a time; the columns in `dictionaries` come
+    as Arrow dictionaries. Raises IntegrityError."""
+    try:
+        local = storage.local_path(path)
+        source = local if local is not None else storage.open(path)
+        names = list(dictionaries)
+        with pq.ParquetFile(source, pre_buffer=False, read_dictionary=names) as file:
+            first_row = 0
+            for start in range(0, file.num_row_groups, count):
+                numbers = tuple(range(start, min(start + count, file.num_row_groups)))
+                yield Groups(file, numbers, first_row)
+                first_row += sum(file.metadata.row_group(n).num_rows for n in numbers)
+    except (FileNotFoundError, pa.ArrowInvalid, OSError) as error:
+        raise IntegrityError(
+            f"cannot read {storage.root}/{path}: {error}. Run "
+            f"`python -m pipeline verify CONFIG --repair`, then run again."
+        ) from error
+
+
 def iter_batches(
     storage: Storage, dataset: Dataset, columns: Sequence[str] | None = None
 ) -> Iterator[pa.Table]:
     """The rows of a stored dataset, one row group at a time. Raises IntegrityError."""
     for ref in dataset.files:
-        try:
-            local = storage.local_path(ref.path)
-            source = local if local is not None else storage.open(ref.path)
-            with pq.ParquetFile(source, pre_buffer=False) as file:
-                wanted = columns
-                if columns is not None:
-                    wanted = [c for c in columns if c in file.schema_arrow.names]
-                for index in range(file.num_row_groups):
-                    yield file.read_row_group(index, columns=wanted, use_threads=False)
-        except (FileNotFoundError, pa.ArrowInvalid, OSError) as error:
-            raise IntegrityError(
-                f"cannot read {storage.root}/{ref.path}: {error}. Run "
-                f"`python -m pipeline verify CONFIG --repair`, then run again."
-            ) from error
+        for group in iter_groups(storage, ref.path, 1):
+            names = group.file.schema_arrow.names
+            yield group.read(None if columns is None else [c for c in columns if c in names])
 
 
 def read_dataset(

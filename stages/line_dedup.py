@@ -84,7 +84,7 @@ class LineDedup(GlobalStage):
                 "lost_lines", ("repeats",), "partition", deliver, LOST_LINES,
                 buckets="partition", order=(*NODE_ORDER, "line"),
             ),
-            Apply("cut", "lost_lines", cut_lines, ("min_sentences",)),
+            Apply("cut", "lost_lines", cut_lines, ("min_sentences",), drops=False),
         )  # fmt: skip
 
 

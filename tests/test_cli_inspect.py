@@ -29,8 +29,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.audit.display import cells, clean, cut, folded
+from pipeline.audit.lookup import find_documents, metrics_of, open_run
 from pipeline.audit.shards import Decoder
 from pipeline.audit.targets import Condition
+from pipeline.audit.verdicts import knobs_of, step_metrics
+from pipeline.commands.explain import _step_lines
+from pipeline.phases import Emit
+from pipeline.plan import Step
+from pipeline.stage import RowStage
+from stages.language import Language
 
 __all__ = ["cli", "copied", "finished"]  # fixtures
 
@@ -159,6 +166,64 @@ def test_explain_says_which_rule_was_broken_and_where_its_bound_comes_from(
     _, out, _ = cli("explain", finished / "config.yaml", SHORT)
     assert "dropped by gopher_quality: word_count_too_low" in out
     assert all(cells(line) <= 90 for line in out.splitlines())
+
+
+@pytest.mark.parametrize("url", ["https://example.org/page/3/", COPY, SHORT, HOSTILE, PICTURE])
+def test_explain_shows_every_metric_with_its_bounds_and_verdict_on_the_whole_way(
+    finished: Path, cli: Cli, url: str
+) -> None:
+    run = open_run(str(finished / "work"))
+    [place] = find_documents(run, "url", url)
+    found = explained(cli, finished, url)
+    ways = {
+        step.id: row
+        for name, node in run.segments()
+        if (row := metrics_of(run, name, place)) is not None
+        for step in [link.step for link in node.links if not isinstance(link.phase, Emit)]
+    }
+    shown = {step["step"]: step for step in found["steps"]}
+    for step_id, row in ways.items():
+        stage = run.plan[step_id].stage
+        assert isinstance(stage, RowStage)
+        metrics = shown[step_id]["metrics"]
+        assert {m["name"]: m["value"] for m in metrics} == {
+            name: row[f"{step_id}.{name}"] for name in stage.metric_types()
+        }
+        bounds = [(m["name"], m["minimum"], m["maximum"]) for m in metrics]
+        for rule in stage.rules():
+            assert (rule.metric, rule.minimum, rule.maximum) in bounds
+        for m in metrics:
+            value, low, high = m["value"], m["minimum"], m["maximum"]
+            below = None not in (value, low) and value < low
+            above = None not in (value, high) and value > high
+            assert m["verdict"].startswith("broke ") == (below or above)
+            assert (m["verdict"] == "not measured") == (value is None)
+    assert set(ways) <= set(shown)
+
+
+def test_explain_names_the_knob_of_a_bound_that_the_stage_chose_itself() -> None:
+    stage = Language(keep=("en",))
+    [score] = [rule for rule in stage.rules() if rule.metric == "score"]
+    [found] = knobs_of(stage, score)
+    assert (found["name"], found["value"], found["unit"]) == ("min_score", None, "ratio")
+    assert ".65" in found["source"]
+    [metric] = [
+        m
+        for m in step_metrics(Step("language", stage, (), {}, 0, None), {"language.score": 0.5})
+        if m["name"] == "score"
+    ]
+    line = "\n".join(_step_lines(
+        {"step": "language", "verdict": "dropped", "drop_reason": "language.low_score",
+         "metrics": [metric], "matched": None}, 8
+    ))  # fmt: skip
+    assert "score  0.5  >= 0.65  broke low_score" in line
+    assert "min_score = default ratio" in line
+
+
+def test_explain_shows_a_metric_that_was_not_measured(finished: Path, cli: Cli) -> None:
+    _, out, _ = cli("explain", finished / "work", PICTURE)
+    [line] = [line for line in out.splitlines() if line.strip().startswith("num_chars")]
+    assert line.split()[1:] == ["-", ">=", "1", "not", "measured"]
 
 
 def test_explain_names_the_document_that_a_duplicate_lost_to(finished: Path, cli: Cli) -> None:

@@ -20,10 +20,10 @@ import pytest
 from conftest import ROOT, RunConfig
 
 from pipeline import object_storage
-from pipeline.audit.lookup import runs_of
 from pipeline.errors import InputError
 from pipeline.object_storage import ObjectStorage
 from pipeline.publish import published_sha256
+from pipeline.records import runs_of
 from pipeline.runner import read_quarantine
 from pipeline.storage import (
     AlreadyExists,

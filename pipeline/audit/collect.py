@@ -16,9 +16,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipeline.audit.expected import DATASET
-from pipeline.audit.lookup import read_json, runs_of
+from pipeline.audit.lookup import read_json
 from pipeline.errors import InputError
 from pipeline.manifest import load_manifest
+from pipeline.records import runs_of
 from pipeline.storage import ObjectInfo, Storage
 
 KINDS = ("manifests", "step outputs", "documents", "token shards", "dataset files", "leftovers")

@@ -19,11 +19,11 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.audit.lookup import runs_of
 from pipeline.audit.shards import first_line
 from pipeline.errors import IntegrityError
 from pipeline.manifest import Dataset, Manifest, parse_manifest
 from pipeline.publish import fingerprint_of
+from pipeline.records import runs_of
 from pipeline.storage import Storage
 
 DATASET = re.compile(r"dataset(?:-limit-\d+)?")

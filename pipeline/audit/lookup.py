@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import difflib
 import json
-import posixpath
 import urllib.parse
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -26,7 +25,7 @@ from pipeline.nodes import Node, OutputNode, SegmentNode
 from pipeline.phases import Emit
 from pipeline.plan import Plan, make_plan
 from pipeline.publish import dataset_folder
-from pipeline.records import config_from_json, latest_run, workdir_of
+from pipeline.records import config_from_json, read_run, run_id_of, workdir_of
 from pipeline.schema import PROVENANCE
 from pipeline.storage import Storage, open_storage
 from pipeline.tables import iter_batches
@@ -140,16 +139,11 @@ class Run:
         return list(dict.fromkeys(found))
 
 
-def open_run(run: str) -> Run:
-    """The newest run of a workdir or of a configuration. Raises InputError, ConfigError."""
+def open_run(run: str, run_id: str | None = None) -> Run:
+    """A run of a workdir, of a configuration or by its record's path: the newest, or the one whose
+    id begins with `run_id`. Raises InputError, ConfigError."""
     workdir = workdir_of(run)
-    return Run(open_storage(workdir), latest_run(workdir))
-
-
-def runs_of(storage: Storage) -> list[str]:
-    """Paths of all run records, newest first."""
-    found = [info.path for info in storage.list("runs") if info.path.endswith(".json")]
-    return sorted((p for p in found if not posixpath.basename(p).startswith(".")), reverse=True)
+    return Run(open_storage(workdir), read_run(workdir, run_id or run_id_of(run)))
 
 
 def read_json(storage: Storage, path: str) -> dict[str, Any]:

@@ -18,6 +18,9 @@ from pipeline.plan import Step, yields_documents
 from pipeline.segment import QUARANTINED
 from pipeline.stage import RowStage, Rule, Source, Stage
 
+_OTHER = 0.123
+"""Put in place of a knob without a value, to see which bound it moves."""
+
 
 def explained(run: Run, place: Place) -> dict[str, Any]:
     """The document's provenance, its steps in order, its outcome, and the files that hold it."""
@@ -157,13 +160,14 @@ def knobs_of(stage: Stage, rule: Rule) -> list[dict[str, Any]]:
         return found
     for field in dataclasses.fields(stage):  # type: ignore[arg-type]
         value = getattr(stage, field.name)
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
+        if isinstance(value, bool) or not isinstance(value, (int, float, type(None))):
             continue
-        moved = dataclasses.replace(stage, **{field.name: value + 1})  # type: ignore[type-var]
+        other = _OTHER if value is None else value + 1
+        moved = dataclasses.replace(stage, **{field.name: other})  # type: ignore[type-var]
         assert isinstance(moved, RowStage)
         try:
             same = [r for r in moved.rules() if (r.metric, r.name) == (rule.metric, rule.name)]
-        except (ValueError, TypeError, KeyError, IndexError):
+        except (ValueError, TypeError, KeyError, IndexError, AttributeError):
             continue  # a value that the stage refuses says nothing
         if len(same) == 1 and (same[0].minimum, same[0].maximum) != bounds:
             info = knob_info(field)

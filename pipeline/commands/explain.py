@@ -11,6 +11,7 @@ from typing import Any
 from pipeline.audit.display import as_json, cells, clean, cut, pad, paint, shown, width, wrapped
 from pipeline.audit.lookup import Place, Run, find_documents, nearest_urls, open_run
 from pipeline.audit.verdicts import explained
+from pipeline.cli import add_run
 from pipeline.errors import InputError, nearest
 
 _COLOUR = {"kept": "green", "dropped": "red", "quarantined": "yellow"}
@@ -18,14 +19,14 @@ _COLOUR = {"kept": "green", "dropped": "red", "quarantined": "yellow"}
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Arguments of `explain`."""
-    parser.add_argument("run", metavar="RUN", help="a workdir, or its YAML file")
+    add_run(parser)
     parser.add_argument("document", metavar="URL|DOC_ID", help="a URL, or 32 hex digits")
     parser.add_argument("--json", action="store_true", help="one JSON object")
 
 
 def main(args: argparse.Namespace) -> int:
     """Explain every document with this id or URL. Returns 0; errors are raised."""
-    run = open_run(args.run)
+    run = open_run(args.run, args.run_id)
     places = _places(run, args.document.strip())
     changed = run.changed_since()
     documents = [explained(run, place) for place in places]
@@ -91,8 +92,6 @@ def _step_lines(step: Mapping[str, Any], left: int) -> list[str]:
     reason = f"  {step['drop_reason']}" if step["drop_reason"] else ""
     lines = [f"  {paint(pad(step['step'], left), 'bold')}  {state}{paint(reason, 'red')}"]
     metrics = step["metrics"]
-    if verdict == "dropped before" and all(metric["value"] is None for metric in metrics):
-        metrics = []
     rows = [_metric_cells(metric) for metric in metrics]
     widths = [max((cells(row[at]) for row in rows), default=0) for at in range(4)]
     for row, metric in zip(rows, metrics, strict=True):
@@ -116,12 +115,17 @@ def _with_knobs(line: str, metric: Mapping[str, Any], column: int) -> list[str]:
     knobs = metric["knobs"]
     if not knobs:
         return [line]
-    values = ", ".join(f"{knob['name']} = {knob['value']:g}" for knob in knobs)
+    values = ", ".join(f"{knob['name']} = {_knob_value(knob['value'])}" for knob in knobs)
     source = f": {knobs[0]['source']}" if knobs[0]["source"] else ""
     text = clean(f"{values} {knobs[0]['unit']}".rstrip() + source)
     if cells(text) <= width() - column:
         return [f"{pad(line, column)}{paint(text, 'dim')}"]
     return [line, f"          {paint(cut(text, width() - 10), 'dim')}"]
+
+
+def _knob_value(value: float | None) -> str:
+    """`default` where the stage itself chooses the bound of a knob without a value."""
+    return "default" if value is None else f"{value:g}"
 
 
 def _metric_cells(metric: Mapping[str, Any]) -> tuple[str, str, str, str]:

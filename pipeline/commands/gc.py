@@ -8,11 +8,10 @@ from dataclasses import asdict
 
 from pipeline.audit.collect import KINDS, Collected, collect
 from pipeline.audit.display import counted, paint, size_text
-from pipeline.audit.lookup import runs_of
 from pipeline.cli import count
 from pipeline.errors import ConfigError
 from pipeline.lease import Lease
-from pipeline.records import workdir_of
+from pipeline.records import runs_of, workdir_of
 from pipeline.storage import open_storage
 
 

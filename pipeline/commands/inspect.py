@@ -25,13 +25,14 @@ from pipeline.audit.display import (
 from pipeline.audit.lookup import Run, open_run
 from pipeline.audit.shards import Decoder, footer_of, open_parquet, tokenizer_beside
 from pipeline.audit.targets import Condition, Rows, Table, file_table, find_target, targets
-from pipeline.cli import count
+from pipeline.cli import add_run, count
 from pipeline.errors import ConfigError
+from pipeline.records import run_id_of
 
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Arguments of `inspect`."""
-    parser.add_argument("run", metavar="RUN|PATH", help="a workdir, its YAML file, or any file")
+    add_run(parser, "RUN|PATH", ", or any other file")
     parser.add_argument(
         "target", nargs="?", metavar="TARGET",
         help="step, step.metrics, step.dropped, step.<phase>, or a file of the workdir; "
@@ -52,13 +53,14 @@ def add(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Print rows. Returns 0; errors are raised."""
     is_file = os.path.isfile(args.run) and not args.run.endswith((".yaml", ".yml"))
+    is_file = is_file and run_id_of(args.run) is None
     is_file = is_file or ("://" in args.run and args.run.endswith((".parquet", ".jsonl")))
     if is_file:
         if args.target is not None:
             raise ConfigError(f"{args.run} is a file: give it alone, or a workdir and a target.")
         table = file_table(args.run)
     else:
-        run = open_run(args.run)
+        run = open_run(args.run, args.run_id)
         if args.target is None:
             return _overview(run, args)
         table = find_target(run, args.target)

@@ -21,12 +21,13 @@ from pipeline.audit.display import (
     width,
     wrapped,
 )
-from pipeline.audit.lookup import Run, open_run, read_json, runs_of
+from pipeline.audit.lookup import Run, open_run, read_json
 from pipeline.audit.original import Original, input_path, read_original
 from pipeline.audit.shards import Decoder, footer_of, open_parquet, read_row, tokenizer_beside
 from pipeline.cli import count
 from pipeline.errors import ConfigError, InputError, PipelineError, nearest
 from pipeline.publish import dataset_folder
+from pipeline.records import runs_of
 from pipeline.storage import Storage, open_storage, split_uri
 
 BEFORE, AFTER = 40, 40

@@ -142,6 +142,11 @@ class Language(RowStage):
 
         return (str(TABLE),) if self.per_language else ()
 
+    @property
+    def judging(self) -> tuple[str, ...]:  # type: ignore[override]
+        """Bounds by language are measured as distances to them; one bound only judges."""
+        return () if self._by_language() else ("_bound_of",)
+
     def check(self) -> None:
         if self.backend == "fasttext" and not self.model:
             raise ValueError("backend 'fasttext' needs `model`, the path of a fastText model")

@@ -48,6 +48,11 @@ class ByLanguage(Filter):
         """The shipped figures, where they are used."""
         return (str(TABLE),) if self.per_language and self.thresholds is None else ()
 
+    @property
+    def judging(self) -> tuple[str, ...]:  # type: ignore[override]
+        """Bounds by language are measured as distances to them; bounds for all only judge."""
+        return () if self.per_language else ("plain_rules",)
+
     def check(self) -> None:
         if self.thresholds is not None and not self.per_language:
             raise ValueError("`thresholds` is for `per_language: true`")
