@@ -160,12 +160,22 @@ class BadWords(Filter):
             draws = side.draw("bad_words", batch.column("doc_id")).astype(np.float64)
             unspared = np.where(draws < self.keep_fraction * 2.0**64, 0, counts)
         if self.action == "remove_sentences":
-            return self._removed(batch, names, unspared > self.max_bad_words, metrics)
+            return self._removed(batch, names, self._too_many(unspared), metrics)
         if self.keep_fraction > 0:
             metrics["unspared_bad_words"] = pa.array(
                 unspared, mask=~measured.is_valid().to_numpy(False)
             )
         return Processed(metrics=metrics)
+
+    def _too_many(self, counts: Int64s) -> npt.NDArray[np.bool_]:
+        """Which documents lose sentences."""
+        found: npt.NDArray[np.bool_] = counts > self.max_bad_words
+        return found
+
+    @property
+    def judging(self) -> tuple[str, ...]:  # type: ignore[override]
+        """Unless sentences are removed, the bound only judges."""
+        return () if self.action == "remove_sentences" else ("_too_many",)
 
     def _lists(self) -> WordLists:
         return word_lists(self.lists, self.language, self.boundaries, self.min_severity or 0)
