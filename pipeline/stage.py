@@ -29,14 +29,22 @@ import pyarrow as pa
 from pipeline.batch import Page, TextBatch
 from pipeline.draw import draw_column
 from pipeline.errors import StageError
-from pipeline.knobs import KnobInfo, knob, knob_info, location, model_file, reference
+from pipeline.knobs import (
+    KnobInfo,
+    input_steps,
+    knob,
+    knob_info,
+    location,
+    model_file,
+    reference,
+)
 from pipeline.phases import Apply, Combine, Emit, Exchange, OutputFile, Phase
 
 __all__ = [
     "Apply", "Combine", "Damage", "Emit", "Exchange", "Filter", "GlobalStage", "KnobInfo", "Output",
     "OutputFile", "Page", "Partition", "Phase", "Processed", "Rewrite", "RowStage", "Rule", "Rules",
     "Side", "Source", "SourceBatch", "Stage", "TextBatch", "TextMap", "at_least", "at_most",
-    "between", "equals", "knob", "knob_info", "location", "model_file", "reference",
+    "between", "equals", "input_steps", "knob", "knob_info", "location", "model_file", "reference",
 ]  # fmt: skip
 
 Metrics = Mapping[str, Any]
