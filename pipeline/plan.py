@@ -196,7 +196,11 @@ def _references_of(
             names = ", ".join(above)
             raise ConfigError(f"{where}: several {kind} steps ({names}): give `{field.name}:`.")
         elif field.default is not None:
-            raise ConfigError(f"{where}: '{spec.id}' needs a step that makes a {kind} above it.")
+            instead = knob_info(field).unless
+            hint = f" Or give `{instead}:`." if instead else ""
+            raise ConfigError(
+                f"{where}: '{spec.id}' needs a step that makes a {kind} above it.{hint}"
+            )
     return found
 
 

@@ -19,8 +19,6 @@ from token_phase_driver import TEXTS, parts
 
 from pipeline.draw import draw
 from pipeline.errors import ConfigError
-from pipeline.publish import published_sha256
-from pipeline.storage import open_storage
 from stages.keep_top import KeepTop, order_keys
 
 VALUES = st.lists(
@@ -120,12 +118,28 @@ CONFIG = """
 name: top
 seed: 3
 steps:
-  - read_jsonl: {{paths: ["{files}"], id: id}}
-  - gopher_quality: {{min_words: 0, min_mean_word_chars: 0, max_mean_word_chars: 1000,
-      min_alpha_words: 0, min_stop_words: 0}}
-  - keep_top: {{by: gopher_quality.words, share: 0.25, of: {of}}}
+  - id: docs
+    read_jsonl: {{paths: ["{files}"], id: id}}
+  - gopher_quality: {{min_words: 0, min_mean_word_length: 0, max_mean_word_length: 1000,
+      max_symbol_word_ratio: 1000, max_bullet_line_ratio: 1, max_ellipsis_line_ratio: 1,
+      min_alpha_word_ratio: 0, min_stop_words: 0}}
+  - keep_top: {{by: gopher_quality.word_count, share: 0.25, of: {of}}}
   - write_documents: {{}}
 """
+
+
+@pytest.mark.parametrize("of", ["documents", "bytes"])
+def test_a_run_keeps_the_best_by_a_metric_whatever_the_files(
+    of: str, tmp_path: Path, run_yaml: RunConfig, real_texts: list[dict[str, Any]]
+) -> None:
+    rows, kept = real_texts[:150], []
+    for files in (1, 4):
+        folder = tmp_path / str(files)
+        split_files(folder, rows if files == 1 else rows[::-1], files)
+        run_yaml(CONFIG.format(files=f"{folder}/*.jsonl", of=of), folder / "work")
+        kept.append(kept_ids(folder / "work"))
+    assert kept[0] == kept[1]
+    assert 0 < len(kept[0]) < 75
 
 
 def kept_ids(workdir: Path) -> list[bytes]:

@@ -71,7 +71,9 @@ def train(
     )
     lines.unlink()
     if done.returncode:
-        reason = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+        reason = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1].rstrip(
+            "."
+        )
         raise ConfigError(
             f"{where}: fastText's training failed: {reason}. A lower `learning_rate` "
             f"(now {knobs.get('lr')}) or more text helps against NaN."

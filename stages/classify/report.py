@@ -102,10 +102,22 @@ def held_out(positive: Bools, scores: Floats) -> dict[str, Any]:
 
 
 def rows(report: dict[str, Any]) -> list[dict[str, Any]]:
-    """The report as rows of one layout a table, for `inspect`."""
-    tables = ("at_kept_share", "at_threshold", "calibration")
-    head = {name: value for name, value in report.items() if name not in tables}
-    return [
-        {"table": "summary", **head},
-        *({"table": name, **row} for name in tables for row in report[name]),
+    """The report as rows of one layout, for `inspect`.
+
+    `at` is the kept share, the threshold, or where a tenth of the scores begins; `score` the
+    threshold or the mean score; `precision` of a tenth its share of positives.
+    """
+    names = ("table", "at", "documents", "score", "precision", "recall", "roc_auc")
+    found: list[dict[str, Any]] = [
+        {"table": "all", "documents": report["documents"], "roc_auc": report["roc_auc"]}
     ]
+    for table, at, score, precision in (
+        ("at_kept_share", "kept_share", "threshold", "precision"),
+        ("at_threshold", "threshold", "threshold", "precision"),
+        ("calibration", "from", "mean_score", "positive_share"),
+    ):
+        for row in report[table]:
+            shown = {"table": table, "at": row[at], "documents": row["documents"]}
+            shown |= {"score": row[score], "precision": row[precision]}
+            found.append({**shown, "recall": row.get("recall")})
+    return [{name: row.get(name) for name in names} for row in found]

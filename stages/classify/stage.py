@@ -41,7 +41,7 @@ class Classify(RowStage):
 
     draws: ClassVar[bool] = True
 
-    classifier: str | None = reference("classifier", optional=True, unless="file")
+    classifier: str = reference("classifier", unless="file")
     file: str | None = model_file(None, help="fastText model (.bin, .ftz) or linear model (.npz)")
     labels: tuple[str, ...] = knob(
         (f"__label__{POSITIVE}",),
