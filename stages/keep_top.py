@@ -197,7 +197,7 @@ def order_keys(column: pa.Array, highest: bool, where: str) -> UInt64s:
         keys = np.ascontiguousarray(values).view(np.uint64) ^ _SIGN
     keys = ~keys if highest else keys.copy()
     keys[empty] = _LAST
-    return keys  # type: ignore[no-any-return]
+    return keys
 
 
 def _shift(number: int) -> int:

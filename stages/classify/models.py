@@ -57,7 +57,7 @@ def load(path: Path, labels: Sequence[str] = (f"__label__{POSITIVE}",)) -> Model
 @lru_cache(maxsize=8)
 def _digest(path: Path, mtime_ns: int, size: int) -> str:
     with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()  # type: ignore[arg-type]
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 class _Content:
@@ -86,4 +86,4 @@ def _load(content: _Content, labels: tuple[str, ...]) -> Model:
 
 def rounded(scores: Floats) -> Floats:
     """Scores as they are judged and stored."""
-    return np.round(np.clip(scores, 0.0, 1.0), DIGITS)
+    return scores.clip(0.0, 1.0).round(DIGITS)

@@ -101,7 +101,8 @@ def capped(texts: Any, max_bytes: int) -> pa.Array:
 
 def _sizes(texts: Any, bounds: Bounds) -> npt.NDArray[np.int64]:
     lengths = pc.fill_null(pc.binary_length(texts), 0).to_numpy(zero_copy_only=False)
-    return np.minimum(lengths, bounds.document_bytes).astype(np.int64)
+    sizes: npt.NDArray[np.int64] = np.minimum(lengths, bounds.document_bytes).astype(np.int64)
+    return sizes
 
 
 def _count(docs: str, bounds: Bounds, tables: Tables, side: Side) -> pa.Table:
