@@ -13,7 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from benchmarks import extraction_table, language_table, pii_table
+from benchmarks import classifiers_table, extraction_table, language_table, pii_table
 from benchmarks.measure import MeasureError, Usage
 from benchmarks.web import Web
 
@@ -33,6 +33,7 @@ RATIOS: Mapping[str, tuple[str, ...]] = {
     "language": ("ours_vs_lid176",),
     "memory": ("peak_at_1x_vs_10x",),
     "pii": (),
+    "classifiers": (),
     "scale": (),
 }
 """Benchmark -> the keys that `ratios` holds, no more and no fewer."""
@@ -199,6 +200,7 @@ TABLES: Mapping[str, Callable[[Path], str]] = {
     "extraction": extraction_table.table,
     "pii": pii_table.table,
     "language": language_table.table,
+    "classifiers": classifiers_table.table,
 }
 """Mark of a page -> what stands between it and its end, made from the results."""
 

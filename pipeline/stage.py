@@ -72,7 +72,7 @@ class Stage:
     removes: ClassVar[tuple[str, ...]] = ()
     """Document columns that are gone after the stage."""
     kind: ClassVar[str] = ""
-    """What an artefact step makes (`mixture`, `tokenizer`); empty where documents come out."""
+    """What an artefact step makes (`mixture`, `tokenizer`, ...); empty where documents come out."""
 
     def check(self) -> None:
         """Raise ValueError if the knobs contradict each other. Called while planning."""

@@ -136,7 +136,8 @@ _TOKENS = f"""{_TEXTS}
 _CLASSES = f"""{_TEXTS}
   - id: dirty
     read_jsonl: {{paths: ["{DIRTY}"], id: id, url: url, date: date}}
-  - train_classifier: {{positives: [docs], negatives: [dirty], holdout_permille: 300, model: linear}}
+  - train_classifier: {{positives: [docs], negatives: [dirty], model: linear,
+      holdout_permille: 300}}
   - id: step
     inputs: [docs]
     classify: {{min_score: 0.3, alpha: 9}}
