@@ -68,8 +68,12 @@ class KeepTop(GlobalStage):
 
     draws: ClassVar[bool] = True
 
-    by: str = knob(unit="column, or metric `<step id>.<metric>`")
-    share: float = knob(unit="ratio", minimum=0, maximum=1)
+    by: str = knob(
+        unit="column, or metric `<step id>.<metric>`", source="no default: the recipe's choice"
+    )
+    share: float = knob(
+        unit="ratio", source="no default; DCLM: 0.1, CCNet's head: 0.3", minimum=0, maximum=1
+    )
     of: Literal["documents", "bytes", "tokens"] = knob(
         "documents",
         unit="what is counted",
