@@ -150,7 +150,7 @@ def test_no_text_can_give_itself_a_label(tmp_path: Path) -> None:
     assert fasttext_model.line_of("a</s>b\nc") == "a b c"
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.lists(st.text(max_size=40), min_size=1, max_size=6), st.integers(1, 3))
 def test_features_are_the_hashed_shingles_of_all_orders(texts: list[str], ngram: int) -> None:
     texts = [t.encode("utf-8", "replace").decode() for t in texts]

@@ -73,7 +73,7 @@ def by_definition(docs: pa.Table, stage: KeepTop) -> set[int]:
     return kept
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     VALUES,
     st.sampled_from([0.0, 0.1, 0.25, 0.5, 0.999, 1.0]),
