@@ -13,7 +13,13 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from benchmarks import extraction_table, language_table, nsfw_table, pii_table
+from benchmarks import (
+    classifiers_table,
+    extraction_table,
+    language_table,
+    nsfw_table,
+    pii_table,
+)
 from benchmarks.measure import MeasureError, Usage
 from benchmarks.web import Web
 
@@ -34,6 +40,7 @@ RATIOS: Mapping[str, tuple[str, ...]] = {
     "memory": ("peak_at_1x_vs_10x",),
     "pii": (),
     "nsfw": ("ours_vs_datatrove_url_filter",),
+    "classifiers": (),
     "scale": (),
     "whatif": (),
 }
@@ -202,6 +209,7 @@ TABLES: Mapping[str, Callable[[Path], str]] = {
     "pii": pii_table.table,
     "language": language_table.table,
     "nsfw": nsfw_table.table,
+    "classifiers": classifiers_table.table,
 }
 """Mark of a page -> what stands between it and its end, made from the results."""
 

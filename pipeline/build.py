@@ -96,7 +96,7 @@ def _typed(name: str, value: Any, hint: Any, info: KnobInfo, stage: str, where: 
             raise ConfigError(
                 f"{where}: knob '{name}' of {stage} is {value!r}, expected {bounds} {info.unit}."
             )
-    if not info.identity and not info.reference:
+    if not info.identity and not info.reference and not info.input_steps:
         typed = _expanded(typed)
     return typed
 

@@ -53,23 +53,27 @@ def _inputs(call: ScatterCall | EachCall, env: Env) -> Iterator[dict[str, pa.Tab
     In batches come `docs`, or in an exchange the first table that it reads: signatures of a large
     partition are large.
     """
-    streamed = "docs"
+    streamed = next((name for name in call.inputs if _is_docs(name)), "docs")
     if isinstance(call, ScatterCall):
         streamed = next((name for name in call.phase.reads if name in call.inputs), "docs")
     whole = {
-        name: read_dataset(env.storage, data, call.phase.columns if name == "docs" else None)
+        name: read_dataset(env.storage, data, call.phase.columns if _is_docs(name) else None)
         for name, data in call.inputs.items()
         if name != streamed
     }
     if streamed not in call.inputs:
         yield whole
         return
-    columns = call.phase.columns if streamed == "docs" else None
+    columns = call.phase.columns if _is_docs(streamed) else None
     data = call.inputs[streamed]
     for batch in iter_batches(env.storage, data, columns):
         yield {**whole, streamed: batch}
-    if streamed != "docs" and not data.rows:  # one call, so that the columns are known
+    if not _is_docs(streamed) and not data.rows:  # one call, so that the columns are known
         yield {**whole, streamed: read_dataset(env.storage, data)}
+
+
+def _is_docs(name: str) -> bool:
+    return name.partition(":")[0] == "docs"
 
 
 def _with_partition(table: pa.Table, call: ScatterCall | EachCall) -> pa.Table:

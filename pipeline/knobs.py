@@ -26,6 +26,10 @@ class KnobInfo:
     """The value is a path whose content digest enters the key."""
     reference: str = ""
     """The value names an artefact step of this kind."""
+    unless: str = ""
+    """No step is looked for where this other knob has a value."""
+    input_steps: bool = False
+    """The value names steps whose documents are the stage's inputs."""
 
 
 _PLAIN = KnobInfo()
@@ -64,10 +68,21 @@ def model_file(default: Any = None, *, source: str = "", help: str = "") -> Any:
     return _field(default, KnobInfo(source=source, help=help, identity=False, model_file=True))
 
 
-def reference(kind: str, *, optional: bool = False) -> Any:
-    """The id of an artefact step of this kind; by default the nearest one above."""
-    default = None if optional else ""
-    return _field(default, KnobInfo(identity=False, reference=kind, help=f"step id of a {kind}"))
+def reference(kind: str, *, optional: bool = False, unless: str = "") -> Any:
+    """The id of an artefact step of this kind; by default the nearest one above.
+
+    `unless` names a knob that takes its place, such as a model's path.
+    """
+    default, about = None if optional else "", f"step id of a {kind}"
+    return _field(default, KnobInfo(identity=False, reference=kind, unless=unless, help=about))
+
+
+def input_steps(*, help: str = "") -> Any:
+    """Ids of steps whose documents the stage gets, apart from those of its other such knobs.
+
+    They take the place of `inputs:`. A combine reads those of one step as `docs:<step id>`.
+    """
+    return _field((), KnobInfo(identity=False, input_steps=True, help=help))
 
 
 def knob_info(field: dataclasses.Field[Any]) -> KnobInfo:

@@ -195,6 +195,9 @@ class Lowering:
         feeding = self._feed(step, emits)
         documents = tuple(dict.fromkeys(n for s in feeding for n in self._documents_of(s)))
         reads: dict[str, Read] = {"docs": Read("docs", documents, "docs")}
+        for name in step.inputs:
+            nodes = [n for s in self.tails[name] for n in self._documents_of(s)]
+            reads[f"docs:{name}"] = Read(f"docs:{name}", tuple(dict.fromkeys(nodes)), "docs")
         for emit in emits:
             reads[emit.name] = Read(emit.name, tuple(s.id for s in feeding), emit.name)
         singles: dict[str, Read] = {}

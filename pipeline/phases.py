@@ -59,7 +59,8 @@ class Exchange:
 
     name: str
     reads: tuple[str, ...]
-    """Names of earlier phases; `docs` = the documents that enter the step."""
+    """Names of earlier phases; `docs` = the documents that enter the step, `docs:<step id>` = those
+    of one of its inputs."""
     key: str
     reduce: Callable[[pa.Table, Side], pa.Table | Sequence[OutputFile]]
     schema: pa.Schema | None

@@ -141,18 +141,35 @@ def _inputs_of(spec: StepSpec, config: Config, stages: Mapping[str, Stage]) -> t
         if spec.inputs:
             raise ConfigError(f"{where}: '{spec.id}' takes no inputs.")
         return ()
-    if spec.inputs is None:
+    named = _named_inputs(stage)
+    if named and spec.inputs is not None:
+        raise ConfigError(
+            f"{where}: the inputs of '{spec.id}' are {', '.join(named)}: no `inputs:`."
+        )
+    given = named or spec.inputs
+    if given is None:
         above = config.steps[: [s.id for s in config.steps].index(spec.id)]
         for candidate in reversed(above):
             if yields_documents(stages[candidate.id]):
                 return (candidate.id,)
         raise ConfigError(f"{where}: no step above '{spec.id}' yields documents. Give `inputs:`.")
-    for name in spec.inputs:
+    for name in given:
         if name not in stages:
             raise ConfigError(f"{where}: unknown input '{name}'.{nearest(name, stages)}")
         if not yields_documents(stages[name]):
             raise ConfigError(f"{where}: '{name}' yields no documents, so it cannot be an input.")
-    return tuple(dict.fromkeys(spec.inputs))
+    return tuple(dict.fromkeys(given))
+
+
+def _named_inputs(stage: Stage) -> tuple[str, ...]:
+    """Steps that knobs of the stage name as its inputs."""
+    fields = dataclasses.fields(stage)  # type: ignore[arg-type]
+    return tuple(
+        name
+        for field in fields
+        if knob_info(field).input_steps
+        for name in getattr(stage, field.name)
+    )
 
 
 def _references_of(
@@ -161,7 +178,7 @@ def _references_of(
     found: dict[str, str] = {}
     for field in dataclasses.fields(stages[spec.id]):  # type: ignore[arg-type]
         kind = knob_info(field).reference
-        if not kind:
+        if not kind or getattr(stages[spec.id], knob_info(field).unless, None):
             continue
         value = getattr(stages[spec.id], field.name)
         where = config.at(spec.knob_lines.get(field.name, spec.line))
@@ -179,7 +196,11 @@ def _references_of(
             names = ", ".join(above)
             raise ConfigError(f"{where}: several {kind} steps ({names}): give `{field.name}:`.")
         elif field.default is not None:
-            raise ConfigError(f"{where}: '{spec.id}' needs a step that makes a {kind} above it.")
+            instead = knob_info(field).unless
+            hint = f" Or give `{instead}:`." if instead else ""
+            raise ConfigError(
+                f"{where}: '{spec.id}' needs a step that makes a {kind} above it.{hint}"
+            )
     return found
 
 

@@ -29,7 +29,15 @@ import pyarrow as pa
 from pipeline.batch import Page, TextBatch
 from pipeline.draw import draw_column
 from pipeline.errors import StageError
-from pipeline.knobs import KnobInfo, knob, knob_info, location, model_file, reference
+from pipeline.knobs import (
+    KnobInfo,
+    input_steps,
+    knob,
+    knob_info,
+    location,
+    model_file,
+    reference,
+)
 from pipeline.phases import Apply, Combine, Emit, Exchange, OutputFile, Phase
 from pipeline.warm_up import Call, example_batch
 
@@ -37,7 +45,7 @@ __all__ = [
     "Apply", "Combine", "Damage", "Emit", "Exchange", "Filter", "GlobalStage", "KnobInfo", "Output",
     "OutputFile", "Page", "Partition", "Phase", "Processed", "Rewrite", "RowStage", "Rule", "Rules",
     "Side", "Source", "SourceBatch", "Stage", "TextBatch", "TextMap", "at_least", "at_most",
-    "between", "equals", "knob", "knob_info", "location", "model_file", "reference",
+    "between", "equals", "input_steps", "knob", "knob_info", "location", "model_file", "reference",
 ]  # fmt: skip
 
 Metrics = Mapping[str, Any]
@@ -65,7 +73,7 @@ class Stage:
     removes: ClassVar[tuple[str, ...]] = ()
     """Document columns that are gone after the stage."""
     kind: ClassVar[str] = ""
-    """What an artefact step makes (`mixture`, `tokenizer`); empty where documents come out."""
+    """What an artefact step makes (`mixture`, `tokenizer`, ...); empty where documents come out."""
 
     def check(self) -> None:
         """Raise ValueError if the knobs contradict each other. Called while planning."""

@@ -21,6 +21,10 @@ CATALOGUE: dict[str, str] = {
     "c4_paragraphs": "stages.c4:C4Paragraphs",
     "fineweb_quality": "stages.fineweb:FinewebQuality",
     "bad_words": "stages.bad_words:BadWords",
+    # the best of it
+    "train_classifier": "stages.classify.train:TrainClassifier",
+    "classify": "stages.classify.stage:Classify",
+    "keep_top": "stages.keep_top:KeepTop",
     # duplicates
     "exact_dedup": "stages.exact_dedup:ExactDedup",
     "line_dedup": "stages.line_dedup:LineDedup",

@@ -38,7 +38,7 @@ from pipeline.runner import Options, RunResult, run
 from pipeline.sampling import canonical_url
 from pipeline.schema import VERDICTS, WEB_DOCUMENTS
 from pipeline.stage import Partition, Side
-from pipeline.tables import read_dataset
+from pipeline.tables import artefact_folder, read_dataset
 from stages.documents import document_id
 from stages.kernels.minhash import kernel_signatures
 from stages.kernels.shingles import Normalisation
@@ -130,6 +130,18 @@ _TOKENS = f"""{_TEXTS}
   - train_tokenizer: {{vocab_size: 300}}
   - tokenize: {{}}
   - write_shards: {{tokens_per_shard: 8000}}
+"""
+
+
+_CLASSES = f"""{_TEXTS}
+  - id: dirty
+    read_jsonl: {{paths: ["{DIRTY}"], id: id, url: url, date: date}}
+  - train_classifier: {{positives: [docs], negatives: [dirty], model: linear,
+      holdout_permille: 300}}
+  - id: step
+    inputs: [docs]
+    classify: {{min_score: 0.3, alpha: 9}}
+  - write_documents: {{}}
 """
 
 
@@ -227,6 +239,16 @@ def tokens(case: Case, tmp: Path) -> list[Row]:
     ]
 
 
+def classifier(case: Case, tmp: Path) -> list[Row]:
+    """The facts of the artefact without the model's bytes, which are floats, and the hold-out."""
+    found = finished(case.config, tmp)
+    ((_, data),) = found.datasets("train_classifier.classifier", "artefact")
+    folder = artefact_folder(found.storage, data)
+    meta = json.loads((folder / "meta.json").read_text("utf-8"))
+    del meta["sha256"]
+    return [meta, *map(json.loads, (folder / "holdout.jsonl").read_text("utf-8").splitlines())]
+
+
 def mixture(case: Case, tmp: Path) -> list[Row]:
     """The totals by split and group."""
     version = finished(case.config, tmp).version
@@ -314,6 +336,12 @@ CASES: dict[str, Case] = {
     "minhash_dedup-date": Case(
         "minhash_dedup", step("minhash_dedup", "{keep: [-date], threshold: 0.7}"), judged
     ),
+    "train_classifier": Case("train_classifier", _CLASSES, classifier),
+    "train_classifier-fasttext": Case(
+        "train_classifier", _CLASSES.replace("model: linear", "dim: 8, buckets: 2000"), classifier
+    ),
+    "classify": Case("classify", _CLASSES, judged),
+    "keep_top": Case("keep_top", step("keep_top", "{by: offset, share: 0.3, of: bytes}"), judged),
     "mix": Case("mix", _TOKENS, mixture),
     "train_tokenizer": Case("train_tokenizer", _TOKENS, tokenizer),
     "use_tokenizer": Case(

@@ -186,8 +186,8 @@ def rows_text(rows: Sequence[Mapping[str, Any]], numbers: Sequence[int]) -> str:
     """Rows as a grid where they fit the terminal, else one block of lines a row, numbered."""
     if not rows:
         return "  (no rows)"
-    names = list(rows[0])
-    grid = [[shown(row[name], 40) for name in names] for row in rows]
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    grid = [[shown(row.get(name), 40) for name in names] for row in rows]
     widths = [max(len(name), *(cells(line[at]) for line in grid)) for at, name in enumerate(names)]
     if sum(widths) + 2 * len(widths) <= width():
         return _grid(names, grid, widths, rows)
@@ -200,7 +200,9 @@ def _grid(
     widths: Sequence[int],
     rows: Sequence[Mapping[str, Any]],
 ) -> str:
-    right = [all(isinstance(row[name], (int, float, type(None))) for row in rows) for name in names]
+    right = [
+        all(isinstance(row.get(name), (int, float, type(None))) for row in rows) for name in names
+    ]
 
     def line(values: Sequence[str]) -> str:
         padded = [

@@ -19,6 +19,7 @@ from typing import Any, BinaryIO, cast
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.audit.artefacts import artefact_tables
 from pipeline.audit.lookup import Run
 from pipeline.audit.shards import first_line, open_parquet
 from pipeline.errors import ConfigError, InputError, IntegrityError, nearest
@@ -290,7 +291,7 @@ def _phases(run: Run, step_id: str) -> list[str]:
     for name, node in run.nodes.items():
         if _has_rows(node, step_id) and name in run.keys:
             names[name.removeprefix(f"{step_id}.")] = None
-    return list(names)
+    return [*names, *artefact_tables(run, step_id)]
 
 
 def _has_rows(node: Node, step_id: str) -> bool:
@@ -375,6 +376,8 @@ def _phase_table(run: Run, step_id: str, phase: str) -> Table:
         valid = [f"{step_id}.{name}" for name in ("metrics", "dropped", *_phases(run, step_id))]
         hint = nearest(f"{step_id}.{phase}", valid)
         raise InputError(f"'{step_id}' has no table '{phase}'.{hint} Tables: {', '.join(valid)}.")
+    if phase in (files := artefact_tables(run, step_id)):
+        return Table(f"{step_id}: {phase}", run.storage, (files[phase],))
     title = f"{step_id}: rows of the phase '{phase}'"
     node = f"{step_id}.{phase}"
     if node in run.nodes and _has_rows(run.nodes[node], step_id):

@@ -58,7 +58,7 @@ def _cld2() -> Identify:
 
 @functools.cache
 def _fasttext(path: str) -> Identify:
-    """The only contact with fastText: its raw `predict`, equal in every fork of the package."""
+    """Labels by fastText's raw `predict`, equal in every fork of the package."""
     import fasttext
 
     model = fasttext.load_model(path)
