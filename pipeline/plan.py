@@ -113,6 +113,7 @@ def make_plan(config: Config) -> Plan:
     plan = Plan(config, tuple(placed.values()))
     _check_used(plan)
     for step in plan.steps:
+        _check_sources_apart(plan, step)
         for metric in step.stage.needs():
             _check_metric(plan, step, metric)
         try:
@@ -120,6 +121,26 @@ def make_plan(config: Config) -> Plan:
         except ValueError as error:
             raise ConfigError(f"{config.at(step.line)}: step '{step.id}': {error}") from error
     return plan
+
+
+def _check_sources_apart(plan: Plan, step: Step) -> None:
+    """Raise ConfigError if two inputs bring documents of one source.
+
+    A step takes a partition's documents from one place: those of the other input would be lost. A
+    stage that names its inputs by knobs reads each apart.
+    """
+    if any(knob_info(f).input_steps for f in dataclasses.fields(step.stage)):  # type: ignore[arg-type]
+        return
+    seen: dict[str, str] = {}
+    for name in step.inputs:
+        for source in plan.sources_of(name):
+            if source in seen:
+                raise ConfigError(
+                    f"{plan.config.at(step.line)}: step '{step.id}' gets documents of '{source}' "
+                    f"by two inputs, '{seen[source]}' and '{name}'. Expected each source by one "
+                    f"input: read the files by a second source step, or take one input out."
+                )
+            seen[source] = name
 
 
 def _check_ids(config: Config) -> None:

@@ -101,6 +101,23 @@ steps:
     assert "the steps form a cycle: a -> b -> a" in broken(text)
 
 
+def test_two_inputs_with_documents_of_one_source_are_refused() -> None:
+    text = """\
+steps:
+  - id: web
+    read_jsonl: {paths: ["x"]}
+  - id: english
+    language: {keep: [en]}
+  - id: german
+    inputs: [web]
+    language: {keep: [de]}
+  - inputs: [english, german]
+    write_documents: {}
+"""
+    message = broken(text)
+    assert "gets documents of 'web' by two inputs, 'english' and 'german'" in message
+
+
 def test_one_column_name_with_two_types_is_refused() -> None:
     number, text = pa.schema([("score", pa.int64())]), pa.schema([("score", pa.string())])
     with pytest.raises(ConfigError, match="'score' is int64 in 'a' and string in 'b'"):
