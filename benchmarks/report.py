@@ -13,7 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from benchmarks import extraction_table, language_table, pii_table
+from benchmarks import extraction_table, filters_table, language_table, pii_table
 from benchmarks.measure import MeasureError, Usage
 from benchmarks.web import Web
 
@@ -197,6 +197,7 @@ def table(folder: Path = RESULTS) -> str:
 TABLES: Mapping[str, Callable[[Path], str]] = {
     "table": table,
     "extraction": extraction_table.table,
+    "filters": filters_table.table,
     "pii": pii_table.table,
     "language": language_table.table,
 }

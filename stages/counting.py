@@ -6,15 +6,17 @@ tokenizer: spaCy's and uniseg's cut punctuation off, ours do not.
 
 Quality:
 
-| | paper | datatrove | dclm | dolma |
-|---|---|---|---|---|
-| `word_count` | all words | words beyond punctuation | words with a letter or digit | all |
-| `mean_word_length` | all words | of those words | all words | the median, of all words |
-| `symbol_word_ratio` | `#` or ellipses, the larger | the same | their sum, `. . .` too | words with `#` or `…` |
-| lines | not blank | at `str.splitlines`, blank ones too | not blank | at newlines, blank ones too |
-| bullets | `•●-*`, after spaces | `•-`, after spaces | `•●-*`, after spaces | `*-` |
-| ellipsis | `...` `…`, before spaces | the same | `. . .` too | `…` at the very end |
-| stop words | distinct, lower case, bare | distinct, as they stand | occurrences, lower case | occurrences, as they stand |
+- `word_count`: paper and dolma all words; datatrove words that are not punctuation alone; dclm words
+  with a letter or digit.
+- `mean_word_length`: of all words; datatrove of those words; dolma the median of all.
+- `symbol_word_ratio`: `#` or ellipses, the larger; dclm their sum, `. . .` too; dolma words that
+  hold `#` or `…`.
+- Lines: paper and dclm those that are not blank; datatrove all, cut as `str.splitlines` does; dolma
+  all between newlines.
+- Bullets, after spaces: paper and dclm `•●-*`, datatrove `•-`; dolma `*-` at the very start.
+- Ellipses at line ends, before spaces: `...` and `…`; dclm `. . .` too; dolma `…` at the very end.
+- Stop words: paper distinct ones, in lower case, bare of punctuation; datatrove distinct ones as
+  they stand; dclm all occurrences in lower case; dolma all occurrences as they stand.
 
 "As they stand": punctuation at a word belongs to it, so that `The` and `of,` are none.
 
@@ -27,7 +29,7 @@ the rules alone (datatrove judges paragraphs before lines). `dclm` and `dolma` c
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -35,7 +37,6 @@ import numpy.typing as npt
 from pipeline.stage import TextBatch
 from stages.measures import ratio
 
-Counting = Literal["paper", "datatrove", "dclm", "dolma"]
 COUNTING = ("paper", "datatrove", "dclm", "dolma")
 SOURCES = (
     "datatrove 0.10.1 gopher_quality_filter.py, gopher_repetition_filter.py; "

@@ -9,11 +9,11 @@ Counting of the quality filter, as the paper says where it does:
   ellipsis line ends, before spaces, in an ellipsis.
 - Stop words are distinct ones, in lower case and with punctuation around them cut off.
 
-Counting of the repetition filter is, by default, as datatrove's (`GopherRepetitionFilter`), with our
-words in place of its spaCy or NLTK tokens: the second and later copies of a line (split at runs of newlines) or
-paragraph (at two or more) count; all characters are held against `len(text)`, spaces included;
-duplicate n-grams are found greedily from the left and do not overlap; the top n-gram counts even if
-it occurs once (`min_top_count`), so a text of a few words is repetitive by definition: put the
+Counting of the repetition filter is, by default, as datatrove's (`GopherRepetitionFilter`), with
+our words in place of its spaCy or NLTK tokens: the second and later copies of a line (split at runs
+of newlines) or paragraph (at two or more) count; all characters are held against `len(text)`,
+spaces included; duplicate n-grams are found greedily from the left and do not overlap; the top
+n-gram counts even if it occurs once (`min_top_count`), so a text of a few words is repetitive by definition: put the
 quality filter, which drops it as too short, first.
 
 `counting` counts as one of the public pipelines does (`stages.counting` has the table). The default
@@ -39,7 +39,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
@@ -50,7 +50,6 @@ from stages.counting import (
     DUPLICATE_SIZES,
     SOURCES,
     TOP_SIZES,
-    Counting,
     copied_measures,
     quality_measures,
     stop_words_as_counted,
@@ -88,7 +87,9 @@ class GopherQuality(ByLanguage):
     min_alpha_word_ratio: float = knob(0.8, unit="ratio", source=_PAPER, minimum=0, maximum=1)
     min_stop_words: int = knob(2, unit="distinct words", source=_PAPER, minimum=0)
     stop_words: tuple[str, ...] = knob(STOP_WORDS, unit="words", source=_PAPER)
-    counting: Counting = knob("paper", unit="whose counts", source=_COUNTING_SOURCE, choices=COUNTING)
+    counting: Literal["paper", "datatrove", "dclm", "dolma"] = knob(
+        "paper", unit="whose counts", source=_COUNTING_SOURCE, choices=COUNTING
+    )
 
     metrics: ClassVar[Mapping[str, type]] = {"word_count": int, "stop_word_count": int}
 
@@ -169,7 +170,9 @@ class GopherRepetition(ByLanguage):
         source="datatrove GopherRepetitionFilter: a single copy counts; 2 = only what repeats",
         minimum=1,
     )
-    counting: Counting = knob("paper", unit="whose counts", source=_COUNTING_SOURCE, choices=COUNTING)
+    counting: Literal["paper", "datatrove", "dclm", "dolma"] = knob(
+        "paper", unit="whose counts", source=_COUNTING_SOURCE, choices=COUNTING
+    )
 
     def check(self) -> None:
         super().check()

@@ -125,7 +125,6 @@ def test_a_count_that_a_counting_does_not_have_is_refused() -> None:
 # --- C4 ----------------------------------------------------------------------------------------
 
 
-
 def dolma_lines(stage: C4Lines, text: str) -> list[str]:
     """Dolma's c4_v2: the lines that its replication mixer leaves."""
     kept = []
