@@ -6,7 +6,7 @@ tokenizer: spaCy's and uniseg's cut punctuation off, ours do not.
 
 Quality:
 
-- `word_count`: paper and dolma all words; datatrove words that are not punctuation alone; dclm words
+- `word_count`: paper and dolma all words; datatrove those that are not punctuation alone; dclm those
   with a letter or digit.
 - `mean_word_length`: of all words; datatrove of those words; dolma the median of all.
 - `symbol_word_ratio`: `#` or ellipses, the larger; dclm their sum, `. . .` too; dolma words that

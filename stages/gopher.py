@@ -13,8 +13,8 @@ Counting of the repetition filter is, by default, as datatrove's (`GopherRepetit
 our words in place of its spaCy or NLTK tokens: the second and later copies of a line (split at runs
 of newlines) or paragraph (at two or more) count; all characters are held against `len(text)`,
 spaces included; duplicate n-grams are found greedily from the left and do not overlap; the top
-n-gram counts even if it occurs once (`min_top_count`), so a text of a few words is repetitive by definition: put the
-quality filter, which drops it as too short, first.
+n-gram counts even if it occurs once (`min_top_count`), so a text of a few words is repetitive by
+definition: put the quality filter, which drops it as too short, first.
 
 `counting` counts as one of the public pipelines does (`stages.counting` has the table). The default
 is `paper`: what the appendix says wherever it says anything, and no choice of one pipeline's code.
