@@ -6,8 +6,8 @@ tokenizer: spaCy's and uniseg's cut punctuation off, ours do not.
 
 Quality:
 
-- `word_count`: paper and dolma all words; datatrove those that are not punctuation alone; dclm those
-  with a letter or digit.
+- `word_count`: paper and dolma all words; datatrove those that are not punctuation alone; dclm
+  those with a letter or digit.
 - `mean_word_length`: of all words; datatrove of those words; dolma the median of all.
 - `symbol_word_ratio`: `#` or ellipses, the larger; dclm their sum, `. . .` too; dolma words that
   hold `#` or `…`.
@@ -76,7 +76,8 @@ def solid_characters(counting: str) -> npt.NDArray[np.bool_]:
     from stages.kernels.characters import WORD, character_flags
 
     if counting == "dclm":
-        return (character_flags() & WORD) != 0
+        found: npt.NDArray[np.bool_] = np.not_equal(character_flags() & WORD, 0)
+        return found
     flags = np.ones(0x110000, dtype=np.bool_)
     flags[list(map(ord, DATATROVE_PUNCTUATION))] = False
     return flags

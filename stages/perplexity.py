@@ -4,8 +4,8 @@ As cc_net (Wenzek et al. 2020, arXiv:1911.00359; `perplexity.py`, `text_normaliz
 is normalised (`normalise: ccnet`: lower case, no accents, digits as 0, punctuation as ASCII, no
 control characters), cut into pieces by a SentencePiece model where one is given, and scored by a
 KenLM model; the perplexity is 10 to the negative log10 score of all lines by their words and ends
-of line. `cutoffs` are the 30th and 60th percentiles of the language (cc_net `data/cutoff.csv`): head
-lies below the first, middle below the second, tail above, `all` without cutoffs.
+of line. `cutoffs` are the 30th and 60th percentiles of the language (cc_net `data/cutoff.csv`):
+head lies below the first, middle below the second, tail above, `all` without cutoffs.
 
 The models are files of yours. KenLM (package `kenlm`, LGPL-2.1) is an extra and no dependency:
 `pip install 'tokenmill[perplexity]'`. Without it, or without a model that can be read, the stage
@@ -121,7 +121,7 @@ class Perplexity(RowStage):
         if self.cutoffs and (len(self.cutoffs) != 2 or self.cutoffs[0] > self.cutoffs[1]):
             raise ValueError(f"cutoffs: got {list(self.cutoffs)}, expected two, the lower first")
         if unknown := set(self.keep) - set(BUCKETS[:3]):
-            raise ValueError(f"keep: {sorted(unknown)} are no buckets; there are head, middle, tail")
+            raise ValueError(f"keep: {sorted(unknown)}: expected of head, middle, tail")
         if self.keep and not self.cutoffs:
             raise ValueError("`keep` needs `cutoffs`")
 

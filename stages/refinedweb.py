@@ -85,7 +85,7 @@ class RefinedwebLines(TextMap):
 
     @cached_property
     def _newlines(self) -> re.Pattern[str]:
-        return re.compile(r"\n{%d,}" % (self.max_newlines + 1))
+        return re.compile(f"\n{{{self.max_newlines + 1},}}")
 
     @cached_property
     def _counter(self) -> re.Pattern[str] | None:

@@ -1,4 +1,4 @@
-"""RefinedWeb's line rules, MADLAD's sentences, repetitions, quality signals: values and verdicts."""
+"""RefinedWeb's lines, MADLAD's sentences, repetitions, quality signals: values and verdicts."""
 
 from __future__ import annotations
 
