@@ -73,6 +73,12 @@ def test_a_difference_is_laid_to_the_cause_whose_test_it_passes() -> None:
     assert "first" in filters.cause("c4_lines", "x", "lorem_ipsum", "curly_bracket")
     marked = filters.cause("fineweb_quality", "a\u1b7f", None, "line_punctuation_ratio")
     assert "Unicode 18" in marked
+    joined = "ab c d e f a bc d e f"  # two runs of five words, one string
+    assert filters.joined_verdict(joined) == "duplicate_5gram_ratio"
+    theirs = filters.cause("gopher_repetition", joined, None, "duplicate_5gram_ratio")
+    assert "without a space" in theirs
+    told = filters.cause("gopher_repetition", joined, None, "duplicate_line_ratio")
+    assert told == "unexplained"
     plain = filters.cause("fineweb_quality", "a.", None, "line_punctuation_ratio")
     assert plain == "unexplained"
 
