@@ -16,6 +16,7 @@ from typing import Any
 from benchmarks import (
     classifiers_table,
     extraction_table,
+    filters_table,
     language_table,
     nsfw_table,
     pii_table,
@@ -206,6 +207,7 @@ def table(folder: Path = RESULTS) -> str:
 TABLES: Mapping[str, Callable[[Path], str]] = {
     "table": table,
     "extraction": extraction_table.table,
+    "filters": filters_table.table,
     "pii": pii_table.table,
     "language": language_table.table,
     "nsfw": nsfw_table.table,

@@ -20,10 +20,86 @@ from pipeline.build import catalogue, stage_class  # noqa: E402
 from pipeline.commands.stages import describe  # noqa: E402
 from pipeline.config import SETTINGS  # noqa: E402
 from pipeline.knobs import knob_info  # noqa: E402
+from pipeline.stage import RowStage  # noqa: E402
 
 TARGET = ROOT / "docs" / "thresholds.md"
 _LONG = 160
 """Longer defaults are cut; the code has them whole."""
+
+MEANINGS = {
+    "failed": "1 where the extractor raised an error",
+    "too_complex": "1 where a page would take an engine that builds a DOM minutes",
+    "num_chars": "characters of the extracted text",
+    "word_count": "words, as `counting` counts them",
+    "mean_word_length": "characters of words, by words",
+    "symbol_word_ratio": "hashes or ellipses, by words",
+    "bullet_line_ratio": "share of lines that begin with a bullet",
+    "ellipsis_line_ratio": "share of lines that end in an ellipsis",
+    "alpha_word_ratio": "share of words with a letter",
+    "stop_word_count": "stop words found",
+    "duplicate_line_ratio": "share of lines that repeat another",
+    "duplicate_paragraph_ratio": "share of paragraphs that repeat another",
+    "duplicate_line_char_ratio": "share of characters in repeated lines",
+    "duplicate_paragraph_char_ratio": "share of characters in repeated paragraphs",
+    **{
+        f"top_{n}gram_ratio": f"share of characters in the most frequent run of {n} words"
+        for n in (2, 3, 4)
+    },
+    **{
+        f"duplicate_{n}gram_ratio": f"share of characters in repeated runs of {n} words"
+        for n in range(5, 11)
+    },
+    "chars": "characters of the page before its lines are cut",
+    "lorem_ipsum": "lines with the placeholder text `lorem ipsum`",
+    "curly_brackets": "lines with `{`, a sign of code",
+    "sentences": "sentences, in the lines that are left where lines are cut",
+    "long_lines": "lines of at least `min_paragraph_chars`",
+    "line_punctuation_ratio": "share of lines that end a sentence",
+    "short_line_ratio": "share of lines of at most `short_line_chars`",
+    "newline_word_ratio": "newlines by words: a list",
+    "removed_word_ratio": "share of words in what was cut out",
+    "questionable_ratio": "share of sentences that a rule finds questionable",
+    "repetitions": "copies in a row of a short string",
+    "bad_words": "words of the list",
+    "lines_left": "lines that no other page holds",
+    "unchecked": "1 where a page holds too many numbers to check",
+}
+"""Metric -> what it is, for the reasons that rules give."""
+_ROWS = {
+    "bad_line": "the line is no JSON object",
+    "no_text": "the row has no text",
+    "undecodable": "the text is no UTF-8",
+    "empty": "the text is blank",
+    "too_large": "it has more than `max_document_bytes`",
+}
+OTHER_REASONS = {
+    "read_warc": {
+        "revisit": "a record that says the page has not changed",
+        "conversion": "a record of extracted text (WET)",
+        "segmented": "a part of a record",
+        "unknown_type": "neither a response nor a resource",
+        "not_http": "no HTTP response",
+        "http_status": "the server's answer is no 2xx",
+        "empty": "nothing but white space",
+        "not_html": "another media type, or no HTML by its first bytes",
+        "too_large": "it has more than `max_document_bytes`",
+        "content_encoding": "compressed in a way that cannot be read",
+        "undecodable": "more than a tenth of its bytes are 0",
+    },
+    "read_jsonl": _ROWS,
+    "read_parquet": {name: says for name, says in _ROWS.items() if name != "bad_line"},
+    "language": {
+        "other_language": "`keep` does not name its language",
+        "mixed_languages": "more than `max_other_ratio` is in others (`level: paragraph`)",
+        "other_script": "less than `min_script_ratio` of its letters are of its language's scripts",
+        "low_score": "the score is below `min_score`",
+    },
+    "c4_lines": {"javascript": "a line with `javascript` (`counting: dolma`)"},
+    "exact_dedup": {"duplicate": "another document with the same text is kept"},
+    "minhash_dedup": {"near_duplicate": "a kept document is nearly the same"},
+    "pii": {"too_many_spans": "more than `max_spans` pieces of personal data"},
+}
+"""Reasons that no rule with a bound by default gives."""
 
 _HEAD = """\
 # Where every default comes from
@@ -33,7 +109,8 @@ _HEAD = """\
 A knob is a field of a stage. Its default has a unit and a source: a paper, a version of a public
 pipeline's code, or a measurement of ours. `python -m pipeline stages NAME` prints the same, and
 `explain` names the source beside each bound that it shows. Paths and other places are no part of
-a stage's identity and are left out here; *(required)* has no default.
+a stage's identity and are left out here; *(required)* has no default. Below the knobs stand the
+reasons for which a stage drops documents, with the bounds of the defaults.
 
 Sources cite [the design](design.md) by section, and [the notes](notes/) by name: *recipes 2g* is
 section 2g of [notes/recipes.md](notes/recipes.md), *trap 13* the thirteenth of its traps.
@@ -75,13 +152,43 @@ def _stage(name: str) -> Iterator[str]:
     ]
     if not knobs:
         yield "No knobs."
-        return
-    yield "| knob | default | unit | source |"
-    yield "|---|---|---|---|"
+    else:
+        yield "| knob | default | unit | source |"
+        yield "|---|---|---|---|"
     for knob in knobs:
         says = [knob["source"], f"*{knob['help']}*" if knob["help"] else ""]
         source = "<br>".join(_cell(text) for text in says if text)
         yield f"| `{knob['name']}` | {_value(knob['default'])} | {_cell(knob['unit'])} | {source} |"
+    others = OTHER_REASONS.get(name, {})
+    reasons = [f"- `{name}.{reason}`: {meaning}." for reason, meaning in others.items()]
+    if reasons := reasons + list(_reasons(name, cls)):
+        yield "\nA document is dropped as\n"
+        yield from reasons
+
+
+def _reasons(name: str, cls: type) -> Iterator[str]:
+    """Every reason that the stage's rules can give as they stand by default, and when it does."""
+    if not issubclass(cls, RowStage):
+        return
+    fields = dataclasses.fields(cls)  # type: ignore[arg-type]
+    if any(_required(field) for field in fields):
+        return
+    for rule in cls().rules():
+        low, high = rule.reasons()
+        metric = ", ".join(filter(None, (f"`{rule.metric}`", MEANINGS.get(rule.metric))))
+        if rule.minimum is not None:
+            yield f"- `{name}.{low}`: below {_number(rule.minimum)}; {metric}."
+        if rule.maximum is not None:
+            yield f"- `{name}.{high}`: above {_number(rule.maximum)}; {metric}."
+
+
+def _required(field: dataclasses.Field[Any]) -> bool:
+    missing = dataclasses.MISSING
+    return field.default is missing and field.default_factory is missing
+
+
+def _number(value: float) -> str:
+    return f"{value:,}" if isinstance(value, int) else f"{value:g}"
 
 
 def _value(value: Any) -> str:

@@ -7,6 +7,15 @@ condemn the page, and `{` on a policy line does.
 
 The T5 paper says 3 words a line and 5 sentences a page; the code that made C4 says 5 and 3.
 
+`counting` follows another pipeline where it reads a line differently (recipes 2a); bounds are knobs
+of their own, so a copy of it sets them too:
+- `tfds`, the default, is the code that made C4.
+- `datatrove`: a line's words are counted before its citations are cut. Its bounds are 3 words and 5
+  sentences, no bound on the page, and `'` among the end marks (FineWeb: no end marks).
+- `dolma` (its tagger `c4_v2`): lorem ipsum, `{` and `javascript` condemn the page wherever they
+  stand, whatever becomes of their line; an ellipsis is an end mark's period; citations stay; no
+  policy phrases. Its bounds are 3 words and no sentences.
+
 Differences from that code:
 - Sentences are counted by `stages.kernels.sentences`, not by NLTK's trained Punkt model: the same
   for plain prose, different at abbreviations that are not in our list.
@@ -20,7 +29,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipeline.stage import (
     Filter,
@@ -48,6 +61,8 @@ _FAULTS = {
     "use cookies": "lines_policy",
 }
 """What a line may not hold, whatever its case -> the metric that counts it. The first decides."""
+_PAGE_FAULTS = ("lorem ipsum", "javascript", "{")
+"""What condemns a page for Dolma, wherever it stands."""
 _LINE_METRICS = (
     "lines",
     "lines_kept",
@@ -79,32 +94,55 @@ class C4Lines(TextMap):
         source="tfds c4_utils (datatrove adds '; FineWeb has no such rule: an empty list)",
     )
 
+    counting: Literal["tfds", "datatrove", "dolma"] = knob(
+        "tfds",
+        unit="whose reading of a line",
+        source="tfds c4_utils; datatrove 0.10.1 c4_filters.py; allenai/dolma 669f534 taggers/c4.py",
+        choices=("tfds", "datatrove", "dolma"),
+    )
+
     compiles: ClassVar[bool] = True
+
     metrics: ClassVar[Mapping[str, type]] = {
         **dict.fromkeys(("chars", "lorem_ipsum", "curly_brackets", "sentences"), int),
         **dict.fromkeys(_LINE_METRICS, int),
     }
 
     def rules(self) -> Rules:
+        dolma = (at_most("lines_javascript", 0, name="javascript"),)
         return (
             at_most("chars", self.max_page_chars, name="too_long"),
             at_most("lorem_ipsum", 0, name="lorem_ipsum"),
             at_most("curly_brackets", 0, name="curly_bracket"),
+            *(dolma if self.counting == "dolma" else ()),
             at_least("sentences", self.min_sentences, name="too_few_sentences"),
         )
 
     def process(self, batch: TextBatch, side: Side) -> Processed:
-        from stages.kernels.clean_lines import clean_lines
+        from stages.kernels.clean_lines import Habits, clean_lines
 
+        dolma = self.counting == "dolma"
         texts, counts = clean_lines(
             batch.column("text"),
-            _FAULTS,
+            {} if dolma else _FAULTS,
             _CITATIONS,
             self.end_marks,
             self.min_words_per_line,
             self.max_word_chars,
+            Habits(self.counting == "datatrove", ellipsis_ends=dolma, cut_citations=not dolma),
         )
+        if dolma:
+            counts |= {_FAULTS[of]: lines_with(batch.column("text"), of) for of in _PAGE_FAULTS}
         return Processed({"text": texts}, counts)
+
+
+def lines_with(texts: pa.Array, phrase: str) -> Any:
+    """How many lines of each text hold the phrase, whatever its case."""
+    found = np.zeros(len(texts), dtype=np.int64)
+    # Few pages hold one: only their lines are looked at.
+    for row in pc.indices_nonzero(pc.match_substring(texts, phrase, ignore_case=True)).to_pylist():
+        found[row] = sum(phrase in line for line in texts[row].as_py().lower().split("\n"))
+    return found
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,10 @@ CATALOGUE: dict[str, str] = {
     "c4_sentences": "stages.c4:C4Sentences",
     "c4_paragraphs": "stages.c4:C4Paragraphs",
     "fineweb_quality": "stages.fineweb:FinewebQuality",
+    "refinedweb_lines": "stages.refinedweb:RefinedwebLines",
+    "madlad_sentences": "stages.madlad:MadladSentences",
+    "repetitions": "stages.madlad:Repetitions",
+    "quality_signals": "stages.quality_signals:QualitySignals",
     "bad_words": "stages.bad_words:BadWords",
     # the best of it
     "train_classifier": "stages.classify.train:TrainClassifier",

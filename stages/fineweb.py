@@ -54,7 +54,7 @@ TERMINAL_PUNCTUATION = _characters(_SENTENCE_TERMINAL)
 
 
 @lru_cache(maxsize=1)
-def _terminal_flags() -> npt.NDArray[np.bool_]:
+def terminal_flags() -> npt.NDArray[np.bool_]:
     """For every code point, whether it is one of them."""
     flags = np.zeros(0x110000, dtype=np.bool_)
     flags[[ord(character) for character in TERMINAL_PUNCTUATION]] = True
@@ -102,7 +102,7 @@ class FinewebQuality(ByLanguage):
     def measure_plain(self, batch: TextBatch) -> dict[str, Any]:
         from stages.kernels.lines import line_counts
 
-        found = line_counts(batch.column("text"), _terminal_flags(), self.short_line_chars)
+        found = line_counts(batch.column("text"), terminal_flags(), self.short_line_chars)
         lines, newlines = found["lines"], found["newlines"]
         words = np.where(lines > 0, batch_word_counts(batch)["words"], 0)
         return {

@@ -9,12 +9,20 @@ Counting of the quality filter, as the paper says where it does:
   ellipsis line ends, before spaces, in an ellipsis.
 - Stop words are distinct ones, in lower case and with punctuation around them cut off.
 
-Counting of the repetition filter is datatrove's (`GopherRepetitionFilter`), with our words in place
-of its spaCy or NLTK tokens: the second and later copies of a line (split at runs of newlines) or
-paragraph (at two or more) count; all characters are held against `len(text)`, spaces included;
-duplicate n-grams are found greedily from the left and do not overlap; the top n-gram counts even if
-it occurs once (`min_top_count`), so a text of a few words is repetitive by definition: put the
-quality filter, which drops it as too short, first.
+Counting of the repetition filter is, by default, as datatrove's (`GopherRepetitionFilter`), with
+our words in place of its spaCy or NLTK tokens: the second and later copies of a line (split at runs
+of newlines) or paragraph (at two or more) count; all characters are held against `len(text)`,
+spaces included; duplicate n-grams are found greedily from the left and do not overlap; the top
+n-gram counts even if it occurs once (`min_top_count`), so a text of a few words is repetitive by
+definition: put the quality filter, which drops it as too short, first.
+
+`counting` counts as one of the public pipelines does (`stages.counting` has the table). The default
+is `paper`: what the appendix says wherever it says anything, and no choice of one pipeline's code.
+It asks for a ratio "for either the hash symbol or the ellipsis", so not their sum; for two of the
+eight words, so distinct ones, and a capital or a comma at a word makes it no other word; for lines,
+and a blank line is none. Where it is silent (which copies of a line count) the later copies alone
+do: without them the page says the same, so theirs is the share that repeats. Its table of rules
+names lines before paragraphs.
 
 A text without words or lines has null ratios: not measured, no rule broken.
 
@@ -31,11 +39,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
 from pipeline.stage import Rule, Rules, TextBatch, at_least, at_most, between, knob
+from stages.counting import (
+    BULLETS,
+    COUNTING,
+    DUPLICATE_SIZES,
+    SOURCES,
+    TOP_SIZES,
+    copied_measures,
+    quality_measures,
+    stop_words_as_counted,
+)
 from stages.limits.by_language import ByLanguage
 from stages.limits.stop_words import PACKAGE, stop_word_counts
 from stages.measures import batch_word_counts, ratio
@@ -44,7 +62,7 @@ if TYPE_CHECKING:
     from stages.kernels.words import WordSet
 
 _PAPER = "Gopher paper (Rae et al. 2021), appendix A.1"
-_BULLETS = "•●-*"
+_COUNTING_SOURCE = f"{_PAPER}; others: {SOURCES}"
 STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")
 
 
@@ -69,6 +87,9 @@ class GopherQuality(ByLanguage):
     min_alpha_word_ratio: float = knob(0.8, unit="ratio", source=_PAPER, minimum=0, maximum=1)
     min_stop_words: int = knob(2, unit="distinct words", source=_PAPER, minimum=0)
     stop_words: tuple[str, ...] = knob(STOP_WORDS, unit="words", source=_PAPER)
+    counting: Literal["paper", "datatrove", "dclm", "dolma"] = knob(
+        "paper", unit="whose counts", source=_COUNTING_SOURCE, choices=COUNTING
+    )
 
     metrics: ClassVar[Mapping[str, type]] = {"word_count": int, "stop_word_count": int}
 
@@ -99,8 +120,11 @@ class GopherQuality(ByLanguage):
     def measure_plain(self, batch: TextBatch) -> dict[str, Any]:
         from stages.kernels.lines import mark_counts
 
+        if self.counting != "paper":
+            counted = quality_measures(batch, self.counting)
+            return {**counted, "stop_word_count": self._stop_word_counts(batch)}
         texts, words = batch.column("text"), batch_word_counts(batch)
-        marks = mark_counts(texts, _BULLETS)
+        marks = mark_counts(texts, BULLETS["paper"])
         return {
             "word_count": words["words"],
             "mean_word_length": ratio(words["word_chars"], words["words"]),
@@ -118,11 +142,9 @@ class GopherQuality(ByLanguage):
 
         if self.per_language:
             return stop_word_counts(batch, self.thresholds, self.stop_words)
+        if self.counting != "paper":
+            return stop_words_as_counted(batch, _stop_word_set(self.stop_words), self.counting)
         return distinct_words_of(batch.column("text"), _stop_word_set(self.stop_words))
-
-
-_TOP_SIZES = (2, 3, 4)
-_DUPLICATE_SIZES = (5, 6, 7, 8, 9, 10)
 
 
 @dataclass(frozen=True)
@@ -148,21 +170,35 @@ class GopherRepetition(ByLanguage):
         source="datatrove GopherRepetitionFilter: a single copy counts; 2 = only what repeats",
         minimum=1,
     )
+    counting: Literal["paper", "datatrove", "dclm", "dolma"] = knob(
+        "paper", unit="whose counts", source=_COUNTING_SOURCE, choices=COUNTING
+    )
+
+    def check(self) -> None:
+        super().check()
+        if self.min_top_count != 1 and self.counting in ("dclm", "dolma"):
+            raise ValueError(f"`min_top_count` is not for `counting: {self.counting}`")
 
     def plain_rules(self) -> Rules:
+        lines = ("duplicate_line_ratio", "duplicate_line_char_ratio")
+        paragraphs = ("duplicate_paragraph_ratio", "duplicate_paragraph_char_ratio")
+        first = (
+            (*paragraphs, *lines)
+            if self.counting == "datatrove"
+            else (lines[0], paragraphs[0], lines[1], paragraphs[1])
+        )
         names = (
-            "duplicate_line_ratio",
-            "duplicate_paragraph_ratio",
-            "duplicate_line_char_ratio",
-            "duplicate_paragraph_char_ratio",
-            *(f"top_{n}gram_ratio" for n in _TOP_SIZES),
-            *(f"duplicate_{n}gram_ratio" for n in _DUPLICATE_SIZES),
+            *first,
+            *(f"top_{n}gram_ratio" for n in TOP_SIZES),
+            *(f"duplicate_{n}gram_ratio" for n in DUPLICATE_SIZES),
         )
         return tuple(Rule(name, None, getattr(self, f"max_{name}"), name) for name in names)
 
     def measure_plain(self, batch: TextBatch) -> dict[str, Any]:
         from stages.kernels.repetition import repetition_counts
 
+        if self.counting in ("dclm", "dolma"):
+            return copied_measures(batch, self.counting)
         found = repetition_counts(batch.column("text"), self.min_top_count)
         whole = found["chars"]
         return {
@@ -170,9 +206,9 @@ class GopherRepetition(ByLanguage):
             "duplicate_paragraph_ratio": ratio(found["duplicate_paragraphs"], found["paragraphs"]),
             "duplicate_line_char_ratio": ratio(found["duplicate_line_chars"], whole),
             "duplicate_paragraph_char_ratio": ratio(found["duplicate_paragraph_chars"], whole),
-            **{f"top_{n}gram_ratio": ratio(found[f"top_{n}gram_chars"], whole) for n in _TOP_SIZES},
+            **{f"top_{n}gram_ratio": ratio(found[f"top_{n}gram_chars"], whole) for n in TOP_SIZES},
             **{
                 f"duplicate_{n}gram_ratio": ratio(found[f"duplicate_{n}gram_chars"], whole)
-                for n in _DUPLICATE_SIZES
+                for n in DUPLICATE_SIZES
             },
         }

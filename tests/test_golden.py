@@ -329,6 +329,19 @@ CASES: dict[str, Case] = {
         judged,
     ),
     "pii-drop": Case("pii", step("pii", "{action: drop, max_spans: 1}", head=_DIRTY), judged),
+    **{
+        f"gopher_quality-{counting}": Case(
+            "gopher_quality", step("gopher_quality", f"{{counting: {counting}}}"), judged
+        )
+        for counting in ("datatrove", "dclm", "dolma")
+    },
+    "gopher_repetition-dclm": Case(
+        "gopher_repetition", step("gopher_repetition", "{counting: dclm}"), judged, limit=6
+    ),
+    "gopher_repetition-dolma": Case(
+        "gopher_repetition", step("gopher_repetition", "{counting: dolma}"), judged, limit=6
+    ),
+    "quality_signals": Case("quality_signals", step("quality_signals"), judged, limit=6),
     "bad_words-spared": Case("bad_words", step("bad_words", "{keep_fraction: 0.5}"), judged),
     "c4_paragraphs": Case(
         "c4_paragraphs", step("c4_paragraphs", "{min_paragraph_chars: 100}"), judged

@@ -49,6 +49,16 @@ class Phrases(NamedTuple):
     """For every phrase, the next one that begins like it; -1 = none."""
 
 
+class Habits(NamedTuple):
+    """Where public versions of C4's line rules part ways; the defaults are tfds's."""
+
+    words_before_citations: bool = False
+    """A line's words are counted before its citations are cut, not after."""
+    ellipsis_ends: bool = False
+    """An ellipsis is an end like another where there are end marks at all."""
+    cut_citations: bool = True
+
+
 class Rules(NamedTuple):
     """Phrases and bounds of the line rules."""
 
@@ -61,6 +71,7 @@ class Rules(NamedTuple):
     end_marks: Phrases
     min_words: int
     max_word_chars: int
+    habits: Habits
 
 
 def phrases(strings: Sequence[str]) -> Phrases:
@@ -143,7 +154,9 @@ def _next_citation(data: Any, at: Any, stop: Any, rules: Any) -> Any:
 def _copy_line(data: Any, at: Any, stop: Any, rules: Any, out: Any, to: Any) -> Any:
     """Copy a line without its citations; gives the place behind it. It never grows."""
     while at < stop:
-        begin, end = _next_citation(data, at, stop, rules)
+        begin, end = stop, stop
+        if rules.habits.cut_citations:
+            begin, end = _next_citation(data, at, stop, rules)
         for i in range(begin - at):
             out[to + i] = data[at + i]
         to += begin - at
@@ -177,17 +190,22 @@ def _has_words(data: Any, at: Any, stop: Any, flags: Any, least: Any) -> Any:
 
 
 @inner
-def _judge(out: Any, start: Any, stop: Any, rules: Any) -> Any:
-    """The count of the line's fault, the first in order; _GOOD if it has none."""
+def _judge(out: Any, start: Any, stop: Any, enough_words: Any, rules: Any) -> Any:
+    """The count of the line's fault, the first in order; _GOOD if it has none.
+
+    `enough_words` is the verdict on its words where that was given before citations were cut.
+    """
     num_marks = len(rules.end_marks.ends) - 1
     marked = num_marks == 0
     for number in range(num_marks):
         at = stop - (rules.end_marks.ends[number + 1] - rules.end_marks.ends[number])
         marked |= at >= start and _stands_at(out, at, stop, rules.end_marks, number)
     dots = stop - start >= 3 and out[stop - 1] == out[stop - 2] == out[stop - 3] == ord(".")
-    if not marked or (num_marks and dots):
+    if not marked or (num_marks and dots and not rules.habits.ellipsis_ends):
         return np.int64(_NO_END_MARK)
-    if not _has_words(out, start, stop, rules.tables.flags, rules.min_words):
+    if not rules.habits.words_before_citations:
+        enough_words = _has_words(out, start, stop, rules.tables.flags, rules.min_words)
+    if not enough_words:
         return np.int64(_TOO_SHORT)
     return _fault(out, start, stop, rules)
 
@@ -209,7 +227,10 @@ def _clean(data: Any, offsets: Any, rules: Any, out: Any, ends: Any, counts: Any
             first, last = strip(data, at, end, flags)
             begin = written + (1 if count[_KEPT] else 0)
             behind = _copy_line(data, first, last, rules, out, begin)
-            verdict = _judge(out, begin, behind, rules)
+            enough = True
+            if rules.habits.words_before_citations:
+                enough = _has_words(data, first, last, flags, rules.min_words)
+            verdict = _judge(out, begin, behind, enough, rules)
             bound = rules.max_word_chars
             if last - first > bound and _longest_word(data, first, last, flags) > bound:
                 verdict = np.int64(_LONG_WORD)  # before all others, on the line with its citations
@@ -237,6 +258,7 @@ def clean_lines(
     end_marks: Sequence[str],
     min_words: int,
     max_word_chars: int,
+    habits: Habits = Habits(),  # noqa: B008 - a value, never changed
 ) -> tuple[pa.Array, dict[str, npt.NDArray[np.int64]]]:
     """The texts with only their good lines, and COUNTS of each.
 
@@ -254,6 +276,7 @@ def clean_lines(
         phrases(end_marks),
         min_words,
         max_word_chars,
+        habits,
     )
     out = np.empty(offsets[-1] - offsets[0], dtype=np.uint8)
     ends = np.zeros(len(offsets), dtype=np.int64)

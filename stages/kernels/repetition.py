@@ -44,7 +44,7 @@ _LAST_TOP, _LAST = TOP_SIZES[-1], DUPLICATE_SIZES[-1]
 
 
 @inner
-def _name_runs(parts: Any, places: Any, seed: Any) -> Any:
+def name_runs(parts: Any, places: Any, seed: Any) -> Any:
     """From runs of n-1 words to runs of n at the first `places` places; gives how many classes.
 
     The run at a place is the pair of the shorter runs at it and at the next; it is unique, and gets
@@ -72,7 +72,7 @@ def _name_runs(parts: Any, places: Any, seed: Any) -> Any:
 
 
 @inner
-def _drop_unique(parts: Any, places: Any) -> Any:
+def drop_unique(parts: Any, places: Any) -> Any:
     """Keep the places whose run has a copy; gives how many are left. Elsewhere the name is -1."""
     left = 0
     for p in range(places):
@@ -86,7 +86,7 @@ def _drop_unique(parts: Any, places: Any) -> Any:
 
 
 @inner
-def _run_chars(parts: Any, start: Any, size: Any) -> Any:
+def run_chars(parts: Any, start: Any, size: Any) -> Any:
     chars = np.int64(0)
     for i in range(start, start + size):
         chars += parts.chars[i]
@@ -108,7 +108,7 @@ def _top_run(parts: Any, count: Any, size: Any, classes: Any, min_count: Any) ->
             first, copies = np.int64(parts.firsts[name]), np.int64(parts.sizes[name])
     if copies < min_count:
         return np.int64(0)
-    return (_run_chars(parts, first, size) + size - 1) * copies
+    return (run_chars(parts, first, size) + size - 1) * copies
 
 
 @inner
@@ -123,7 +123,7 @@ def _duplicate_runs(parts: Any, places: Any, size: Any) -> Any:
         if i < free:
             continue
         if parts.sizes[parts.names[i]] == 0:
-            chars += _run_chars(parts, i, size)
+            chars += run_chars(parts, i, size)
             free = i + size
         parts.sizes[parts.names[i]] = 0
     return chars
@@ -135,12 +135,12 @@ def _count_runs(parts: Any, count: Any, min_count: Any, seed: Any, out: Any) -> 
     for i in range(count):
         parts.places[i] = i
     parts.names[count] = -1  # no run goes beyond the last word
-    places = _drop_unique(parts, count)
+    places = drop_unique(parts, count)
     for size in range(2, _LAST + 1):
-        classes = _name_runs(parts, places, seed)
+        classes = name_runs(parts, places, seed)
         if size <= _LAST_TOP:
             out[size - 2] = _top_run(parts, count, size, classes, min_count)
-        places = _drop_unique(parts, places)
+        places = drop_unique(parts, places)
         if size > _LAST_TOP:
             out[size - 2] = _duplicate_runs(parts, places, size)
 
