@@ -62,6 +62,7 @@ class QualitySignals(Filter):
         source=f"Gopher's eight; {_SOURCE}: a list by language",
     )
 
+    compiles: ClassVar[bool] = True
     metrics: ClassVar[Mapping[str, type]] = {
         "word_count": int,  # rps_doc_word_count
         "sentences": int,  # rps_doc_num_sentences
