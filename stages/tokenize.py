@@ -6,7 +6,6 @@ Adds `num_tokens` (int32, the end-of-document id included) and `tokens` (list of
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ import pyarrow as pa
 from pipeline.errors import ConfigError, nearest
 from pipeline.schema import TOKENS
 from pipeline.stage import Processed, RowStage, Side, TextBatch, knob, reference
+from stages.content import Content
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -88,32 +88,11 @@ def _calls(texts: Sequence[str]) -> Iterator[tuple[int, int]]:
 
 def load_tokenizer(folder: Path, end_of_document: str) -> tuple[Tokenizer, int]:
     """The artefact's tokenizer and its end-of-document id; read once a process and content."""
-    path = folder / "tokenizer.json"
-    stat = path.stat()
-    digest = _digest(path, stat.st_mtime_ns, stat.st_size)
-    return _load(_Content(path, digest), end_of_document)
-
-
-class _Content:
-    """A path that compares by its content's digest, so that a copy elsewhere loads nothing."""
-
-    def __init__(self, path: Path, digest: str) -> None:
-        self.path, self.digest = path, digest
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Content) and other.digest == self.digest
-
-    def __hash__(self) -> int:
-        return hash(self.digest)
-
-
-@lru_cache(maxsize=8)
-def _digest(path: Path, mtime_ns: int, size: int) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return _load(Content(folder / "tokenizer.json"), end_of_document)
 
 
 @lru_cache(maxsize=2)
-def _load(content: _Content, end_of_document: str) -> tuple[Tokenizer, int]:
+def _load(content: Content, end_of_document: str) -> tuple[Tokenizer, int]:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # threads = 1 a worker
     from tokenizers import Tokenizer
 

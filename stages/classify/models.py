@@ -6,7 +6,6 @@ A file that ends in `.npz` is a hashed linear model (`linear.py`), any other one
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -17,6 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from pipeline.errors import ConfigError
+from stages.content import Content
 
 Floats = npt.NDArray[np.float64]
 
@@ -49,32 +49,11 @@ def load(path: Path, labels: Sequence[str] = (f"__label__{POSITIVE}",)) -> Model
 
     `labels` are those of a fastText model whose probabilities make the score.
     """
-    stat = path.stat()
-    digest = _digest(path, stat.st_mtime_ns, stat.st_size)
-    return _load(_Content(path, digest), tuple(labels))
-
-
-@lru_cache(maxsize=8)
-def _digest(path: Path, mtime_ns: int, size: int) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-class _Content:
-    """A path that compares by its content's digest, so that a copy elsewhere loads nothing."""
-
-    def __init__(self, path: Path, digest: str) -> None:
-        self.path, self.digest = path, digest
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Content) and other.digest == self.digest
-
-    def __hash__(self) -> int:
-        return hash(self.digest)
+    return _load(Content(path), tuple(labels))
 
 
 @lru_cache(maxsize=4)
-def _load(content: _Content, labels: tuple[str, ...]) -> Model:
+def _load(content: Content, labels: tuple[str, ...]) -> Model:
     if content.path.suffix == ".npz":
         from stages.classify.linear import LinearModel
 
