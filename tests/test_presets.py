@@ -14,7 +14,9 @@ from pipeline.config import load_config
 from pipeline.plan import make_plan
 from pipeline.runner import Options, RunResult, run
 
-PRESETS = sorted(path.stem for path in (ROOT / "configs").glob("*.yaml") if path.stem != "c4like")
+EXAMPLES = {"c4like", "classified"}
+"""Configurations with tests of their own, that copy no one pipeline."""
+PRESETS = sorted({path.stem for path in (ROOT / "configs").glob("*.yaml")} - EXAMPLES)
 PAGES = f'steps.web.paths=["{ROOT}/samples/web/*.warc.gz"]'
 
 
