@@ -38,8 +38,9 @@ from pipeline.runner import Options as RunOptions
 from pipeline.runner import run as run_plan
 from pipeline.stage import Side, TextBatch
 from pipeline.tables import artefact_folder
-from stages.classify.models import FILES, POSITIVE
+from stages.classify.models import FILES
 from stages.classify.stage import Classify
+from stages.classify.words import POSITIVE
 
 MODELS = tuple(FILES)
 TURNS = 3

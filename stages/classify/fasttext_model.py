@@ -23,7 +23,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.errors import ConfigError
-from stages.classify.models import NEGATIVE, POSITIVE, Floats
+from stages.classify.words import NEGATIVE, POSITIVE, Floats
 
 ZEROED = {"MALLOC_PERTURB_": "255", "MALLOC_MMAP_THRESHOLD_": "1024"}
 """What makes glibc give zeros."""

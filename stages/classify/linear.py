@@ -23,7 +23,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from pipeline.errors import ConfigError
-from stages.classify.models import Floats
+from stages.classify.words import Floats
 
 FORMAT = 1
 """Of the file, features included."""

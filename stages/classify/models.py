@@ -11,19 +11,15 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from pipeline.errors import ConfigError
+from stages.classify.words import POSITIVE, Floats
 from stages.content import Content
-
-Floats = npt.NDArray[np.float64]
 
 FASTTEXT, LINEAR = "fasttext", "linear"
 FILES = {FASTTEXT: "model.bin", LINEAR: "model.npz"}
 """Kind of model -> its file in the artefact."""
-POSITIVE, NEGATIVE = "positive", "negative"
 DIGITS = 4
 """Of a score (design, section 4)."""
 

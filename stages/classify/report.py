@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from stages.classify.models import Floats
+from stages.classify.words import Floats
 
 KEPT = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5)
 """Shares of which the report says how many of the kept documents are positive."""

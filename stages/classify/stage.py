@@ -29,7 +29,8 @@ from pipeline.stage import (
     model_file,
     reference,
 )
-from stages.classify.models import POSITIVE, artefact_model, load, rounded
+from stages.classify.models import artefact_model, load, rounded
+from stages.classify.words import POSITIVE
 
 
 @dataclass(frozen=True)

@@ -27,8 +27,9 @@ from pipeline.knobs import knob_info
 from pipeline.phases import Combine, Phase
 from pipeline.stage import GlobalStage, Side, input_steps, knob
 from stages.classify import fasttext_model, linear, report
-from stages.classify.models import FASTTEXT, FILES, LINEAR, NEGATIVE, POSITIVE, load, rounded
+from stages.classify.models import FASTTEXT, FILES, LINEAR, load, rounded
 from stages.classify.sample import Bounds, joined, sample_phases
+from stages.classify.words import NEGATIVE, POSITIVE
 
 _SAMPLE_KNOBS = ("sample_documents", "sample_bytes", "max_document_bytes")
 
