@@ -21,6 +21,12 @@ CATALOGUE_MODULE = "stages.catalogue"
 
 
 @cache
+def first_run_note() -> str:
+    """What the built-in stages have to say before they first work on a machine."""
+    note: str = importlib.import_module(CATALOGUE_MODULE).first_run_note()
+    return note
+
+
 def catalogue() -> Mapping[str, str]:
     """Name -> `module:Class` of the built-in stages, in flow order."""
     names: Mapping[str, str] = importlib.import_module(CATALOGUE_MODULE).CATALOGUE

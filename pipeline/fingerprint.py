@@ -12,6 +12,7 @@ import importlib.metadata
 import json
 import os
 import sys
+import unicodedata
 from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
@@ -21,7 +22,7 @@ from pipeline.errors import ConfigError
 from pipeline.knobs import knob_info
 from pipeline.schema import FORMAT_VERSION
 from pipeline.stage import Stage
-from pipeline.storage import find_inputs, open_input
+from pipeline.storage import find_inputs, fixed_prefix, open_input
 
 BUILT_IN = ("pipeline", "stages", "tokenizer_training")
 """Packages whose stages are identified by their `version`; all others by their source."""
@@ -83,13 +84,15 @@ def identity(stage: Stage, seed: int, knobs: Iterable[str] | None = None) -> dic
         "libraries": {name: library_version(name) for name in stage.libraries},
         "knobs": values,
         "models": models,
-        "seed": seed if cls.draws else None,
+        "seed": seed if stage.draws else None,
     }
 
 
 @cache
 def library_version(name: str) -> str:
-    """Installed version of a distribution."""
+    """Installed version of a distribution; of `unicodedata` the version of the running Python's."""
+    if name == "unicodedata":
+        return unicodedata.unidata_version
     try:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
@@ -100,20 +103,26 @@ def library_version(name: str) -> str:
 
 @cache
 def path_digest(path: str) -> str:
-    """Content digest of a model file, or of every file of a folder and its name in there."""
-    files = find_inputs(path)
-    folder = not files
-    files = files or find_inputs(path.rstrip("/") + "/**")
+    """Content digest of a model file, or of every file of a folder or pattern, each with its name.
+
+    Names count from the folder, the pattern's fixed part or the file's own folder on: what is in
+    `adult/domains` must not pass for what is in `bank/domains`, and stages read a file by its
+    suffix. Where they lie does not count.
+    """
+    pattern = path.removeprefix("file://")
+    files = find_inputs(pattern)
+    if not files:
+        pattern = pattern.rstrip("/") + "/**"
+        files = find_inputs(pattern)
     if not files:
         raise ConfigError(f"model or list not found: {path}. Give the path of an existing file.")
+    root = fixed_prefix(pattern)
+    root = (root if "://" in root else os.path.abspath(root)).rstrip("/") + "/"
     parts = []
-    root = (path if "://" in path else os.path.abspath(path)).rstrip("/") + "/"
     for info in files:
         with open_input(info.path) as stream:
             content = hashlib.file_digest(stream, "sha256").hexdigest()  # type: ignore[arg-type]
-        # What is in `adult/domains` must not pass for what is in `bank/domains`.
-        name = info.path.removeprefix(root) if folder else ""
-        parts.append((name, content))
+        parts.append((info.path.removeprefix(root), content))
     return digest(sorted(parts))
 
 

@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from pipeline.build import first_run_note
 from pipeline.errors import ConfigError, InputError, IntegrityError, PipelineError, nearest
 from pipeline.executors import Executor, InProcess, OnRay
 from pipeline.funnel import Funnel, check_damage, check_drops, make_funnel
@@ -229,9 +230,16 @@ class _Engine:
                 self._finish(work, found)
                 continue
             if self.executor is None:
+                self._say_if_kernels_are_compiled_first()
                 self.executor = self._make_executor()
             self.executor.submit(work)
             self.in_flight += 1
+
+    def _say_if_kernels_are_compiled_first(self) -> None:
+        """A minute of silence would look like a hang."""
+        note = first_run_note()
+        if note and any(step.stage.compiles for step in self.plan.steps):
+            self.progress.note(note)
 
     def _make_executor(self) -> Executor:
         if self.options.workers == 0 and not self.options.address:

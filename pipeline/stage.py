@@ -72,6 +72,9 @@ class Stage:
     """Document columns that the stage adds or retypes."""
     removes: ClassVar[tuple[str, ...]] = ()
     """Document columns that are gone after the stage."""
+    compiles: ClassVar[bool] = False
+    """True if the stage needs compiled kernels. Then `process` can be tried on a document of text
+    and URL, or `warm_up` says what to try instead."""
     kind: ClassVar[str] = ""
     """What an artefact step makes (`mixture`, `tokenizer`, ...); empty where documents come out."""
 
@@ -244,8 +247,6 @@ class RowStage(Stage):
 
     metrics: ClassVar[Mapping[str, type]] = {}
     """Metrics besides those named by rules, and the integer ones: name -> int or float."""
-    compiles: ClassVar[bool] = False
-    """True if `process` needs compiled kernels, and can be tried on a document of text and URL."""
     measure_kept_only: ClassVar[bool] = False
     """True for a costly filter: documents already dropped in the segment are not measured."""
     judging: ClassVar[tuple[str, ...]] = ()

@@ -8,6 +8,7 @@ need kernels, leaves out for later what another one is busy with, and waits only
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable
 
 import pyarrow as pa
@@ -15,6 +16,7 @@ import pyarrow as pa
 from pipeline.batch import TextBatch
 from pipeline.schema import DOC_ID
 
+_log = logging.getLogger(__name__)
 Call = Callable[[], object]
 
 
@@ -31,7 +33,11 @@ def impatient() -> bool:
 
 
 def take_turns(calls: Iterable[Call]) -> None:
-    """Make all calls: first those whose kernels nobody else is compiling, then the rest."""
+    """Make all calls: first those whose kernels nobody else is compiling, then the rest.
+
+    An error of a call is passed over: the first batch meets it too, and there it is told with the
+    step and the document.
+    """
     global _impatient
     later: list[Call] = []
     _impatient = True
@@ -41,10 +47,15 @@ def take_turns(calls: Iterable[Call]) -> None:
                 call()
             except Busy:
                 later.append(call)
+            except Exception as error:
+                _log.debug("left to the first batch: %r", error)
     finally:
         _impatient = False
     for call in later:
-        call()
+        try:
+            call()
+        except Exception as error:
+            _log.debug("left to the first batch: %r", error)
 
 
 def example_batch() -> TextBatch:

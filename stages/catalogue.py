@@ -43,3 +43,12 @@ CATALOGUE: dict[str, str] = {
     "tokenize": "stages.tokenize:Tokenize",
     "write_shards": "stages.write_shards:WriteShards",
 }
+
+
+def first_run_note() -> str:
+    """What to tell a user before documents are read; empty if there is nothing to wait for."""
+    from stages.kernels import compiled_before
+
+    if compiled_before():
+        return ""
+    return "first run on this machine: compiling kernels, about a minute of two cores"

@@ -156,6 +156,7 @@ class MinhashDedup(GlobalStage):
         source="doc_id order: deterministic, and blind to the order of files (trap 15)",
         help="which copy survives: '-date', '+column', 'source:books,web'; strongest first",
     )
+    compiles: ClassVar[bool] = True
     adds: ClassVar[dict[str, pa.DataType]] = {"cluster_id": DOC_ID}
     metrics: ClassVar[dict[str, type]] = {"cluster_size": int, "similarity": float}
 

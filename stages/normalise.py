@@ -19,7 +19,8 @@ The steps, in this order, each with its switch:
 
 ftfy's heuristic alone takes a second for 2.7 MB, so a kernel (`stages.kernels.unclean`) tells first
 which texts have anything to look at; the others are not even decoded. Mojibake is looked for where
-some characters of one of ftfy's ten encodings are the bytes of a whole sequence of UTF-8, or C1.
+some characters of one of ftfy's ten encodings are the bytes of a whole sequence of UTF-8, or C1;
+so not in a line whose only mojibake is `Ã` and a plain blank (`Ã la`), which ftfy alone would mend.
 """
 
 from __future__ import annotations
@@ -209,7 +210,7 @@ class Normalise(TextMap):
     )
 
     compiles: ClassVar[bool] = True
-    libraries: ClassVar[tuple[str, ...]] = ("ftfy",)
+    libraries: ClassVar[tuple[str, ...]] = ("ftfy", "unicodedata")
     metrics: ClassVar[Mapping[str, type]] = dict.fromkeys(
         ("text_changed", *(f"{name}_changed" for name in _STEPS)), int
     )

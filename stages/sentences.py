@@ -14,8 +14,8 @@ _ENDS_ALONE = "。！？｡．"
 _MARKS = "".join(re.escape(c) for c in sorted(TERMINAL_PUNCTUATION | {"…"}))
 # A run of marks is tried from its first one only, so that time is linear in the text.
 _END = re.compile(
-    f"[{_MARKS}](?<![{_MARKS}][{_MARKS}])[{_MARKS}]*+[{_CLOSERS}]*+(?:(?<=[{_ENDS_ALONE}])|(?<=[{_ENDS_ALONE}]"
-    f"[{_CLOSERS}])|(?=\\s))\\s*+"
+    f"[{_MARKS}](?<![{_MARKS}][{_MARKS}])[{_MARKS}]*+"
+    f"(?:(?<=[{_ENDS_ALONE}])[{_CLOSERS}]*+|[{_CLOSERS}]*+(?=\\s))\\s*+"
 )
 
 
@@ -24,7 +24,7 @@ def sentences(line: str) -> list[str]:
 
     One ends at marks of Sentence_Terminal or `…` and closing quotes, if white space follows, or at
     once behind `。！？`. Abbreviations end sentences too: each piece is judged by itself, and the
-    smaller one goes.
+    smaller one goes. What is bad only across an end (`oh! heck` as one term) is in no piece.
     """
     cuts = [0, *(found.end() for found in _END.finditer(line)), len(line)]
     return [line[a:b] for a, b in itertools.pairwise(cuts) if b > a]

@@ -5,7 +5,7 @@ at label borders, `urls` by host and path at the borders `/`, `?` and `&` (a `ww
 neither side), `expressions` as RE2 patterns anywhere in the URL, without case. Scheme, credentials,
 port, fragment, case, a trailing dot, percent encoding and the IDNA form of a host make no
 difference. What `allow` has stays, whatever else holds; of several entries that match, the first of
-`categories` counts, then the longest entry.
+`categories` counts, then a domain before a URL, then the longest.
 
 Words are those of RefinedWeb as datatrove's `UrlFilter` and DCLM's `url_substring_filter` read
 them: a hard word, `min_soft_words` distinct soft words, or a substring of the URL without its

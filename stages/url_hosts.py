@@ -8,12 +8,14 @@ that an entry of a list still meets its own host.
 
 from __future__ import annotations
 
+import re
 from urllib.parse import unquote_to_bytes
 
 import pyarrow as pa
 
 _MAX_CHARS = 1024
 """A longer host is left as it is: no name of the DNS has more than 253 bytes."""
+_SCHEME = re.compile(r"(?:[A-Za-z0-9+.-]{0,32}:)?[/\\]{2,}")
 _NO_HOST = frozenset("/?#\\@:%[]\x7f") | frozenset(map(chr, range(0xD800, 0xE000)))
 _DOTS = str.maketrans("\u3002\uff0e\uff61", "...")
 
@@ -51,10 +53,7 @@ def _visible(character: str) -> str:
 def ascii_url(url: str) -> str:
     """`host/path?query` of a URL whose host is made ASCII; the path is left as it is."""
     rest = url.strip()
-    scheme, mark, behind = rest.partition("://")
-    if mark and scheme.isascii() and scheme.replace("+", "").replace("-", "").isalnum():
-        rest = behind
-    rest = rest.lstrip("/\\")
+    rest = rest[found.end() :] if (found := _SCHEME.match(rest)) else rest
     end = min((at for mark in "/?#\\" if (at := rest.find(mark)) >= 0), default=len(rest))
     host = rest[:end].rpartition("@")[2].partition(":")[0]
     return ascii_host(host) + rest[end:]

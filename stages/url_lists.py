@@ -23,11 +23,14 @@ import functools
 import gzip
 import hashlib
 import importlib.metadata
+import itertools
 import json
 import os
+import re
 import shutil
 import tarfile
 import tempfile
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -36,15 +39,21 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, cast
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipeline.errors import InputError, nearest
 
 if TYPE_CHECKING:
     from stages.kernels.urls import EntryKeys, UrlTable
 
-FORMAT = 1
+FORMAT = 2
 """Of the index; part of its name. Bump when a key or the layout changes."""
 KINDS = ("domains", "urls", "expressions")
+MIXED = "mixed"
+"""A file of its own: a line with a path is a URL, any other a domain."""
+_NOTE = re.compile(rb"(?m)^([ \t]*[^\s]*)[ \t][^\n]*$")
+"""What follows an entry behind a blank is a note."""
+_WITH_PATH = r"^\s*(?:[A-Za-z][A-Za-z0-9+.-]*:)?[/\\]*[^\s/\\?#]+[/\\?][^\s/\\]"
 ALLOW_CODE, GATE_CODE = 1, 255
 """Codes of what is never dropped, and of hosts that have `url` entries; between them those of the
 categories, in the order asked."""
@@ -106,13 +115,14 @@ def list_files(path: Path, categories: Sequence[str]) -> list[ListFile]:
     elif ".tar" in path.suffixes or path.suffix == ".tgz":
         found = _tar_files(path)
     else:
-        found = [ListFile("", "domains", path)]
+        name = path.name.removesuffix(".gz")
+        found = [ListFile("", name if name in KINDS else MIXED, path)]
     return _of_categories(path, found, categories)
 
 
 def _tar_files(path: Path) -> list[ListFile]:
     found = []
-    with tarfile.open(path) as tar:
+    with _readable(path), tarfile.open(path) as tar:
         for member in tar:
             folders, _, kind = member.name.removeprefix("./").rpartition("/")
             if member.isfile() and kind in KINDS:
@@ -141,8 +151,20 @@ def _of_categories(
     order = {category: at for at, category in enumerate(categories)}
     return sorted(
         (file for file in found if file.category in order),
-        key=lambda file: (order[file.category], KINDS.index(file.kind), str(file.path)),
+        key=lambda file: (order[file.category], (*KINDS, MIXED).index(file.kind), str(file.path)),
     )
+
+
+@contextlib.contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Raises InputError with the file's name where its archive or its compression is broken."""
+    try:
+        yield
+    except (tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise InputError(
+            f"the list {path} cannot be read: {type(error).__name__}: {error}. Expected a whole "
+            f"file; fetch it again."
+        ) from error
 
 
 @contextlib.contextmanager
@@ -185,6 +207,19 @@ def _chunks(stream: BinaryIO) -> Iterator[bytes]:
         yield rest
 
 
+def _entry_lines(data: bytes, kind: str) -> Iterator[tuple[str, pa.Array]]:
+    """(`domains` or `urls`, their lines) of some lines of a list."""
+    if b" " in data or b"\t" in data:
+        data = _NOTE.sub(rb"\1", data)
+    lines = lines_array(data)
+    if kind != MIXED:
+        yield kind, lines
+        return
+    with_path = pc.match_substring_regex(lines.cast(pa.large_binary()), _WITH_PATH)
+    yield "urls", lines.filter(with_path)
+    yield "domains", lines.filter(pc.invert(with_path))
+
+
 def keys_of(lines: pa.Array, *, urls: bool) -> EntryKeys:
     """Keys of all entries among the lines; those of hosts that are not ASCII too."""
     from stages.kernels.urls import entry_keys
@@ -207,24 +242,25 @@ def _table(files: Sequence[tuple[int, ListFile]]) -> tuple[dict[str, Any], dict[
     entries: dict[str, int] = {}
     longest_url = 0
     for code, file in files:
-        name = f"{file.category}/{file.kind}"
-        entries.setdefault(name, 0)
-        with _opened(file) as stream:
+        with _readable(file.path), _opened(file) as stream:
             if file.kind == "expressions":
+                name = f"{file.category}/expressions"
                 lines = stream.read().decode("utf-8", "replace").splitlines()
                 wanted = [line.strip() for line in lines]
                 wanted = [line for line in wanted if line and not line.startswith("#")]
                 expressions += [(code, line) for line in wanted]
-                entries[name] += len(wanted)
+                entries[name] = entries.get(name, 0) + len(wanted)
                 continue
-            for chunk in _chunks(stream):
-                found = keys_of(lines_array(chunk), urls=file.kind == "urls")
+            pieces = (_entry_lines(chunk, file.kind) for chunk in _chunks(stream))
+            for kind, lines in itertools.chain.from_iterable(pieces):
+                found = keys_of(lines, urls=kind == "urls")
                 good = found.sizes > 0
                 count = int(good.sum())
-                entries[name] += count
+                name = f"{file.category}/{kind}"
+                entries[name] = entries.get(name, 0) + count
                 parts.append(found.keys[good])
                 codes.append(np.full(count, code, np.uint8))
-                if file.kind == "urls":
+                if kind == "urls":
                     longest_url = max(longest_url, int(found.sizes.max(initial=0)))
                     parts.append(found.gates[good])
                     codes.append(np.full(count, GATE_CODE, np.uint8))
@@ -279,6 +315,7 @@ def _build(folder: Path, files: Sequence[tuple[int, ListFile]]) -> None:
         for name, values in arrays.items():
             np.save(part / f"{name}.npy", values)
         (part / "facts.json").write_text(json.dumps(facts))
+        part.chmod(0o755)  # a shared cache is for every user, and `mkdtemp` makes it for one
         part.rename(folder)
     finally:
         shutil.rmtree(part, ignore_errors=True)

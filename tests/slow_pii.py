@@ -15,6 +15,7 @@ LOCAL = frozenset(ALNUM + b"._%+'-" + HIGH)
 DOMAIN = frozenset(ALNUM + b".-" + HIGH)
 MARK = rb"[-+ .()/\xa0\xc2\xe2\x80\x90-\x95]"
 NUMBER = re.compile(rb"(?:[0-9]|[+(]" + MARK + rb"{0,3}[0-9])(?:" + MARK + rb"{0,4}[0-9])*")
+NEAR = re.compile(rb"(?:[0-9]|[+(]" + MARK + rb"{0,1}[0-9])(?:" + MARK + rb"{0,2}[0-9])*")
 IPV4 = re.compile(
     rb"(?<![A-Za-z0-9.])(?=(\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3})(?![A-Za-z0-9])(?!\.\d))"
 )
@@ -42,8 +43,22 @@ def candidates(text: bytes, least_digits: int) -> Iterator[Candidate]:
         run = re.match(rb"[A-Za-z0-9](?: ?[A-Za-z0-9])*", text[found.start() : found.start() + 44])
         if run and sum(byte in ALNUM for byte in run[0]) >= 15:
             yield at.IBAN, found.start(), found.start() + run.end()
-    for found in NUMBER.finditer(text):
+    for found in numbers(text):
         digits = sum(48 <= byte <= 57 for byte in found[0])
         least = min(7, least_digits) if found[0][0] == ord("+") else least_digits
         if digits >= least and len(found[0]) <= at.MAX_NUMBER_BYTES:
             yield at.NUMBER, *found.span()
+
+
+def numbers(text: bytes) -> Iterator[re.Match[bytes]]:
+    """Runs of digits and marks; of one that is too long the pieces that stand near each other."""
+    place = 0
+    while found := NUMBER.search(text, place):
+        if len(found[0]) > at.MAX_NUMBER_BYTES:
+            near = NEAR.match(text, found.start())
+            if near is None:
+                place = found.start() + 1
+                continue
+            found = near
+        yield found
+        place = found.end()

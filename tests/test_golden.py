@@ -15,7 +15,6 @@ from __future__ import annotations
 import difflib
 import gzip
 import hashlib
-import importlib.metadata
 import io
 import json
 import os
@@ -33,6 +32,7 @@ from pipeline.audit.lookup import Run, open_run
 from pipeline.build import catalogue, stage_class
 from pipeline.config import load_config, parse_config
 from pipeline.draw import draw
+from pipeline.fingerprint import library_version
 from pipeline.plan import make_plan
 from pipeline.runner import Options, RunResult, run
 from pipeline.sampling import canonical_url
@@ -164,7 +164,7 @@ class Case:
         """The installed versions on which the rows may depend."""
         plan = make_plan(parse_config(self.config, "golden.yaml", ["workdir=none"]))
         named = {name for step in plan.steps for name in step.stage.libraries}
-        return {name: importlib.metadata.version(name) for name in sorted(named)}
+        return {name: library_version(name) for name in sorted(named)}
 
 
 def judged(case: Case, tmp: Path) -> list[Row]:
@@ -514,7 +514,7 @@ def c4like(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunResult, Path]:
 def installed(*also: str) -> dict[str, str]:
     plan = make_plan(load_config(str(ROOT / "configs/c4like.yaml"), ["workdir=none"]))
     named = {*also, *(name for step in plan.steps for name in step.stage.libraries)}
-    return {name: importlib.metadata.version(name) for name in sorted(named)}
+    return {name: library_version(name) for name in sorted(named)}
 
 
 def test_the_c4like_run_keeps_the_documents_that_it_always_kept(

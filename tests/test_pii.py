@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.fingerprint import identity
 from pipeline.stage import Processed, Side, TextBatch
 from stages.pii import Pii, checks
 from stages.pii.secrets import SECRETS
@@ -97,6 +98,8 @@ def test_an_email_address_is_covered_from_end_to_end(text: str, covered: str | N
     [
         ("from 8.8.4.4.", "8.8.4.4"),
         ("http://8.8.4.4:80/", "8.8.4.4"),
+        ("the DNS server 8.8.4.4 is over", "8.8.4.4"),
+        ("However: 8.8.4.4", "8.8.4.4"),
         ("8.8.4.4/24", "8.8.4.4"),
         ("2001:4860:4860::8844.", "2001:4860:4860::8844"),
         ("[2600:1f18:1:2:3:4:5:6]", "2600:1f18:1:2:3:4:5:6"),
@@ -328,6 +331,26 @@ def test_a_page_of_one_hostile_line_is_bounded(piece: str) -> None:
     processed(Pii(), [text])
     # Some tenths of a second; a quadratic pattern would take hours. Wide, for a slow machine.
     assert time.process_time() - begun < 8
+
+
+def test_all_numbers_of_a_long_list_are_found() -> None:
+    numbers = [f"(415) 600-{n}" for n in range(3240, 3248)]
+    assert spans(" / ".join(numbers), "phone") == [("phone", number) for number in numbers]
+
+
+@pytest.mark.parametrize(
+    ("knobs", "counts"),
+    [
+        ({}, False),
+        ({"masks": {"email": ("a@b.example",)}}, False),
+        ({"masks": {"email": ("a@b.example", "c@d.example")}}, True),
+        ({"masks": {"email": ("a@b.example", "c@d.example")}, "types": ("phone",)}, False),
+    ],
+)
+def test_the_seed_is_in_the_identity_only_where_a_mask_is_drawn(
+    knobs: dict[str, Any], counts: bool
+) -> None:
+    assert (identity(Pii(**knobs), 1) != identity(Pii(**knobs), 2)) == counts
 
 
 def test_ten_megabytes_of_numbers_are_dropped_and_not_studied() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import re
@@ -131,6 +132,48 @@ def test_what_is_allowed_stays_whatever_else_holds(lists: Path, tmp_path: Path) 
     assert found == [None, None, "adult/domains: casino.example"]
 
 
+def test_in_a_file_of_its_own_a_line_with_a_path_is_a_url(lists: Path, tmp_path: Path) -> None:
+    allow, mixed = tmp_path / "mine.txt", tmp_path / "mixed.txt"
+    allow.write_text("casino.example/rules\n")
+    stage = UrlFilter(lists=str(lists), allow=str(allow))
+    rules, slots = matched(stage, "http://casino.example/rules", "http://casino.example/slots")
+    assert (rules, slots) == (None, "adult/domains: casino.example")
+    mixed.write_text("https://blog.example/~bob\nonly.example\n")
+    found = matched(
+        UrlFilter(lists=str(mixed)), "http://blog.example/recipes", "http://blog.example/~bob/1",
+        "http://only.example/",
+    )  # fmt: skip
+    assert found == [None, "adult/urls: blog.example/~bob", "adult/domains: only.example"]
+
+
+def test_a_note_behind_an_entry_is_no_part_of_it(tmp_path: Path) -> None:
+    path = tmp_path / "noted.txt"
+    path.write_text("b\u00fccher.example # books\nonly.example\tnote\nblog.example/~bob # his\n")
+    stage = UrlFilter(lists=str(path))
+    found = matched(
+        stage, "https:\\\\b\u00fccher.example\\p", "http://only.example", "blog.example/~bob/x"
+    )
+    assert found == [
+        "adult/domains: xn--bcher-kva.example", "adult/domains: only.example",
+        "adult/urls: blog.example/~bob",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("list.gz", b"no gzip"),
+        ("list.gz", gzip.compress(b"casino.example\n" * 999)[:-20]),
+        ("list.tar.gz", b"no tar"),
+    ],
+)
+def test_a_broken_list_is_an_error_with_its_name(tmp_path: Path, name: str, content: bytes) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=rf"the list .*{name} cannot be read"):
+        load_index(str(path), ("adult",), None, None)
+
+
 def test_annotating_drops_nothing(lists: Path) -> None:
     stage = UrlFilter(lists=str(lists), action="annotate")
     assert stage.rules() == ()
@@ -206,6 +249,19 @@ def test_the_names_of_categories_are_part_of_the_identity(lists: Path) -> None:
     assert path_digest(str(lists)) != before
     with pytest.raises(ConfigError):
         path_digest(str(lists / "nothing"))
+
+
+def test_where_a_list_lies_is_not_part_of_the_identity_and_its_name_is(tmp_path: Path) -> None:
+    made = []
+    for folder, name in (("a", "en.txt"), ("b", "en.txt"), ("c", "fr.txt")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / name).write_text("word")
+        made.append(
+            [f"{tmp_path}/{folder}/{name}", f"{tmp_path}/{folder}", f"{tmp_path}/{folder}/*"]
+        )
+    for same, equal, other in zip(*made, strict=True):
+        assert path_digest(same) == path_digest(equal) == path_digest(f"file://{same}")
+        assert path_digest(same) != path_digest(other)
 
 
 # --- Words -------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.warm_up import Busy, impatient, take_turns
+from stages.kernels import compiled_before
 
 ROOT = Path(__file__).parents[1]
 KERNELS = """
@@ -90,10 +91,32 @@ def test_what_another_process_is_busy_with_is_done_at_the_end() -> None:
     assert not impatient()
 
 
-def test_an_error_of_a_call_leaves_nobody_impatient() -> None:
-    with pytest.raises(ZeroDivisionError):
-        take_turns([lambda: 1 // 0])
+def test_an_error_of_a_call_is_left_to_the_first_batch() -> None:
+    made: list[str] = []
+
+    def broken_later() -> None:
+        if impatient():
+            raise Busy
+        raise ValueError("no kernel of ours")
+
+    take_turns([lambda: 1 // 0, broken_later, lambda: made.append("the rest")])
+    assert made == ["the rest"]
     assert not impatient()
+
+
+def test_kernels_count_as_compiled_once_that_was_after_their_sources_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
+    source, cache = tmp_path / "kernel.py", tmp_path / "__pycache__"
+    source.write_text("")
+    assert not compiled_before(tmp_path)
+    cache.mkdir()
+    (cache / "kernel.nbi").write_bytes(b"")
+    os.utime(source, (1, 1))
+    assert compiled_before(tmp_path)
+    os.utime(cache / "kernel.nbi", (0, 0))
+    assert not compiled_before(tmp_path)
 
 
 def test_processes_side_by_side_compile_each_kernel_once(tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ page). docs/model_card.md says what it was trained on.
 
 from __future__ import annotations
 
-import hashlib
 import io
 from dataclasses import dataclass
 from functools import lru_cache
@@ -79,11 +78,6 @@ def load_model(path: Path = SHIPPED_MODEL) -> BlocksModel:
             f"{path} is no model of the blocks engine: {type(error).__name__}: {error}. Train one "
             f"with `python -m stages.extract train GOLD`, or leave `model` out."
         ) from error
-
-
-def model_sha256(path: Path = SHIPPED_MODEL) -> str:
-    """Which model it is."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def slots(hashes: Any, values: Any, size: int) -> tuple[npt.NDArray[np.uint32], Floats]:

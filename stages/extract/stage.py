@@ -87,6 +87,7 @@ class Extract(RowStage):
 
     version: ClassVar[int] = 3
     expensive: ClassVar[bool] = True
+    compiles: ClassVar[bool] = True
     reads: ClassVar[tuple[str, ...]] = ("html",)
     removes: ClassVar[tuple[str, ...]] = ("html",)
     adds: ClassVar[Mapping[str, pa.DataType]] = {

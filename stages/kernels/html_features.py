@@ -65,7 +65,7 @@ def page_features(
 
     `title` and `description` are (start, end) in `html`, (0, 0) for none. All else is room that
     `stages.extract.features` makes; of it `hashes`, `places` and `paths` are of use afterwards.
-    Linear in the page.
+    Linear in the page, unless its names were chosen to have the same hashes.
     """
     w.count_blocks(text, blocks, counts, words, hashes)
     t.place_nodes(nodes, places, paths)

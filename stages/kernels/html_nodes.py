@@ -17,8 +17,8 @@ from stages.kernels.jit import inner, leaf
 SUM_COLUMNS = 8
 
 # Columns of a node's places.
-P_BLOCK, P_UP, P_DEPTH, P_ORDER = range(4)
-PLACE_COLUMNS = 4
+P_BLOCK, P_UP, P_DEPTH = range(3)
+PLACE_COLUMNS = 3
 
 PROSE_WORDS = 12
 """A block of so many words outside links is prose, a shorter one may be a label."""

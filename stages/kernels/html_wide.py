@@ -69,10 +69,6 @@ def _bits(context: Any, builder: Any, signature: Any, arguments: Any, test: Any)
     return builder.lshr(builder.zext(builder.bitcast(found, _BITS), _I64), moved)
 
 
-def _is_byte(byte: Any) -> bool:
-    return isinstance(byte, types.Integer)
-
-
 @intrinsic  # type: ignore[untyped-decorator]
 def bits_of(typing: Any, data: Any, at: Any, byte: Any) -> Any:
     """Which of the 32 bytes from a place on are this byte."""

@@ -70,6 +70,7 @@ class SharedCache(FunctionCache):  # type: ignore[misc]
                     lock.close()
                     raise Busy from None
                 if not _locked_in_time(lock):
+                    lock.close()
                     return False
         except OSError:
             return False
@@ -145,10 +146,4 @@ def leaf(function: F) -> F:
     everywhere. LLVM may still inline it.
     """
     options = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "_nrt": False}
-    return cast(F, numba.njit(nogil=True, **options)(function))
-
-
-def inner_allocating(function: F) -> F:
-    """Like `inner`, for one that allocates."""
-    options = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
     return cast(F, numba.njit(nogil=True, **options)(function))

@@ -23,7 +23,8 @@ from stages.kernels.shingles import text_buffers
 EMAIL, IPV4, IPV6, IBAN, NUMBER = range(5)
 """Kinds of candidates."""
 MAX_NUMBER_BYTES = 96
-"""A longer run of digits and marks is a table, and no number is looked for in it."""
+"""A longer run of digits and marks is a list, read in pieces (`_NEAR`); a piece that is longer too
+is a table, and no number is looked for in it."""
 MAX_LOCAL_BYTES, MAX_DOMAIN_BYTES = 128, 320
 """Above RFC 5321, section 4.5.3.1: 64 and 255 octets."""
 _U8 = np.uint8
@@ -32,6 +33,8 @@ _BLOCK = 64
 _LOOK_AHEAD = 8
 _MAX_GAP = 4
 """Bytes between two digits of a number, such as `) - `."""
+_NEAR = 2
+"""The same in a list, whose numbers stand apart by ` / ` or more."""
 _DIGIT, _LETTER, _LOCAL, _DOMAIN, _HEX, _MARK, _HIGH = 1, 2, 4, 8, 16, 32, 64
 
 
@@ -149,10 +152,10 @@ def _ipv6(data: Any, at: Any, first: Any, stop: Any, flags: Any) -> Any:
 
 
 @inner
-def _number(data: Any, at: Any, stop: Any, flags: Any) -> Any:
+def _number(data: Any, at: Any, stop: Any, flags: Any, max_gap: Any) -> Any:
     """(end, number of digits) of the run of digits and marks from `at` on; it ends in a digit."""
     end, digits, gap = at, 0, 0
-    while at < stop and gap <= _MAX_GAP:
+    while at < stop and gap <= max_gap:
         flag = flags[data[at]]
         if flag & _DIGIT:
             digits += 1
@@ -258,7 +261,11 @@ def _numbers(
         if not (flags[byte] & _DIGIT or byte == 43 or byte == 40):
             at += 1
             continue
-        right, digits = _number(data, at, stop, flags)
+        # So far that it shows whether the run is too long: the pieces of a list begin here again.
+        enough = min(stop, at + MAX_NUMBER_BYTES + _MAX_GAP + 1)
+        right, digits = _number(data, at, enough, flags, _MAX_GAP)
+        if right - at > MAX_NUMBER_BYTES:
+            right, digits = _number(data, at, stop, flags, _NEAR)
         least = min(7, least_digits) if byte == 43 else least_digits
         if digits >= least and right - at <= MAX_NUMBER_BYTES:
             count = _add(found, count, row, NUMBER, at, right)

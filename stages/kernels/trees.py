@@ -92,15 +92,15 @@ def _add_trees(
                 f = _step(flat, rf, features, thresholds, base, f)
                 g = _step(flat, rg, features, thresholds, base, g)
                 h = _step(flat, rh, features, thresholds, base, h)
-            leaf = np.uint64(t * (inside + 1)) - np.uint64(inside)
-            sa += leaves[leaf + a]
-            sb += leaves[leaf + b]
-            sc += leaves[leaf + c]
-            sd += leaves[leaf + d]
-            se += leaves[leaf + e]
-            sf += leaves[leaf + f]
-            sg += leaves[leaf + g]
-            sh += leaves[leaf + h]
+            behind = np.uint64(t * (inside + 1)) - np.uint64(inside)
+            sa += leaves[behind + a]
+            sb += leaves[behind + b]
+            sc += leaves[behind + c]
+            sd += leaves[behind + d]
+            se += leaves[behind + e]
+            sf += leaves[behind + f]
+            sg += leaves[behind + g]
+            sh += leaves[behind + h]
         out[na], out[nb], out[nc], out[nd] = sa, sb, sc, sd
         out[ne], out[nf], out[ng], out[nh] = se, sf, sg, sh
 

@@ -65,8 +65,8 @@ _NOT_PUBLIC_V6 = tuple(
     map(ipaddress.IPv6Network, ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20"))
 )
 _VERSION = re.compile(
-    rb"(?i)(?:\bv|version|versions|ver|release|build|firmware|driver|section|chapter|clause|\xc2\xa7"
-    rb"|[a-z]/)[.:#]?(?:\s|\xc2\xa0)?$"
+    rb"(?i)(?:\b(?:v|version|versions|ver|release|build|firmware|driver|section|chapter|clause)"
+    rb"|\xc2\xa7|[a-z]/)[.:#]?(?:\s|\xc2\xa0)?$"
 )
 """Before four numbers that are a version or a section; `Chrome/1.2.3.4` too."""
 
