@@ -15,6 +15,7 @@ from typing import Any
 
 from benchmarks import (
     classifiers_table,
+    dedup_table,
     extraction_table,
     filters_table,
     language_table,
@@ -212,6 +213,7 @@ TABLES: Mapping[str, Callable[[Path], str]] = {
     "language": language_table.table,
     "nsfw": nsfw_table.table,
     "classifiers": classifiers_table.table,
+    "dedup": dedup_table.table,
 }
 """Mark of a page -> what stands between it and its end, made from the results."""
 
