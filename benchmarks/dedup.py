@@ -183,8 +183,7 @@ def run(options: Options) -> Report:
         one.side.start_up(empty)
     all_signed = Signed("ours")
     all_signed.side.start_up(empty, warm=False)
-    main, default = ours(TRANSITIVE), ours(DEFAULT)
-    same_words = datatrove("ours")
+    main, default, same_words = ours(TRANSITIVE), ours(DEFAULT), datatrove("ours")
     for side in (main, default, same_words):
         side.start_up(empty, warm=side is main)
     for at in range(options.turns):
@@ -196,7 +195,8 @@ def run(options: Options) -> Report:
         if at < options.peer_turns:
             peer.turn(web)
         default.turn(web)
-    same_words.turn(web)
+    if not options.quick:  # as long again as the peer, for a side note
+        same_words.turn(web)
     return _report(options, path, web, (main, default, peer, same_words), (signs, all_signed))
 
 
@@ -222,6 +222,8 @@ def _report(
         "ours_default_vs_datatrove_whole": (default, peer, "cpu_seconds"),
     }
     for name, (mine, theirs, what) in pairs.items():
+        if not theirs.turns:
+            continue
         try:
             other[name] = ratio(theirs.turns, theirs.startup, mine.turns, mine.startup, what)
         except MeasureError as error:  # a side note must not cost the result
@@ -229,6 +231,16 @@ def _report(
 
     def shown(side: Side, **settings: Any) -> dict[str, Any]:
         return side_json(side.turns, side.startup, {"workers": WORKERS, **settings})
+
+    kept = {
+        "datatrove": agreement(main.found, peer.found, web.documents),
+        "our_default": agreement(default.found, peer.found, web.documents),
+    }
+    peers = {"datatrove": {**shown(peer, words="spaCy tokens (English)"),
+                           "signatures": signs["datatrove"].to_json()}}  # fmt: skip
+    if same_words.turns:
+        kept["datatrove_our_words"] = agreement(main.found, same_words.found, web.documents)
+        peers["datatrove_our_words"] = shown(same_words, words="ours")
 
     return Report(
         "dedup",
@@ -238,22 +250,10 @@ def _report(
             **shown(main, minhash_dedup=TRANSITIVE),
             "signatures": {"all": all_signed.to_json(), "few": signs["ours"].to_json()},
             "default": shown(default, minhash_dedup=DEFAULT),
-            "kept": {
-                "datatrove": agreement(main.found, peer.found, web.documents),
-                "datatrove_our_words": agreement(main.found, same_words.found, web.documents),
-                "our_default": agreement(default.found, peer.found, web.documents),
-            },
+            "kept": kept,
+            "peers_with_our_words": signs["datatrove_our_words"].to_json(),
         },
-        {
-            "datatrove": {
-                **shown(peer, words="spaCy tokens (English)"),
-                "signatures": signs["datatrove"].to_json(),
-            },
-            "datatrove_our_words": {
-                **shown(same_words, words="ours"),
-                "signatures": signs["datatrove_our_words"].to_json(),
-            },
-        },
+        peers,
         {
             "ours_vs_datatrove_signatures": rate_ratio(signs["ours"], signs["datatrove"]),
             "ours_vs_datatrove_whole": ratio(peer.turns, peer.startup, main.turns, main.startup),

@@ -80,7 +80,7 @@ def test_the_table_shows_speeds_and_what_was_kept(tmp_path: Path) -> None:
     }  # fmt: skip
     kept = dedup.agreement(["a", "b", "b"], ["b", "c"], 4)
     ours = {**side, "signatures": {"all": signed, "few": signed}, "default": side,
-            "kept": {"datatrove": kept}}  # fmt: skip
+            "kept": {"datatrove": kept}, "peers_with_our_words": signed}  # fmt: skip
     found = {"input": {"documents": 4}, "ours": ours,
              "peers": {"datatrove": {**side, "signatures": signed}}}  # fmt: skip
     (tmp_path / "dedup.json").write_text(json.dumps(found))
