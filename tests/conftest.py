@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from pipeline.config import parse_config
 from pipeline.plan import make_plan
@@ -17,6 +18,10 @@ from pipeline.runner import Options, RunResult, run
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = Path(os.environ.get("TOKENMILL_SHARED", ROOT.parent / "shared"))
+
+# An example's time says how busy the machine is, and the first one's that a kernel was loaded.
+settings.register_profile("calm", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("calm")
 
 RunConfig = Callable[..., RunResult]
 

@@ -104,7 +104,5 @@ def best_blocks(
 
 
 def _first(page: ScannedPage, kind: int) -> npt.NDArray[np.int64]:
-    for row in page.facts:
-        if row[0] == kind:
-            return np.ascontiguousarray(row[1:])
-    return _NONE
+    found = page.facts[page.facts[:, 0] == kind]
+    return np.ascontiguousarray(found[0, 1:]) if len(found) else _NONE

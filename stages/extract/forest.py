@@ -41,5 +41,7 @@ def shares(row: Floats, trees: Trees, classes: int) -> Floats:
     """The probability of each class, where tree i speaks for class i mod `classes`; sum 1."""
     raw = np.zeros(classes, dtype=np.float32)
     kernels.votes(row, *trees, raw)
-    powers = [math.exp(float(value) - float(raw.max())) for value in raw]
+    votes = raw.tolist()
+    highest = max(votes)
+    powers = [math.exp(vote - highest) for vote in votes]
     return (np.array(powers) / sum(powers)).astype(np.float32)
