@@ -7,12 +7,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-Texts = pa.Array | pa.ChunkedArray
 _CONTINUES, _MASK = 0x80, 0xC0
 """Of a byte of UTF-8 that begins no character."""
 
 
-def capped_texts(texts: Texts, max_bytes: int) -> pa.Array:
+def capped_texts(texts: pa.Array | pa.ChunkedArray, max_bytes: int) -> pa.Array:
     """The texts cut to at most `max_bytes` of UTF-8, never inside a character; null = empty."""
     filled = _filled(texts)
     sizes = _sizes(filled, max_bytes)
@@ -28,12 +27,12 @@ def capped_texts(texts: Texts, max_bytes: int) -> pa.Array:
     )
 
 
-def capped_sizes(texts: Texts, max_bytes: int) -> npt.NDArray[np.int64]:
+def capped_sizes(texts: pa.Array | pa.ChunkedArray, max_bytes: int) -> npt.NDArray[np.int64]:
     """Bytes of UTF-8 of each of `capped_texts(texts, max_bytes)`, without making them."""
     return _sizes(_filled(texts), max_bytes)
 
 
-def _filled(texts: Texts) -> pa.Array:
+def _filled(texts: pa.Array | pa.ChunkedArray) -> pa.Array:
     filled = pc.fill_null(texts.cast(pa.large_string()), "")
     return filled.combine_chunks() if isinstance(filled, pa.ChunkedArray) else filled
 

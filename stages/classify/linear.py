@@ -123,7 +123,7 @@ class LinearModel:
             with path.open("rb") as stream, zipfile.ZipFile(stream) as parts:
                 facts, bias, weights = (_member(parts, name) for name in _MEMBERS)
             version, ngram = facts.tolist()
-            bias = float(bias[0])
+            shift = float(bias[0])
         except _DAMAGE as error:
             said = str(error) or type(error).__name__
             raise ConfigError(
@@ -138,9 +138,9 @@ class LinearModel:
                 f"{path} has {weights.dtype} weights of shape {weights.shape} for runs of {ngram} "
                 f"words, expected float32, a power of two, and 1 to 5. Train it again."
             )
-        if not (np.isfinite(bias) and np.isfinite(weights).all()):
+        if not (np.isfinite(shift) and np.isfinite(weights).all()):
             raise ConfigError(f"{path} has NaN or infinity in it, expected numbers.")
-        return cls(weights, bias, ngram)
+        return cls(weights, shift, ngram)
 
 
 def _member(parts: zipfile.ZipFile, name: str) -> npt.NDArray[Any]:
