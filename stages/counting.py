@@ -24,8 +24,8 @@ Quality:
 
 Repetition: `paper` and `datatrove` count the second and later copies; they differ in the order of
 the rules alone (datatrove judges paragraphs before lines). `dclm` and `dolma` count every copy, see
-`stages.kernels.repetition_copies`; n-grams are of dclm's words as `word_count` has them; a text of one line or paragraph has none of their ratios in
-`dclm`, and Dolma has no paragraph rules.
+`stages.kernels.repetition_copies`. dclm's n-grams are of the words that its `word_count` counts; a
+text of one line or paragraph has none of their ratios there. Dolma has no paragraph rules.
 """
 
 from __future__ import annotations

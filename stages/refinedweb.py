@@ -79,7 +79,6 @@ class RefinedwebLines(TextMap):
         0.05, unit="ratio of the document's words", source=_SOURCE, minimum=0, maximum=1
     )
 
-    compiles: ClassVar[bool] = True
     metrics: ClassVar[Mapping[str, type]] = {
         "lines": int,
         **{f"lines_{fault}": int for fault in _FAULTS},

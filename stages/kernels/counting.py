@@ -1,7 +1,8 @@
 """What public versions of Gopher's quality filter count, each in its own way (`stages.counting`).
 
 Words are those of `stages.kernels.words`. A word is solid if one of its characters is, or its first
-one; which characters are is the caller's table. Lines end at newlines, or where `str.splitlines` cuts.
+one; which characters are is the caller's table. Lines end at newlines, or where `str.splitlines`
+cuts.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
 The parts and runs are those of `repetition`; what is made of them differs:
 
 - DCLM (`merged`): blank lines and paragraphs are none, the others are stripped; only words
-  whose first character is solid count; the top run is the longest of the most frequent ones, and nothing where none repeats; a
-  word in any repeated run counts once.
+  whose first character is solid count; the top run is the longest of the most frequent ones, and
+  nothing where none repeats; a word in any repeated run counts once.
 - Dolma: lines between single newlines, blank ones too, as they stand; the first of the most
   frequent runs, even if it occurs once; of repeated runs every copy counts, overlaps and all, held
   against the characters of all runs.
