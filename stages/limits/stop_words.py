@@ -1,9 +1,9 @@
 """Stop words by language, and how many distinct ones a text has.
 
 Lists come from the package `stopwordsiso` (MIT; 58 languages), or from the configurations that
-`thresholds` names (FineWeb-2's are 10 to 25 frequent words). On lingua's sentences, five joined, two
-distinct words wanted, 99.1 % of a language's own documents pass with the package and 19.3 % of those
-in others (54 languages; `python -m benchmarks language`).
+`thresholds` names (FineWeb-2's are 10 to 25 frequent words). On lingua's sentences, five joined,
+two distinct words wanted, 99.1 % of a language's own documents pass with the package and 19.3 % of
+those in others (54 languages; `python -m benchmarks language`).
 
 A document whose language has no list is not measured and breaks no rule.
 """
