@@ -43,6 +43,10 @@ def _parser() -> argparse.ArgumentParser:
         "--minutes", type=float, default=2.0, metavar="M",
         help="CPU minutes of the peer that the input is sized for (default 2)",
     )  # fmt: skip
+    parser.add_argument(
+        "--dclm", type=Path, metavar="DIR",
+        help="checkout of mlfoundations/dclm, which is on no registry: a peer of verdicts",
+    )  # fmt: skip
     parser.add_argument("--save", action="store_true", help="write benchmarks/results/NAME.json")
     return parser
 
@@ -79,7 +83,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.turns < 1:
         print("--turns: expected at least 1", file=sys.stderr)
         return EXIT_USAGE
-    options = report.Options(args.quick, args.data.resolve(), args.turns, args.pages, args.minutes)
+    options = report.Options(
+        args.quick, args.data.resolve(), args.turns, args.pages, args.minutes, args.dclm
+    )
     machine = report.machine(" ".join(["python -m benchmarks", *arguments]))
     try:
         made = importlib.import_module(f"benchmarks.{args.name}").run(options)

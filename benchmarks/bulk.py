@@ -1,10 +1,12 @@
-"""Real pages by the ten thousand: the HTML of Debian's documentation packages, as texts.
+"""Real HTML in bulk: the pages of Debian's documentation packages, and their texts.
 
-The packages come through apt by name, are unpacked below `.data` and never committed. Their pages
-(`shared/data/BULK.md` tells what they are: 30 languages of one help system, half translated, two
-releases of one manual, javadoc) are full of true near-duplicates. Each goes through our extractor
-once; what is written is a text a row, in Parquet, in the order of a hash of package and path, so
-that the first N are a fair sample.
+Packages are fetched by `apt-get download` (no root, nothing is installed) into `.data/debs`, which
+is not committed, and kept; a release of Debian moves them, so results name the files that they are
+from. Pages of a package come in the order of a hash of their paths, so that the first N are a fair
+sample of it.
+
+30 of the packages are one help system in 30 languages, half translated, two are releases of one
+manual: the pages are full of true near-duplicates.
 """
 
 from __future__ import annotations
@@ -13,7 +15,8 @@ import hashlib
 import json
 import shutil
 import subprocess
-from collections.abc import Iterator, Sequence
+import tarfile
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -25,6 +28,16 @@ from benchmarks.measure import MeasureError
 from benchmarks.turns import say
 from benchmarks.web import FOLDER, Web
 
+FEW_PACKAGES = (
+    "debian-handbook",  # 26 languages
+    "installation-guide-amd64",  # 19 languages
+    "libreoffice-help-en-us",
+    "linux-doc-6.1",
+    "postgresql-doc-15",
+    "python-django-doc",
+    "python3.11-doc",
+    "sqlite3-doc",
+)
 LANGUAGES = (
     "ca cs da de el en-us es et eu fi fr gl hi hu id it ja km ko nl pl pt pt-br ru sl sv tr vi "
     "zh-cn zh-tw"
@@ -35,93 +48,109 @@ PACKAGES = (
     "linux-doc-6.1", "openjdk-17-doc", "postgresql-doc-15", "python-django-doc",
     "python3.11-doc", "sqlite3-doc",
 )  # fmt: skip
+PAGES = 750
+"""At most so many pages of a package, where a few are enough."""
 SCHEMA = pa.schema([("id", pa.string()), ("text", pa.large_string())])
-_CHUNK = 500
+_CHUNK = 200
 """Pages that a worker takes at once."""
 
 
-def unpacked(package: str, root: Path = FOLDER) -> Path:
-    """The folder that holds the package's files; fetched and unpacked by the first to ask."""
-    folder = root / "packages" / package
-    if (folder / "version").exists():
-        return folder
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    if shutil.which("apt-get") is None or shutil.which("dpkg") is None:
-        raise MeasureError(f"{package} comes from Debian: apt-get and dpkg are not on this machine")
-    say(f"fetching {package}")
-    _run(["apt-get", "download", package], folder)
-    [archive] = folder.glob("*.deb")
-    _run(["dpkg", "-x", archive.name, "files"], folder)
-    version = _run(["dpkg-deb", "--field", archive.name, "Version"], folder)
-    archive.unlink()
-    (folder / "version").write_text(version.strip())
-    return folder
-
-
-def _run(command: list[str], folder: Path) -> str:
+def _ran(command: Sequence[str], folder: Path) -> None:
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     if done.returncode:
-        raise MeasureError(
-            f"{' '.join(command)} failed: {done.stderr.strip()[-500:]}. As root, `apt-get update` "
-            f"fetches the lists of packages."
-        )
-    return done.stdout
+        said = done.stderr[-1000:]
+        raise MeasureError(f"{' '.join(command)} failed in {folder}:\n{said}")
 
 
-def pages(packages: Sequence[str]) -> list[tuple[str, Path]]:
-    """(id, file) of every page that is a file of its own, in the order of a hash of the id."""
-    found = []
-    for package in packages:
-        root = unpacked(package) / "files"
-        for path in (*root.rglob("*.html"), *root.rglob("*.htm")):
-            if path.is_file() and not path.is_symlink():
-                found.append((f"{package}/{path.relative_to(root)}", path))
-    return sorted(found, key=lambda page: hashlib.sha256(page[0].encode()).digest())
+def packages(root: Path = FOLDER, names: Sequence[str] = FEW_PACKAGES) -> Mapping[str, Path]:
+    """Package -> its file, fetched where it is not there. Raises MeasureError."""
+    folder = root / "debs"
+    folder.mkdir(parents=True, exist_ok=True)
+    for tool in ("apt-get", "dpkg-deb"):
+        if not shutil.which(tool):
+            raise MeasureError(f"pages in bulk are of Debian's packages, and there is no {tool}")
+    for name in names:
+        if not list(folder.glob(f"{name}_*.deb")):
+            say(f"fetching {name}")
+            _ran(["apt-get", "download", "--quiet", name], folder)
+    return {name: max(folder.glob(f"{name}_*.deb")) for name in names}
 
 
-def _texts(paths: Sequence[Path]) -> list[str]:
+def pages(package: Path, most: int | None = PAGES) -> Iterator[tuple[str, bytes]]:
+    """(path, HTML) of the first pages of a package in the order of their paths' hashes."""
+    command = ["dpkg-deb", "--fsys-tarfile", str(package)]
+    found: list[tuple[bytes, str, bytes]] = []
+    with (
+        subprocess.Popen(command, stdout=subprocess.PIPE) as unpacked,
+        tarfile.open(fileobj=unpacked.stdout, mode="r|") as files,
+    ):
+        for file in files:
+            if file.isreg() and file.name.endswith((".html", ".htm")):
+                data = files.extractfile(file)
+                assert data is not None
+                digest = hashlib.sha256(file.name.encode("utf-8", "replace")).digest()
+                found.append((digest, file.name, data.read()))
+    if unpacked.returncode:
+        raise MeasureError(f"{' '.join(command)} failed; delete the file and run again")
+    for _, name, html in sorted(found)[:most]:
+        yield name, html
+
+
+def _texts(pages: Sequence[bytes]) -> list[str]:
     from stages.charset import to_utf8
     from stages.extract.engines import load_engine
 
     extract = load_engine("blocks")
-    return [extract(to_utf8(path.read_bytes())[0], "").text for path in paths]
+    return [extract(to_utf8(html)[0], "").text for html in pages]
 
 
-def _extracted(found: Sequence[tuple[str, Path]], workers: int) -> Iterator[tuple[str, str]]:
-    """(id, text) of the pages that have one."""
-    chunks = [found[at : at + _CHUNK] for at in range(0, len(found), _CHUNK)]
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        made = pool.map(_texts, [[path for _, path in chunk] for chunk in chunks])
-        for chunk, texts in zip(chunks, made, strict=True):
-            for (name, _), text in zip(chunk, texts, strict=True):
-                if text.strip():
-                    yield name, text
+def texts(root: Path = FOLDER) -> Iterator[str]:
+    """What our extractor makes of a few pages of some packages."""
+    for package in packages(root).values():
+        yield from _texts([html for _, html in pages(package)])
 
 
-def bulk_texts(packages: Sequence[str] = PACKAGES, workers: int = 2) -> Path:
-    """A Parquet file of all texts (id, text), made once for these versions of the packages."""
-    versions = {p: (unpacked(p) / "version").read_text() for p in packages}
-    digest = hashlib.sha256(json.dumps(versions).encode()).hexdigest()[:8]
+def bulk_texts(names: Sequence[str] = PACKAGES, workers: int = 2) -> Path:
+    """A Parquet file of all texts (id, text) of all packages, in the order of a hash of their ids.
+
+    Made once for these versions of the packages.
+    """
+    debs = packages(names=names)
+    files = [path.name for path in debs.values()]
+    digest = hashlib.sha256(json.dumps(files).encode()).hexdigest()[:8]
     path = FOLDER / f"bulk-{digest}" / "texts.parquet"
     if path.exists():
         return path
-    found = pages(packages)
-    say(f"extracting {len(found):,} pages of {len(packages)} packages, once")
-    rows = list(_extracted(found, workers))
+    rows = sorted(
+        _all_texts(debs, workers), key=lambda row: hashlib.sha256(row[0].encode()).digest()
+    )
     path.parent.mkdir(parents=True, exist_ok=True)
-    (path.parent / "versions.json").write_text(json.dumps(versions, indent=1))
+    (path.parent / "packages.json").write_text(json.dumps(files, indent=1))
+    ids, found = zip(*rows, strict=True)
+    table = pa.table([pa.array(ids), pa.array(found, pa.large_string())], schema=SCHEMA)
     part = path.with_suffix(".part")
-    columns = [pa.array(column) for column in zip(*rows, strict=True)]
-    table = pa.table([columns[0], columns[1].cast(pa.large_string())], schema=SCHEMA)
     pq.write_table(table, part, compression="zstd", row_group_size=10_000)
     part.rename(path)
     return path
 
 
-def versions_of(path: Path) -> dict[str, str]:
-    """Package -> version of a file that `bulk_texts` made."""
-    found: dict[str, str] = json.loads((path.parent / "versions.json").read_text())
+def _all_texts(debs: Mapping[str, Path], workers: int) -> Iterator[tuple[str, str]]:
+    """(id, text) of every page that has a text."""
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        for package, deb in debs.items():
+            say(f"extracting the pages of {package}, once")
+            found = list(pages(deb, None))
+            chunks = [found[at : at + _CHUNK] for at in range(0, len(found), _CHUNK)]
+            made = pool.map(_texts, [[html for _, html in chunk] for chunk in chunks])
+            for chunk, texts_of in zip(chunks, made, strict=True):
+                for (name, _), text in zip(chunk, texts_of, strict=True):
+                    if text.strip():
+                        yield f"{package}/{name.removeprefix('./')}", text
+
+
+def packages_of(path: Path) -> list[str]:
+    """The packages' files that a file of `bulk_texts` was made from."""
+    found: list[str] = json.loads((path.parent / "packages.json").read_text())
     return found
 
 

@@ -23,7 +23,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from benchmarks.bulk import SCHEMA, bulk_texts, spread, versions_of
+from benchmarks.bulk import SCHEMA, bulk_texts, packages_of, spread
 from benchmarks.measure import MeasureError
 from benchmarks.peers import LISTS, peer_environment, pins, python_of
 from benchmarks.report import (
@@ -245,7 +245,7 @@ def _report(
     return Report(
         "dedup",
         input_json(web, files=FILES, source="texts of Debian's documentation packages",
-                   packages=versions_of(path)),
+                   packages=packages_of(path)),
         {
             **shown(main, minhash_dedup=TRANSITIVE),
             "signatures": {"all": all_signed.to_json(), "few": signs["ours"].to_json()},

@@ -9,8 +9,8 @@ sides. The peer runs as a chain, so a text that it drops costs it nothing more; 
 text with all four.
 
 Decisions are compared with `counting: datatrove` and the peer given our words and sentences, every
-filter on every text as it came; a verdict is the reason or that there is none. Each difference is
-laid to the first cause whose test it passes, and to `unexplained` where there is none.
+filter on every text as it came; a verdict is the reason or that there is none (`decisions`).
+`benchmarks verdicts` does so on more texts, and with Dolma and DCLM too.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ import hashlib
 import json
 import statistics
 import sys
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.decisions import compared_with_datatrove
 from benchmarks.measure import MeasureError
 from benchmarks.peers import LISTS, peer_environment, pins, python_of
 from benchmarks.report import ROOT, Options, Report, input_json, our_versions, side_json
@@ -39,13 +39,6 @@ QUICK = 4
 """With --quick one text in four."""
 SPACY_TEXTS = 300
 """So many texts are enough of the peer with spaCy's words: it takes a minute for 600 of them."""
-SHOWN = 12
-"""Differences that the result names one by one, of each filter."""
-
-# Terminal punctuation of Unicode 18 that datatrove 0.10.1 does not have, or the other way round.
-_OTHER_TERMINAL = """
-    17D6 17D9-17DA 1B4E-1B4F 1B7F 2024 2CF9-2CFB 2E60-2E61 FE12 FE15-FE16 113D4-113D5 16D6E-16D6F
-"""
 
 
 # --- Input ---------------------------------------------------------------------------------------
@@ -143,60 +136,6 @@ def ratio(peer: Timed, ours: Timed) -> float:
 # --- Decisions -----------------------------------------------------------------------------------
 
 
-def joined_verdict(text: str) -> str | None:
-    """The verdict on repeated runs whose words are joined without a space, as the peer's are."""
-    from pipeline.batch import split_words
-
-    words = split_words(text)
-    for size, bound in zip(range(5, 11), (0.15, 0.14, 0.13, 0.12, 0.11, 0.10), strict=True):
-        seen: set[str] = set()
-        chars = at = 0
-        while at <= len(words) - size:
-            run = "".join(words[at : at + size])
-            chars += len(run) if run in seen else 0
-            at += size if run in seen else 1
-            seen.add(run)
-        if chars / len(text) > bound:
-            return f"duplicate_{size}gram_ratio"
-    return None
-
-
-def cause(name: str, text: str, ours: str | None, peer: str | None) -> str:
-    """Why the two may differ on this text."""
-    from stages.counting import code_points
-
-    if peer == "empty":
-        return "the peer has a reason `empty`; ours measures nothing of a blank text"
-    if name == "c4_lines" and {ours, peer} == {"lorem_ipsum", "curly_bracket"}:
-        return "both are on the page: ours names lorem ipsum first, the peer what it reads first"
-    if name == "fineweb_quality" and set(map(ord, text)) & set(code_points(_OTHER_TERMINAL)):
-        return "terminal punctuation: Unicode 18 against the peer's list"
-    if name == "gopher_repetition" and peer == joined_verdict(text):
-        return "the peer joins the words of a run without a space: two runs can be one string"
-    return "unexplained"
-
-
-def compared(found: Sequence[str], ours: Timed, peer: Timed) -> dict[str, Any]:
-    """By filter: verdicts, how many are equal, what the others are laid to."""
-    told: dict[str, Any] = {}
-    for name in FILTERS:
-        mine, theirs = (one.side.found["verdicts"][name] for one in (ours, peer))
-        differing = [i for i, (a, b) in enumerate(zip(mine, theirs, strict=True)) if a != b]
-        causes = Counter(cause(name, found[i], mine[i], theirs[i]) for i in differing)
-        told[name] = {
-            "texts": len(mine),
-            "dropped_by_ours": sum(a is not None for a in mine),
-            "dropped_by_peer": sum(b is not None for b in theirs),
-            "equal": len(mine) - len(differing),
-            "equal_ratio": round(1 - len(differing) / max(len(mine), 1), 6),
-            "same_fate": sum((a is None) == (b is None) for a, b in zip(mine, theirs, strict=True)),
-            "causes": dict(causes.most_common()),
-            "reasons": dict(Counter(filter(None, theirs)).most_common()),
-            "differences": [[mine[i], theirs[i]] for i in differing[:SHOWN]],
-        }
-    return told
-
-
 def agreement(ours: Timed, peer: Timed) -> dict[str, Any]:
     """The verdicts of the whole chain."""
     mine, theirs = ours.side.found["chain"], peer.side.found["chain"]
@@ -246,7 +185,9 @@ def run(options: Options) -> Report:
             peer.turn(few)
         if at == 0:  # a few minutes: its speed is a side note
             same.turn(web)
-    decisions = compared(found, ours, same)
+    decisions = compared_with_datatrove(
+        found, ours.side.found["verdicts"], same.side.found["verdicts"]
+    )
     for name, one in decisions.items():
         say(f"{name}: {one['equal']} of {one['texts']} verdicts equal {one['causes'] or ''}")
     shown = ("datatrove", "spacy", "numpy")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from benchmarks.run_line import run_line
+
 
 def table(folder: Path) -> str:
     """Equal verdicts by filter, then speeds, as Markdown; empty while there is no result."""
@@ -13,6 +15,8 @@ def table(folder: Path) -> str:
         return ""
     found = json.loads(path.read_text())
     lines = [
+        run_line(found),
+        "",
         "| filter | texts | dropped by ours | by datatrove | equal verdicts | the others |",
         "|---|---|---|---|---|---|",
     ]

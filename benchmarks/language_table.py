@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.run_line import run_line
+
 NAMES = {"cld2": "CLD2 (default)", "lid176": "lid.176.ftz", "py3langid": "py3langid"}
 """Side -> the head of its column."""
 SETS = {
@@ -32,7 +34,12 @@ def table(folder: Path) -> str:
         return ""
     found = json.loads(path.read_text())
     sides = {"cld2": found["ours"], **found["peers"]}
-    lines = [_row(["", *(NAMES[name] for name in sides)]), _row(["---"] * (len(sides) + 1))]
+    lines = [
+        run_line(found),
+        "",
+        _row(["", *(NAMES[name] for name in sides)]),
+        _row(["---"] * (len(sides) + 1)),
+    ]
     for of, called in SETS.items():
         parts = [side["quality"][of] for side in sides.values()]
         first = parts[0]

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.run_line import run_line
+
 Json = Mapping[str, Any]
 
 
@@ -17,7 +19,10 @@ def table(folder: Path) -> str:
         return ""
     found = json.loads(path.read_text())
     ours = found["ours"]
-    return "\n".join([*_speed(found, ours), "", *_urls(ours), "", *_words(ours)]) + "\n"
+    return (
+        "\n".join([run_line(found), "", *_speed(found, ours), "", *_urls(ours), "", *_words(ours)])
+        + "\n"
+    )
 
 
 def _row(cells: Sequence[str]) -> str:

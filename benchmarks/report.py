@@ -21,8 +21,10 @@ from benchmarks import (
     language_table,
     nsfw_table,
     pii_table,
+    verdicts_table,
 )
 from benchmarks.measure import MeasureError, Usage
+from benchmarks.run_line import turns_of
 from benchmarks.web import Web
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -35,6 +37,7 @@ RATIOS: Mapping[str, tuple[str, ...]] = {
     "engine": ("ours_vs_pool",),
     "extraction": ("ours_vs_trafilatura_fast",),
     "filters": ("ours_vs_datatrove_four_filters",),
+    "verdicts": (),
     "dedup": ("ours_vs_datatrove_signatures", "ours_vs_datatrove_whole"),
     "tokens": ("ours_vs_tokenizers_encode",),
     "loader": ("ours_vs_torch_dataloader",),
@@ -47,6 +50,8 @@ RATIOS: Mapping[str, tuple[str, ...]] = {
     "whatif": (),
 }
 """Benchmark -> the keys that `ratios` holds, no more and no fewer."""
+OF_A_PART: Mapping[str, str] = {"ours_vs_datatrove_four_filters": "datatrove"}
+"""Ratio on a part of the input -> the peer whose `documents` those are."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,8 @@ class Options:
     """At most so many pages: for a look, not for a result."""
     minutes: float = 2.0
     """CPU minutes of the peer that the input is sized for, where the benchmark sizes it."""
+    dclm: Path | None = None
+    """A checkout of mlfoundations/dclm, a peer of `verdicts`."""
 
     @property
     def peer_turns(self) -> int:
@@ -188,20 +195,27 @@ def save(report: Mapping[str, Any]) -> Path:
 
 
 def table(folder: Path = RESULTS) -> str:
-    """A Markdown table of all committed results, a row a ratio; the goals' ratios in bold."""
-    rows = ["| benchmark | ratio | value | input | command |", "|---|---|---|---|---|"]
+    """A Markdown table of all committed results, a row a ratio; the goals' ratios in bold.
+
+    The command stands in each result's first row. Turns are those of ours / the fewest of a peer.
+    """
+    rows = ["| benchmark | ratio | value | input | turns | command |", "|---|---|---|---|---|---|"]
     # NAME.json is the latest run; NAME-*.json are further ones, such as one of more input.
     paths = [p for n in RATIOS for p in (folder / f"{n}.json", *sorted(folder.glob(f"{n}-*.json")))]
     for path in paths:
         if not path.exists():
             continue
         name, found = path.stem, json.loads(path.read_text())
-        size = f"{found['input'].get('documents', 0):,} documents"
         command = f"`{found['machine'].get('command', '')}`"
-        for key, value in found["ratios"].items():
-            rows.append(f"| {name} | **{key}** | **{value:.2f}** | {size} | {command} |")
-        for key, value in found["other_ratios"].items():
-            rows.append(f"| {name} | {key} | {value:.2f} | {size} | |")
+        peers = [turns_of(peer) for peer in found["peers"].values()]
+        turns = " / ".join(map(str, [turns_of(found["ours"]), *([min(peers)] if peers else [])]))
+        shown = [(f"**{key}** | **{value:.2f}**", key) for key, value in found["ratios"].items()]
+        shown += [(f"{key} | {value:.2f}", key) for key, value in found["other_ratios"].items()]
+        for cells, key in shown:
+            side = found["peers"].get(OF_A_PART.get(key), {})
+            size = f"{side.get('documents', found['input'].get('documents', 0)):,} documents"
+            rows.append(f"| {name} | {cells} | {size} | {turns} | {command} |")
+            command = ""
     return "\n".join(rows) + "\n"
 
 
@@ -209,6 +223,7 @@ TABLES: Mapping[str, Callable[[Path], str]] = {
     "table": table,
     "extraction": extraction_table.table,
     "filters": filters_table.table,
+    "verdicts": verdicts_table.table,
     "pii": pii_table.table,
     "language": language_table.table,
     "nsfw": nsfw_table.table,

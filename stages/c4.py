@@ -1,4 +1,4 @@
-"""C4's cleaning, after `clean_page` of tensorflow_datasets (`text/c4_utils.py`, as of 2024-2026).
+r"""C4's cleaning, after `clean_page` of tensorflow_datasets (`text/c4_utils.py`, as of 2024-2026).
 
 Line rules, in that code's order, on the stripped line: a word too long; citations are cut out; no
 end mark, or an ellipsis; too few words; "lorem ipsum" condemns the page; "javascript"; `{` condemns
@@ -14,7 +14,8 @@ of their own, so a copy of it sets them too:
   sentences, no bound on the page, and `'` among the end marks (FineWeb: no end marks).
 - `dolma` (its tagger `c4_v2`): lorem ipsum, `{` and `javascript` condemn the page wherever they
   stand, whatever becomes of their line; an ellipsis is an end mark's period; citations stay; no
-  policy phrases. Its bounds are 3 words and no sentences.
+  policy phrases; lines end at `\n` alone, elsewhere where `str.splitlines` cuts. Its bounds are 3
+  words and no sentences.
 
 Differences from that code:
 - Sentences are counted by `stages.kernels.sentences`, not by NLTK's trained Punkt model: the same
@@ -76,7 +77,12 @@ _LINE_METRICS = (
 
 @dataclass(frozen=True)
 class C4Lines(TextMap):
-    """Keeps C4's good lines; drops pages with bad signs or too few sentences left."""
+    """Keeps C4's good lines; drops pages with bad signs or too few sentences left.
+
+    2: `counting: dolma` cuts lines at newlines alone.
+    """
+
+    version = 2
 
     min_words_per_line: int = knob(
         5, unit="words", source="tfds c4_utils: 5 (T5 paper, section 2.2: 3)", minimum=0
@@ -129,7 +135,12 @@ class C4Lines(TextMap):
             self.end_marks,
             self.min_words_per_line,
             self.max_word_chars,
-            Habits(self.counting == "datatrove", ellipsis_ends=dolma, cut_citations=not dolma),
+            Habits(
+                words_before_citations=self.counting == "datatrove",
+                ellipsis_ends=dolma,
+                cut_citations=not dolma,
+                newlines_only=dolma,
+            ),
         )
         if dolma:
             counts |= {_FAULTS[of]: lines_with(batch.column("text"), of) for of in _PAGE_FAULTS}

@@ -2,12 +2,14 @@
 
 The bounds are the paper's everywhere; what is held against them is not. All modes use our words
 (DESIGN section 4), since the thresholds of a recipe cannot be met by its words without its
-tokenizer: spaCy's and uniseg's cut punctuation off, ours do not.
+tokenizer: spaCy's (datatrove) and uniseg's (DCLM's n-grams) cut punctuation off, ours do not. Words
+between white space are what Dolma counts, and DCLM but for n-grams; they are ours in scripts with
+spaces. (DCLM's `word_count` has fastText's, which a no-break space does not part.)
 
 Quality:
 
 - `word_count`: paper and dolma all words; datatrove those that are not punctuation alone; dclm
-  those with a letter or digit.
+  those that begin with a letter or digit (`str.isalnum`), so `"So` and `(of` are none.
 - `mean_word_length`: of all words; datatrove of those words; dolma the median of all.
 - `symbol_word_ratio`: `#` or ellipses, the larger; dclm their sum, `. . .` too; dolma words that
   hold `#` or `…`.
@@ -22,8 +24,8 @@ Quality:
 
 Repetition: `paper` and `datatrove` count the second and later copies; they differ in the order of
 the rules alone (datatrove judges paragraphs before lines). `dclm` and `dolma` count every copy, see
-`stages.kernels.repetition_copies`; a text of one line or paragraph has none of their ratios in
-`dclm`, and Dolma has no paragraph rules.
+`stages.kernels.repetition_copies`. dclm's n-grams are of the words that its `word_count` counts; a
+text of one line or paragraph has none of their ratios there. Dolma has no paragraph rules.
 """
 
 from __future__ import annotations
@@ -72,14 +74,15 @@ DATATROVE_PUNCTUATION = frozenset(map(chr, code_points(_DATATROVE_PUNCTUATION)))
 
 @lru_cache(maxsize=4)
 def solid_characters(counting: str) -> npt.NDArray[np.bool_]:
-    """For every code point, whether it makes a word count."""
+    """For every code point, whether it makes a word count; in dclm as its first character."""
     from stages.kernels.characters import WORD, character_flags
 
-    if counting == "dclm":
-        found: npt.NDArray[np.bool_] = np.not_equal(character_flags() & WORD, 0)
-        return found
     flags = np.ones(0x110000, dtype=np.bool_)
-    flags[list(map(ord, DATATROVE_PUNCTUATION))] = False
+    if counting == "dclm":
+        flags = np.not_equal(character_flags() & WORD, 0)
+        flags[ord("_")] = False  # the only character that is `\w` and not `str.isalnum`
+    elif counting == "datatrove":
+        flags[list(map(ord, DATATROVE_PUNCTUATION))] = False
     return flags
 
 
@@ -88,7 +91,7 @@ def quality_measures(batch: TextBatch, counting: str) -> dict[str, Any]:
     from stages.kernels.counting import LineRules, line_facts, word_facts
 
     texts = batch.column("text")
-    words = word_facts(texts, solid_characters(counting))
+    words = word_facts(texts, solid_characters(counting), leading=counting == "dclm")
     lines = line_facts(
         texts,
         BULLETS[counting],
@@ -130,11 +133,10 @@ def stop_words_as_counted(batch: TextBatch, words: Any, counting: str) -> Any:
 
 def copied_measures(batch: TextBatch, counting: str) -> dict[str, Any]:
     """The ratios of Gopher's repetition filter where every copy counts (`dclm`, `dolma`)."""
-    from stages.kernels.characters import WORD
     from stages.kernels.repetition_copies import copy_counts
 
     merged = counting == "dclm"
-    found = copy_counts(batch.column("text"), merged=merged, solid=WORD if merged else 0)
+    found = copy_counts(batch.column("text"), solid_characters(counting), merged=merged)
     several = {name: found[name] > (1 if merged else 0) for name in ("lines", "paragraphs")}
     line_whole = found["line_chars"] if merged else found["visible_chars"]
     word_whole = found["word_chars"]

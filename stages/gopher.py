@@ -75,7 +75,12 @@ def _stop_word_set(words: tuple[str, ...]) -> WordSet:
 
 @dataclass(frozen=True)
 class GopherQuality(ByLanguage):
-    """Drops documents whose words and lines do not look like prose."""
+    """Drops documents whose words and lines do not look like prose.
+
+    2: a word of `counting: dclm` begins with a letter or digit; before, it held one or a `_`.
+    """
+
+    version = 2
 
     min_words: int = knob(50, unit="words", source=_PAPER, minimum=0)
     max_words: int = knob(100_000, unit="words", source=_PAPER, minimum=0)
@@ -149,7 +154,12 @@ class GopherQuality(ByLanguage):
 
 @dataclass(frozen=True)
 class GopherRepetition(ByLanguage):
-    """Drops documents that repeat lines, paragraphs or runs of words."""
+    """Drops documents that repeat lines, paragraphs or runs of words.
+
+    2: a word of `counting: dclm` begins with a letter or digit; before, it held one or a `_`.
+    """
+
+    version = 2
 
     max_duplicate_line_ratio: float = knob(0.30, unit="ratio", source=_PAPER)
     max_duplicate_paragraph_ratio: float = knob(0.30, unit="ratio", source=_PAPER)

@@ -65,7 +65,6 @@ class MadladSentences(Filter):
         0.2, unit="ratio of a sentence's characters", source=_SOURCE, minimum=0, maximum=1
     )
 
-    compiles: ClassVar[bool] = True
     metrics: ClassVar[Mapping[str, type]] = {"sentences": int, "questionable_sentences": int}
 
     def check(self) -> None:
@@ -131,7 +130,6 @@ class Repetitions(Filter):
     max_period: int = knob(13, unit="characters", source=f"{_DOLMA}: 13 tokens", minimum=1)
     max_repetitions: int = knob(99, unit="copies in a row", source=_DOLMA, minimum=1)
 
-    compiles: ClassVar[bool] = True
     metrics: ClassVar[Mapping[str, type]] = {"repetitions": int}
 
     def rules(self) -> Rules:

@@ -8,8 +8,9 @@ that are cut out: a line of which nothing is left goes. A document that loses mo
 of its words to all that is dropped.
 
 Differences from that code:
-- Words are ours that hold a letter or digit (DESIGN section 4); there, uniseg's. A line's own words
-  are runs of non-space characters in both.
+- The document's words are ours (DESIGN section 4) that begin with a letter or digit; there,
+  fastText's tokens that do. Those are the same in scripts with spaces, but that a no-break space
+  parts no tokens. A line's own words are runs of non-space characters in both.
 - Phrases are what they say; there they are regular expressions, so that `Read more...` is
   `Read more` and any three characters.
 - URLs within the text stay. (There, `url_removal_modifier` cuts them before all filters.)
@@ -33,7 +34,6 @@ _COUNTED = (
     "likes", "shares", "comments", "retweets", "reposts", "quotes", "bookmarks", "upvotes",
     "downvotes", "downloads", "views", "followers",
 )  # fmt: skip
-_WORD = re.compile(r"\w")
 _FAULTS = ("uppercase", "numeric", "counter", "short", "phrase")
 
 
@@ -46,7 +46,12 @@ def _pattern(phrases: tuple[str, ...], before: str = "", after: str = "") -> re.
 
 @dataclass(frozen=True)
 class RefinedwebLines(TextMap):
-    """Cuts counters, capitals, numbers and menu lines; drops documents that lose much by it."""
+    """Cuts counters, capitals, numbers and menu lines; drops documents that lose much by it.
+
+    2: a word begins with a letter or digit; before, it held one or a `_`.
+    """
+
+    version = 2
 
     max_newlines: int = knob(2, unit="newlines in a row", source=_SOURCE, minimum=1)
     max_uppercase_ratio: float = knob(
@@ -74,7 +79,6 @@ class RefinedwebLines(TextMap):
         0.05, unit="ratio of the document's words", source=_SOURCE, minimum=0, maximum=1
     )
 
-    compiles: ClassVar[bool] = True
     metrics: ClassVar[Mapping[str, type]] = {
         "lines": int,
         **{f"lines_{fault}": int for fault in _FAULTS},
@@ -154,8 +158,8 @@ class RefinedwebLines(TextMap):
 
 def removed_ratio(page: Page, text: str) -> float | None:
     """The share of the page's words that the text lacks; None where the page has none."""
-    before = sum(_WORD.search(word) is not None for word in page.words)
+    before = sum(word[0].isalnum() for word in page.words)
     if not before:
         return None
-    after = sum(_WORD.search(word) is not None for word in Page.of(text).words)
+    after = sum(word[0].isalnum() for word in Page.of(text).words)
     return (before - after) / before

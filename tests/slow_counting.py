@@ -5,7 +5,6 @@ Each function names the code that it restates, with `split_words` for its words.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from statistics import median
@@ -15,8 +14,6 @@ from slow_measures import ratio
 
 from pipeline.batch import split_words
 from stages.counting import DATATROVE_PUNCTUATION
-
-ALPHANUMERIC = re.compile(r"\w")
 
 
 def share(lines: Sequence[str], good: Sequence[bool]) -> float | None:
@@ -47,7 +44,7 @@ def dclm_quality(text: str, stop_words: Collection[str]) -> Mapping[str, Any]:
     symbols = sum(text.count(mark) for mark in ("#", "...", ". . .", "…"))
     lower = ["".join(c.lower() for c in word) for word in words]
     return {
-        "word_count": sum(bool(ALPHANUMERIC.search(w)) for w in words),
+        "word_count": sum(w[0].isalnum() for w in words),
         "mean_word_length": ratio(sum(map(len, words)), len(words)),
         "symbol_word_ratio": ratio(symbols, len(words)),
         "bullet_line_ratio": share(lines, [s.startswith(("●", "•", "*", "-")) for s in lines]),
@@ -96,7 +93,7 @@ def dclm_repetition(text: str) -> Mapping[str, float | None]:
         several = len(parts) > 1
         found[f"duplicate_{name}_ratio"] = count / len(parts) if several else None
         found[f"duplicate_{name}_char_ratio"] = chars / length(parts) if several else None
-    words = [w for w in split_words(text) if ALPHANUMERIC.search(w)]
+    words = [w for w in split_words(text) if w[0].isalnum()]
     for size in (2, 3, 4):
         counts = Counter(ngrams(words, size))
         most = max(counts.values(), default=1)

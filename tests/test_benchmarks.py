@@ -157,8 +157,23 @@ def test_table_is_made_from_the_results(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("before\n<!-- table -->\nold\n<!-- end of table -->\nafter\n")
     made = report.write_table(page, tmp_path)
-    assert "| engine | **ours_vs_pool** | **1.00** | 3 documents |" in made
+    assert "| engine | **ours_vs_pool** | **1.00** | 3 documents | 1 / 1 | `" in made
+    assert "| engine | memory | 0.50 | 3 documents | 1 / 1 |  |" in made
     assert page.read_text() == f"before\n<!-- table -->\n{made}<!-- end of table -->\nafter\n"
+
+
+def test_the_table_names_the_command_of_a_result_without_a_headline_and_the_part_of_a_ratio(
+    tmp_path: Path,
+) -> None:
+    found = stub().to_json() | {"ratios": {}, "other_ratios": {"a": 2, "b": 3}}
+    (tmp_path / "whatif.json").write_text(json.dumps(found))
+    found |= {"ratios": {"ours_vs_datatrove_four_filters": 4}, "other_ratios": {"whole": 2}}
+    found["peers"] = {"datatrove": {"documents": 2, "turns": [1]}, "same": {"turns": [1, 2]}}
+    (tmp_path / "filters.json").write_text(json.dumps(found))
+    rows = report.table(tmp_path).splitlines()[2:]
+    assert [row.count("`") for row in rows] == [2, 0, 2, 0]
+    assert rows[0].startswith("| filters | **ours_vs_datatrove_four_filters** | **4.00** | 2 doc")
+    assert "| filters | whole | 2.00 | 3 documents |" in rows[1]
 
 
 def test_the_page_shows_the_committed_results() -> None:

@@ -82,6 +82,7 @@ def test_datatroves_punctuation_has_its_281_characters() -> None:
         ("datatrove", "The cat, of -- all", "word_count", 4),
         ("datatrove", "The of, of", "stop_word_count", 1),
         ("datatrove", "• a\n\n* b\n- c", "bullet_line_ratio", 0.5),
+        ("dclm", 'The "cat" (sat) _on_ 3 mats, ___', "word_count", 3),
         ("dclm", "# a . . . b", "symbol_word_ratio", 2 / 6),
         ("dclm", "The the of, THE", "stop_word_count", 3),
         ("dclm", "a\n\n* b", "bullet_line_ratio", 0.5),
@@ -107,6 +108,15 @@ def test_the_first_copy_of_a_line_counts_for_dclm_and_dolma_alone() -> None:
     assert ratios == {"paper": 0.25, "datatrove": 0.25, "dclm": 0.5, "dolma": 0.5}
 
 
+def test_a_word_of_dclm_that_begins_with_a_mark_is_in_no_ngram() -> None:
+    text = "(so a b" + " c" * 9  # `a b` and nine of `c`, of which the `c` repeat
+    ratios = {
+        name: slow.measured(GopherRepetition(counting=name), text)["duplicate_5gram_ratio"]
+        for name in ("dclm", "dolma")
+    }
+    assert ratios == {"dclm": 9 / 11, "dolma": 25 / 42}
+
+
 def test_datatrove_judges_paragraphs_before_lines() -> None:
     names = [rule.name for rule in GopherRepetition(counting="datatrove").rules()]
     assert names[:3] == [
@@ -128,7 +138,7 @@ def test_a_count_that_a_counting_does_not_have_is_refused() -> None:
 def dolma_lines(stage: C4Lines, text: str) -> list[str]:
     """Dolma's c4_v2: the lines that its replication mixer leaves."""
     kept = []
-    for raw in text.splitlines():
+    for raw in text.split("\n"):
         line = raw.strip()
         marked = not stage.end_marks or line.endswith(stage.end_marks)
         if marked and len(line.split()) >= stage.min_words_per_line:
@@ -147,6 +157,15 @@ def test_dolma_condemns_pages_whatever_becomes_of_the_line(text: str) -> None:
         wanted = sum(phrase in line for line in lower.split("\n"))
         assert made.metrics[metric] == wanted
     assert made.text == "\n".join(dolma_lines(stage, text)).strip()
+
+
+def test_a_line_of_dolma_ends_at_a_newline_alone() -> None:
+    text = "One two.\u2028Three four\x0bfive\nsix seven eight."
+    dolma = C4Lines(counting="dolma", min_words_per_line=3, min_sentences=0)
+    assert slow.rewritten(dolma, text).text == "six seven eight."
+    text = text.replace("five", "five.")
+    assert slow.rewritten(dolma, text).text == text
+    assert slow.rewritten(C4Lines(min_words_per_line=3), text).text == "six seven eight."
 
 
 def test_datatrove_counts_a_lines_words_before_its_citations_are_cut() -> None:

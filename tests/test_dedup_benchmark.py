@@ -39,21 +39,6 @@ def test_rows_are_spread_over_files_and_written_once(tmp_path: Path) -> None:
     assert bulk.spread(table.slice(1), "few", 3, tmp_path).folder != web.folder
 
 
-def test_pages_come_in_an_order_that_is_not_that_of_their_names(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for number in range(40):
-        page = tmp_path / "packages" / "manual" / "files" / f"{number:02}.html"
-        page.parent.mkdir(parents=True, exist_ok=True)
-        page.write_text("<p>One page of a manual.")
-    (tmp_path / "packages" / "manual" / "version").write_text("1")
-    (page.parent / "link.html").symlink_to(page)
-    monkeypatch.setattr(bulk, "unpacked", lambda package: tmp_path / "packages" / package)
-    names = [name for name, _ in bulk.pages(["manual"])]
-    assert len(names) == 40
-    assert names != sorted(names)
-
-
 def test_both_sides_sign_and_deduplicate_the_same_texts(shared_data: Path, tmp_path: Path) -> None:
     if not (environment("datatrove") / "complete").exists():
         pytest.skip("the peer's environment is not there: python -m benchmarks dedup makes it")

@@ -11,10 +11,13 @@ from typing import Any
 import pytest
 
 from benchmarks import filters, filters_table
+from benchmarks.decisions import compared_with_datatrove
 from benchmarks.measure import MeasureError
 from benchmarks.peers import environment
 
 TABLE = {
+    "machine": {"command": "python -m benchmarks filters --quick"},
+    "input": {"documents": 4},
     "ours": {
         "mb_per_cpu_second": 16.0,
         "decisions": {
@@ -59,7 +62,7 @@ def test_the_same_verdicts_fall_with_our_words_in_datatrove(
     ours, peer = filters.Timed(filters.OURS), filters.Timed(filters.SAME_WORDS)
     for one in (ours, peer):
         one.turn(web)
-    told = filters.compared(found, ours, peer)
+    told = compared_with_datatrove(found, ours.side.found["verdicts"], peer.side.found["verdicts"])
     for name, one in told.items():
         assert one["texts"] == len(found)
         assert one["equal"] == len(found), (name, one["differences"])
@@ -67,20 +70,11 @@ def test_the_same_verdicts_fall_with_our_words_in_datatrove(
     assert filters.agreement(ours, peer)["equal_ratio"] == 1.0
 
 
-def test_a_difference_is_laid_to_the_cause_whose_test_it_passes() -> None:
-    assert filters.cause("gopher_quality", "a b", None, "word_count_too_low") == "unexplained"
-    assert "blank" in filters.cause("fineweb_quality", " ", None, "empty")
-    assert "first" in filters.cause("c4_lines", "x", "lorem_ipsum", "curly_bracket")
-    marked = filters.cause("fineweb_quality", "a\u1b7f", None, "line_punctuation_ratio")
-    assert "Unicode 18" in marked
-    joined = "ab c d e f a bc d e f"  # two runs of five words, one string
-    assert filters.joined_verdict(joined) == "duplicate_5gram_ratio"
-    theirs = filters.cause("gopher_repetition", joined, None, "duplicate_5gram_ratio")
-    assert "without a space" in theirs
-    told = filters.cause("gopher_repetition", joined, None, "duplicate_line_ratio")
-    assert told == "unexplained"
-    plain = filters.cause("fineweb_quality", "a.", None, "line_punctuation_ratio")
-    assert plain == "unexplained"
+def test_our_four_are_the_steps_of_the_preset() -> None:
+    stages = script().our_stages()
+    assert tuple(stages) == filters.FILTERS
+    assert (stages["c4_lines"].min_words_per_line, stages["c4_lines"].end_marks) == (3, ())
+    assert stages["gopher_quality"].counting == "datatrove"
 
 
 def test_our_sentences_in_the_peer_are_those_of_the_stage() -> None:
@@ -115,5 +109,7 @@ def test_the_table_shows_verdicts_causes_and_speeds(tmp_path: Path) -> None:
     assert filters_table.table(tmp_path) == ""
     (tmp_path / "filters.json").write_text(json.dumps(TABLE))
     lines = filters_table.table(tmp_path).splitlines()
+    assert "`python -m benchmarks filters --quick` on 4 documents; turns: ours 0" in lines[0]
+    assert "`--quick` is less input" in lines[0]
     assert "| c4_lines | 4 | 2 | 1 | 75.00% | 1: unexplained |" in lines
     assert "| datatrove | 0.08 | 2 of 4 | 75.0% |" in lines

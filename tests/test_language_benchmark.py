@@ -68,6 +68,8 @@ def test_the_table_shows_the_best_of_each_row_in_bold(tmp_path: Path) -> None:
     other = {**part, "accuracy": 0.8}
     sets = ("sentence", "five", "udhr")
     result = {
+        "machine": {"command": "python -m benchmarks language"},
+        "input": {"documents": 6000},
         "ours": {
             "quality": dict.fromkeys(sets, part),
             "paragraphs": {"pages": 3, "other_cut": 0.95, "wanted_cut": 0.02},

@@ -46,8 +46,12 @@ def sentences(shared_data: Path) -> list[tuple[str, str]]:
 @pytest.fixture(scope="module")
 def model(sentences: list[tuple[str, str]], tmp_path_factory: pytest.TempPathFactory) -> str:
     """A model trained on every second sentence."""
-    folder = tmp_path_factory.mktemp("model")
     lines = [f"__label__{LABELS[code]} {' '.join(text.split())}" for code, text in sentences[::2]]
+    return trained(lines, tmp_path_factory.mktemp("model"))
+
+
+def trained(lines: list[str], folder: Path) -> str:
+    """A model of the labelled lines."""
     (folder / "train.txt").write_text("\n".join(lines) + "\n")
     # Memory fresh from the system: see `trained_model` in test_language.py.
     subprocess.run(
@@ -118,6 +122,23 @@ def test_paragraphs_of_other_languages_are_cut_with_this_backend_too(
     stage = Language(backend="fasttext", model=model, level="paragraph", cut=True)
     out = judged(stage, "\n".join([own[0], other, *own[1:]]))
     assert out.columns["text"].to_pylist() == ["\n".join(own)]
+
+
+ALEMANNIC = "Mir händ geschter am Obig no lang zäme gredt, und denn isch es scho spoot gsi. "
+ALBANIAN = "Mbrëmë folëm gjatë së bashku në shtëpi, dhe pastaj ishte tashmë vonë. "
+
+
+def test_als_beside_sq_is_alemannic_and_alone_or_with_a_script_albanian(tmp_path: Path) -> None:
+    for first, second, wanted in (
+        ("als", "sq", ["gsw", "sq"]),  # lid.176: names of Wikipedia's editions
+        ("gsw", "als", ["gsw", "sq"]),
+        ("gsw_Latn", "als_Latn", ["gsw", "sq"]),  # GlotLID
+    ):
+        lines = [f"__label__{first} {ALEMANNIC}", f"__label__{second} {ALBANIAN}"] * 30
+        folder = tmp_path / first
+        folder.mkdir()
+        stage = Language(backend="fasttext", model=trained(lines, folder))
+        assert judged(stage, ALEMANNIC, ALBANIAN).columns["lang"].to_pylist() == wanted
 
 
 @pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))

@@ -16,10 +16,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import ConfigError, InputError
-from pipeline.fingerprint import identity
+from pipeline.fingerprint import identity, path_digest
 from pipeline.stage import Filter, RowStage, Rule, Rules, Side, TextBatch, at_most, between
 from stages.fineweb import FinewebQuality
 from stages.gopher import GopherQuality, GopherRepetition
+from stages.language import Language
+from stages.language.codes import TABLES
 from stages.limits.by_language import ByLanguage, distance_rules, distances
 from stages.limits.stop_words import PACKAGE, packaged
 from stages.limits.table import KEYS, read_configs, table
@@ -43,15 +45,12 @@ def metrics_of(stage: RowStage, given: TextBatch) -> dict[str, list[Any]]:
 
 def reasons(stage: RowStage, given: TextBatch) -> list[set[str]]:
     """Broken rules of each document."""
-    found = metrics_of(stage, given)
+    found = stage.process(given, Side("test", 0)).metrics
     broken: list[set[str]] = [set() for _ in range(len(given))]
     for rule in stage.rules():
-        low, high = rule.reasons()
-        for row, value in enumerate(found[rule.metric]):
-            if value is not None and rule.minimum is not None and value < rule.minimum:
-                broken[row].add(low)
-            if value is not None and rule.maximum is not None and value > rule.maximum:
-                broken[row].add(high)
+        for reason, beyond in rule.broken(pa.array(found[rule.metric], from_pandas=True)):
+            for row in np.flatnonzero(beyond):
+                broken[row].add(reason)
     return broken
 
 
@@ -123,6 +122,18 @@ def test_a_folder_without_configurations_is_an_error(tmp_path: Path) -> None:
         read_configs(tmp_path)
 
 
+def test_the_tables_of_codes_are_part_of_the_identity_where_codes_are_read(configs: str) -> None:
+    codes = ("tables.json", path_digest(str(TABLES)))
+    for stage in (
+        Language(),
+        Language(backend="fasttext", model=__file__, per_language=True),
+        GopherQuality(per_language=True),
+        FinewebQuality(per_language=True, thresholds=configs),
+    ):
+        assert codes in identity(stage, 0)["models"].items()
+    assert not identity(GopherQuality(), 0)["models"]
+
+
 def test_bounds_by_language_need_the_language_and_are_part_of_the_identity(configs: str) -> None:
     for cls in STAGES:
         plain, by_language = cls(), cls(per_language=True)
@@ -131,7 +142,7 @@ def test_bounds_by_language_need_the_language_and_are_part_of_the_identity(confi
         assert "fineweb2.json" in identity(by_language, 0)["models"]
         assert "fineweb2.json" not in identity(plain, 0)["models"]
         given = cls(per_language=True, thresholds=configs)
-        assert set(identity(given, 0)["models"]) == {"thresholds"}
+        assert set(identity(given, 0)["models"]) == {"thresholds", "tables.json"}
         with pytest.raises(ValueError, match="per_language"):
             cls(thresholds=configs).check()
     assert PACKAGE in identity(GopherQuality(per_language=True), 0)["libraries"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -17,6 +18,10 @@ from pipeline.runner import Options, RunResult, run
 EXAMPLES = {"c4like", "classified"}
 """Configurations with tests of their own, that copy no one pipeline."""
 PRESETS = sorted({path.stem for path in (ROOT / "configs").glob("*.yaml")} - EXAMPLES)
+SOURCE = re.compile(
+    r"arXiv:\d{4}\.\d{4,5}|\b[\w-]+/[\w.-]+ [0-9a-f]{7,40}\b|\bdatatrove \d+\.\d+\.\d+"
+)
+"""A paper, or code at a commit or version."""
 PAGES = f'steps.web.paths=["{ROOT}/samples/web/*.warc.gz"]'
 
 
@@ -60,4 +65,11 @@ def test_a_preset_names_its_source_its_differences_and_what_is_missing(name: str
     assert text.partition(f"\nname: {name}\n")[1]
     for words in ("Known differences:", "Not in this preset:"):
         assert words in head
-    assert "arXiv:" in head or "/" in head
+    assert SOURCE.search(head), "an arXiv number, or a repository with its commit or version"
+
+
+def test_a_path_alone_is_no_source() -> None:
+    for text in ("arXiv: see there", "examples/fineweb.py", "and/or 12 pages", "allenai/dolma"):
+        assert not SOURCE.search(text)
+    for text in ("arXiv:2112.11446", "allenai/dolma 669f534", "datatrove 0.10.1"):
+        assert SOURCE.search(text)

@@ -69,6 +69,12 @@ def test_a_page_that_loses_more_than_a_twentieth_of_its_words_breaks_the_rule(
     assert (value <= rule.maximum) is kept
 
 
+def test_words_that_begin_with_a_mark_are_none_of_the_removed() -> None:
+    page = "\n".join([PROSE, "(HOME) *ABOUT* __US__ MENU"])
+    ratio = rewritten(RefinedwebLines(), page).metrics["removed_word_ratio"]
+    assert ratio == pytest.approx(1 / 16)
+
+
 def test_a_page_of_nothing_but_a_menu_loses_all_of_its_words() -> None:
     assert rewritten(RefinedwebLines(), "HOME\nABOUT US").metrics["removed_word_ratio"] == 1.0
     assert rewritten(RefinedwebLines(), " \n ").metrics["removed_word_ratio"] is None

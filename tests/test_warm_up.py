@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
+import importlib.util
 import json
 import os
 import subprocess
@@ -11,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.warm_up import Busy, impatient, take_turns
+from stages.catalogue import CATALOGUE
 from stages.kernels import compiled_before
 
 ROOT = Path(__file__).parents[1]
@@ -136,3 +140,29 @@ def test_after_the_warm_up_no_batch_asks_for_another_kernel() -> None:
     before, later = json.loads(output)
     assert before > 15
     assert later == []
+
+
+def reached(module: str, seen: set[str]) -> set[str]:
+    """The module and all modules of the stages that it imports, anywhere in its source."""
+    if module in seen or module.partition(".")[0] not in ("stages", "tokenizer_training"):
+        return seen
+    spec = importlib.util.find_spec(module)
+    assert spec is not None
+    assert spec.origin is not None
+    seen.add(module)
+    for node in ast.walk(ast.parse(Path(spec.origin).read_text("utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            reached(node.module, seen)
+    return seen
+
+
+def test_a_stage_that_says_that_it_compiles_has_kernels() -> None:
+    classes = [getattr(importlib.import_module(m), c) for m, _, c in
+               (spec.partition(":") for spec in CATALOGUE.values())]  # fmt: skip
+    compiling = [cls for cls in classes if cls.compiles]
+    assert len(compiling) > 10
+    for cls in compiling:
+        modules = set[str]()
+        for base in cls.__mro__:
+            reached(base.__module__, modules)
+        assert any(name.startswith("stages.kernels") for name in modules), cls

@@ -32,23 +32,18 @@ ROWS = 8192
 BYTES = 32_000_000
 
 
-def our_stages() -> dict[str, Any]:
-    """The stages of FineWeb's recipe, with datatrove's counting and bounds."""
-    from stages.c4 import C4Lines
-    from stages.fineweb import FinewebQuality
-    from stages.gopher import GopherQuality, GopherRepetition
+PRESET = Path(__file__).resolve().parents[2] / "configs" / "fineweblike.yaml"
 
-    c4 = C4Lines(
-        end_marks=(), min_words_per_line=3, min_sentences=5, max_page_chars=10**9,
-        counting="datatrove",
-    )  # fmt: skip
-    stages = (
-        GopherRepetition(counting="datatrove"),
-        GopherQuality(counting="datatrove"),
-        c4,
-        FinewebQuality(),
-    )
-    return dict(zip(FILTERS, stages, strict=True))
+
+def our_stages() -> dict[str, Any]:
+    """The four stages of the preset `fineweblike`, as it sets them and in its order."""
+    from pipeline.build import build_stage
+    from pipeline.config import load_config
+
+    config = load_config(PRESET)
+    found = {step.id: build_stage(step, config) for step in config.steps if step.id in FILTERS}
+    assert tuple(found) == FILTERS, f"{PRESET} has {tuple(found)}"
+    return found
 
 
 def our_batches(texts: Sequence[str]) -> list[Any]:
@@ -71,17 +66,11 @@ def our_verdicts(stage: Any, metrics: Any, rows: int) -> list[Verdict]:
     """The first broken rule of each row, as the engine names it."""
     import pyarrow as pa
 
-    values = {
-        name: pa.array(value, from_pandas=True).to_pylist() for name, value in metrics.items()
-    }
     found: list[Verdict] = [None] * rows
-    for rule in reversed(stage.rules()):
-        low, high = rule.reasons()
-        for row, value in enumerate(values[rule.metric]):
-            if value is not None and rule.minimum is not None and value < rule.minimum:
-                found[row] = low
-            elif value is not None and rule.maximum is not None and value > rule.maximum:
-                found[row] = high
+    for rule in stage.rules():
+        for reason, beyond in rule.broken(pa.array(metrics[rule.metric], from_pandas=True)):
+            for row in beyond.nonzero()[0]:
+                found[row] = found[row] or reason
     return found
 
 
@@ -192,9 +181,8 @@ def peer_filters() -> dict[str, Any]:
     return dict(zip(FILTERS, filters, strict=True))
 
 
-def peer(texts: Sequence[str], our_words: bool) -> Found:
-    from datatrove.data import Document
-    from datatrove.utils import text as peer_text
+def peer_judge(our_words: bool) -> Callable[[str, Any], Verdict]:
+    """(filter, document) -> its verdict."""
     from datatrove.utils.word_tokenizers import load_word_tokenizer
 
     tokenizer = load_word_tokenizer("eng")
@@ -209,6 +197,14 @@ def peer(texts: Sequence[str], our_words: bool) -> Found:
         reason = kept[1] if isinstance(kept, tuple) else None
         return None if kept is True else REASONS.get(reason, reason)
 
+    return verdict
+
+
+def peer(texts: Sequence[str], our_words: bool) -> Found:
+    from datatrove.data import Document
+    from datatrove.utils import text as peer_text
+
+    verdict = peer_judge(our_words)
     verdict("gopher_quality", Document(texts[0], ""))  # loads the tokenizer
     peer_text.split_into_parts.cache_clear()
     seconds = dict.fromkeys(FILTERS, 0.0)

@@ -57,6 +57,8 @@ class Habits(NamedTuple):
     ellipsis_ends: bool = False
     """An ellipsis is an end like another where there are end marks at all."""
     cut_citations: bool = True
+    newlines_only: bool = False
+    r"""Lines end at `\n` alone; else where `str.splitlines` cuts."""
 
 
 class Rules(NamedTuple):
@@ -223,7 +225,7 @@ def _clean(data: Any, offsets: Any, rules: Any, out: Any, ends: Any, counts: Any
         count[_CHARS] = count_characters(data, at, stop)
         base = written = ends[row]
         while at < stop:
-            end, after = next_break(data, at, stop, False)
+            end, after = next_break(data, at, stop, rules.habits.newlines_only)
             first, last = strip(data, at, end, flags)
             begin = written + (1 if count[_KEPT] else 0)
             behind = _copy_line(data, first, last, rules, out, begin)

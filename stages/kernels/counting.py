@@ -1,7 +1,8 @@
 """What public versions of Gopher's quality filter count, each in its own way (`stages.counting`).
 
-Words are those of `stages.kernels.words`. A word is solid if one of its characters is; which
-characters are is the caller's table. Lines end at newlines, or where `str.splitlines` cuts.
+Words are those of `stages.kernels.words`. A word is solid if one of its characters is, or its first
+one; which characters are is the caller's table. Lines end at newlines, or where `str.splitlines`
+cuts.
 """
 
 from __future__ import annotations
@@ -78,7 +79,7 @@ def _middle(lengths: Any, count: Any) -> Any:
 
 @jit
 def _count_words(
-    data: Any, offsets: Any, flags: Any, solids: Any, lengths: Any, counts: Any
+    data: Any, offsets: Any, flags: Any, solids: Any, leading: Any, lengths: Any, counts: Any
 ) -> None:
     for row in range(len(offsets) - 1):
         at, stop, out = offsets[row], offsets[row + 1], counts[row]
@@ -95,7 +96,7 @@ def _count_words(
                 continue
             chars += 1
             alpha |= kind & ALPHA != 0
-            solid |= solids[code]
+            solid |= solids[code] and (chars == 1 or not leading)
             symbol |= code in (_HASH, _ELLIPSIS)
             if kind & ALONE:
                 _flush(out, lengths, chars, alpha, solid, symbol)
@@ -196,15 +197,17 @@ def _count_lines(
             out[4] += _trails(data, first, last, rules)
 
 
-def word_facts(texts: pa.Array, solid: npt.NDArray[np.bool_]) -> dict[str, Int64s]:
+def word_facts(
+    texts: pa.Array, solid: npt.NDArray[np.bool_], *, leading: bool
+) -> dict[str, Int64s]:
     """WORDS of each text; `solid` tells of every code point whether it makes a word solid.
 
-    A symbol word holds `#` or `…`.
+    With `leading` a word's first character alone decides. A symbol word holds `#` or `…`.
     """
     data, offsets = text_buffers(texts)
     counts = np.zeros((len(texts), len(WORDS)), dtype=np.int64)
     lengths = np.zeros(LONGEST + 1, dtype=np.int64)
-    _count_words(data, offsets, character_flags(), solid, lengths, counts)
+    _count_words(data, offsets, character_flags(), solid, leading, lengths, counts)
     return dict(zip(WORDS, counts.T, strict=True))
 
 

@@ -2,9 +2,9 @@
 
 The parts and runs are those of `repetition`; what is made of them differs:
 
-- DCLM (`merged`): blank lines and paragraphs are none, the others are stripped; only solid words
-  count; the top run is the longest of the most frequent ones, and nothing where none repeats; a
-  word in any repeated run counts once.
+- DCLM (`merged`): blank lines and paragraphs are none, the others are stripped; only words
+  whose first character is solid count; the top run is the longest of the most frequent ones, and
+  nothing where none repeats; a word in any repeated run counts once.
 - Dolma: lines between single newlines, blank ones too, as they stand; the first of the most
   frequent runs, even if it occurs once; of repeated runs every copy counts, overlaps and all, held
   against the characters of all runs.
@@ -88,11 +88,11 @@ def _copies(parts: Any, count: Any) -> Any:
 
 @inner
 def _solid_words_into(parts: Any, data: Any, at: Any, stop: Any, flags: Any, solid: Any) -> Any:
-    """Words with a character that has one of the flags `solid`; all words where that is 0."""
+    """Words whose first character is solid."""
     count = 0
     while at < stop:
-        start, at, chars, kind = next_word(data, at, stop, flags)
-        if start < at and (not solid or kind & solid):
+        start, at, chars, _ = next_word(data, at, stop, flags)
+        if start < at and solid[read(data, start, at)[0]]:
             count = add_part(parts, count, start, at, chars)
     return count
 
@@ -197,9 +197,12 @@ def _count_copies(
 
 
 def copy_counts(
-    texts: pa.Array, *, merged: bool, solid: int = 0
+    texts: pa.Array, solid: npt.NDArray[np.bool_], *, merged: bool
 ) -> dict[str, npt.NDArray[np.int64]]:
-    """COUNTS of each text; all zero for an empty one. `solid`: flags that make a word count."""
+    """COUNTS of each text; all zero for an empty one.
+
+    `solid` tells of every code point whether a word that begins with it counts.
+    """
     data, offsets = text_buffers(texts)
     counts = np.zeros((len(texts), len(COUNTS)), dtype=np.int64)
     _count_copies(

@@ -62,6 +62,7 @@ def _cld2() -> Identify:
 def _fasttext(path: str) -> Identify:
     """Labels by fastText's raw `predict`, equal in every fork of the package."""
     model = load_fasttext(Path(path))
+    renamed = _renamed(frozenset(model.get_labels()))
 
     def identify(text: str) -> tuple[str, float]:
         # What is split here, by Unicode's white space, is more than what fastText splits at.
@@ -70,6 +71,17 @@ def _fasttext(path: str) -> Identify:
         if not found:
             return UNDETERMINED, 0.0
         probability, label = found[0]
-        return label.removeprefix("__label__"), min(float(probability), 1.0)
+        label = label.removeprefix("__label__")
+        return renamed.get(label, label), min(float(probability), 1.0)
 
     return identify
+
+
+def _renamed(labels: frozenset[str]) -> Mapping[str, str]:
+    """Labels of a model that mean another language than their code does.
+
+    lid.176 has Wikipedia's names: `als` is its Alemannic edition. By ISO 639-3 it is Tosk, and
+    `subtag` makes Albanian of it, for which such a model has `sq`.
+    """
+    wikipedia = {"__label__als", "__label__sq"} <= labels
+    return {"als": "gsw"} if wikipedia else {}

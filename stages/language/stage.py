@@ -1,10 +1,9 @@
 """Language of a document, from its extracted text.
 
 Backends (`backends.py`) differ in what a score means: for `cld2` the share of the text's bytes in
-the language, for `fasttext` the probability of the label. Measured for CLD2 on lingua's sentences
-(75 languages, five joined to a document): .976 right of all; a bound of .65 keeps 98.6 % of them
-(.978 right) and lets 3 % of documents through as English of which only two in five sentences
-are, against 17 % at .5. `python -m benchmarks language` has the figures of every backend.
+the language, for `fasttext` the probability of the label. `python -m benchmarks language` has the
+figures of every backend. CLD2 on lingua's sentences (75 languages, five joined to a document): .976
+right of all; a bound of .65 keeps 98.6 % of them (.978 right).
 
 `lang` is the primary subtag of BCP 47 whatever the backend calls it (`codes.py`), `und` without an
 answer. `level: paragraph` (`paragraphs.py`) makes `lang` the language of most bytes and
@@ -36,7 +35,7 @@ from pipeline.stage import (
     model_file,
 )
 from stages.language.backends import MIN_SCORES, cld2_codes, identifier
-from stages.language.codes import check_keep, split_label, subtag
+from stages.language.codes import TABLES, check_keep, split_label, subtag
 from stages.language.paragraphs import Mixture, mixture, parts
 
 FINEWEB2 = "FineWeb-2 configs, language_score (stages/limits/fineweb2.json)"
@@ -48,9 +47,10 @@ class Language(RowStage):
 
     2: `lang` of backend fasttext is the primary subtag (`en`), not the model's label (`eng_Latn`);
     cld2's `bh` is `bho`, `tw` is `ak`.
+    3: `als` of lid.176 is `gsw` (Alemannic), not `sq`.
     """
 
-    version = 2
+    version = 3
 
     keep: tuple[str, ...] = knob(
         (), unit="language codes", source="none: every language stays, documents are only labelled"
@@ -81,7 +81,7 @@ class Language(RowStage):
     max_chars: int = knob(
         5000,
         unit="characters",
-        source="measured on 199 extracted pages: the answer of cld2 is that of the whole text",
+        source="own choice: as much as a long article",
         minimum=1,
     )
     level: Literal["document", "paragraph"] = knob(
@@ -103,7 +103,7 @@ class Language(RowStage):
     min_paragraph_bytes: int = knob(
         40,
         unit="bytes",
-        source="lingua's sentences: cld2's sure answers .935 right at 20 characters, .963 at 40",
+        source="own choice: about a short sentence; less is a guess",
         minimum=1,
     )
     min_paragraph_score: float | None = knob(
@@ -137,10 +137,10 @@ class Language(RowStage):
 
     @property
     def files(self) -> tuple[str, ...]:  # type: ignore[override]
-        """The shipped figures, where they are used."""
+        """The tables of codes and scripts; FineWeb-2's figures, where they are used."""
         from stages.limits.table import TABLE
 
-        return (str(TABLE),) if self.per_language else ()
+        return (str(TABLES), str(TABLE)) if self.per_language else (str(TABLES),)
 
     @property
     def judging(self) -> tuple[str, ...]:  # type: ignore[override]

@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from pipeline.stage import Filter, Rule, Rules, TextBatch, knob, model_file
+from stages.language.codes import TABLES
 from stages.limits.table import KEYS, SOURCE, TABLE, table
 
 ABOVE, BELOW = "above_min", "below_max"
@@ -45,8 +46,10 @@ class ByLanguage(Filter):
 
     @property
     def files(self) -> tuple[str, ...]:  # type: ignore[override]
-        """The shipped figures, where they are used."""
-        return (str(TABLE),) if self.per_language and self.thresholds is None else ()
+        """The shipped figures, and the tables of codes, where they are used."""
+        if not self.per_language:
+            return ()
+        return (str(TABLES),) if self.thresholds else (str(TABLES), str(TABLE))
 
     @property
     def judging(self) -> tuple[str, ...]:  # type: ignore[override]
