@@ -52,7 +52,7 @@ def name_runs(parts: Any, places: Any, seed: Any) -> Any:
     runs at it and at the next; it is unique, and its place is dropped, if the next one is. Words
     are named by now: the room for where they start holds the pairs.
     """
-    left = 0
+    left = np.int64(0)
     for p in range(places):
         i = parts.places[p]
         name, after = np.int64(parts.names[i]), np.int64(parts.names[i + 1])
