@@ -91,7 +91,8 @@ def quality_measures(batch: TextBatch, counting: str) -> dict[str, Any]:
     from stages.kernels.counting import LineRules, line_facts, word_facts
 
     texts = batch.column("text")
-    words = word_facts(texts, solid_characters(counting), leading=counting == "dclm")
+    solid = solid_characters(counting)
+    words = word_facts(texts, solid, one_by_one=counting == "dolma", leading=counting == "dclm")
     lines = line_facts(
         texts,
         BULLETS[counting],

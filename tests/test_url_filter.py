@@ -21,7 +21,6 @@ from hypothesis import strategies as st
 from pipeline.errors import ConfigError, InputError
 from pipeline.fingerprint import path_digest
 from pipeline.stage import Side, TextBatch
-from stages.kernels.url_words import word_key
 from stages.kernels.urls import normal_form
 from stages.url_filter import UrlFilter
 from stages.url_hosts import ascii_host
@@ -301,13 +300,23 @@ def test_words_of_urls_count_like_this(
 
 
 @settings(deadline=None, max_examples=60)
-@given(st.lists(st.text(alphabet="ab-._/Ax", max_size=12), max_size=6))
-def test_words_are_those_of_a_plain_search(urls: list[str]) -> None:
-    from stages.kernels.url_words import count_url_words, url_words
+@given(
+    st.lists(
+        st.lists(st.sampled_from([*"ab-._/Ax", "A" * 60, "abcdefgh", "é"]), max_size=12), max_size=6
+    ),
+    st.booleans(),
+)
+def test_words_are_those_of_a_plain_search(pieces_of: list[list[str]], table: bool) -> None:
+    from stages.kernels import url_words as kernels
 
-    hard, soft, parts = {"ab", "x"}, {"a", "b", "ba"}, ["aab", "ba", "xx"]
+    urls = ["".join(pieces) for pieces in pieces_of]
+    hard, soft, parts = {"ab", "x", "abcdefghab"}, {"a", "b", "ba"}, ["aab", "ba", "xx"]
     skipped = frozenset(b"-._")
-    counts = count_url_words(pa.array(urls, pa.string()), url_words(hard, soft, parts, skipped))
+    words = kernels.url_words(hard, soft, parts, skipped)
+    assert len(words.moves) > 0
+    if not table:  # as if the list were too long for it
+        words = words._replace(moves=words.moves[:0])
+    counts = kernels.count_url_words(pa.array(urls, pa.string()), words)
     for row, url in enumerate(urls):
         pieces = set(re.findall("[a-z0-9]+", url.lower()))
         assert counts.hard[row] == len(pieces & hard)
@@ -316,14 +325,13 @@ def test_words_are_those_of_a_plain_search(urls: list[str]) -> None:
         assert (counts.substring[row] >= 0) == any(part in text for part in parts)
 
 
-def test_the_key_of_a_word_is_that_of_the_kernel() -> None:
-    from stages.kernels.shingles import FNV_START, hash_byte, mix64
+def test_words_have_one_key_in_any_case_and_place() -> None:
+    from stages.kernels.url_words import word_keys
 
-    with np.errstate(over="ignore"):
-        value = FNV_START
-        for byte in b"word":
-            value = hash_byte.py_func(value, byte)  # type: ignore[attr-defined]
-        assert int(mix64.py_func(value)) == word_key("word")  # type: ignore[attr-defined]
+    words = ["a", "A", "ab", "b", "abcdefgh", "ABCDEFGH", "abcdefghi", "abcdefghj", "0", "aa"]
+    keys = word_keys(words).tolist()
+    assert keys == word_keys(["x", *words])[1:].tolist()
+    assert len(set(keys)) == len({word.lower() for word in words})
 
 
 # --- The kernel is the slow obvious definition ---------------------------------------------------

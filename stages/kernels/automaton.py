@@ -18,7 +18,8 @@ from stages.kernels.jit import inner
 
 Int32s = npt.NDArray[np.int32]
 ROOT = 0
-_FREE, _NO_PARENT = -1, -2
+FREE, _NO_PARENT = -1, -2
+"""`check` of a slot that is no state, and of the root."""
 
 
 class Automaton(NamedTuple):
@@ -96,7 +97,7 @@ class _Slots:
         old = len(self.check)
         if size > old:
             size = max(size, 2 * old)
-            self.check += [_FREE] * (size - old)
+            self.check += [FREE] * (size - old)
             self.base += [0] * (size - old)
             self._following += range(old, size)
 
@@ -133,7 +134,7 @@ def _placed(nodes: Sequence[_Node], shorter: Int32s, num_classes: int) -> Automa
         while True:
             start = at - values[0]
             slots.grow(start + num_classes + 1)
-            if all(slots.check[start + value] == _FREE for value in values):
+            if all(slots.check[start + value] == FREE for value in values):
                 break
             at = slots.free(at + 1)
         if len(values) > 1:

@@ -99,12 +99,3 @@ def strip(data: Any, start: Any, end: Any, flags: Any) -> Any:
             break
         end = at
     return start, end
-
-
-@inner
-def count_characters(data: Any, start: Any, end: Any) -> Any:
-    """The number of characters of valid UTF-8: its bytes that continue none."""
-    count = 0
-    for byte in data[start:end]:
-        count += byte & 0xC0 != 0x80
-    return count

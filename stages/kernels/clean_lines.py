@@ -14,15 +14,27 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from stages.kernels.characters import DIGIT, SPACE, UInt8s, count_characters, read, strip
-from stages.kernels.jit import inner, jit
+from stages.kernels.characters import DIGIT, SPACE, UInt8s, read, strip
+from stages.kernels.html_wide import lowest_bit, num_bits
+from stages.kernels.jit import inner, jit_bare
 from stages.kernels.sentences import (
     SentenceTables,
     count_sentences,
     next_break,
     sentence_tables,
 )
-from stages.kernels.shingles import text_buffers
+from stages.kernels.wide_text import (
+    NONE,
+    ONE,
+    WIDE,
+    bracket_bits,
+    count_leads,
+    head_bits,
+    low_bits,
+    move_bytes,
+    text_bytes,
+)
+from stages.kernels.wide_words import characters_at
 from stages.kernels.words import same_bytes
 
 COUNTS = (
@@ -34,6 +46,9 @@ COUNTS = (
     _LONG_WORD, _NO_END_MARK, _TOO_SHORT, _JAVASCRIPT, _POLICY,
 ) = range(len(COUNTS))  # fmt: skip
 _GOOD = -1
+_HEAD = 3
+SLACK = WIDE + _HEAD
+"""Bytes behind the cleaned texts."""
 _OPEN, _CLOSE, _NEWLINE = ord("["), ord("]"), 0x0A
 
 
@@ -47,6 +62,8 @@ class Phrases(NamedTuple):
     """For every byte, the first phrase that begins with it; -1 = none."""
     after: npt.NDArray[np.int64]
     """For every phrase, the next one that begins like it; -1 = none."""
+    heads: npt.NDArray[np.uint8]
+    """The first bytes of phrases, at most three and none behind a `k`, and how many they are."""
 
 
 class Habits(NamedTuple):
@@ -84,7 +101,18 @@ def phrases(strings: Sequence[str]) -> Phrases:
             byte = stored[number][0]
             first[byte], after[number] = number, first[byte]
     ends = np.cumsum([0, *map(len, stored)], dtype=np.int64)
-    return Phrases(np.frombuffer(b"".join(stored) or b"\0", dtype=np.uint8), ends, first, after)
+    data = np.frombuffer(b"".join(stored) or b"\0", dtype=np.uint8)
+    return Phrases(data, ends, first, after, _heads(stored))
+
+
+def _heads(phrases: Sequence[bytes]) -> npt.NDArray[np.uint8]:
+    """Rows of `Phrases.heads`."""
+    heads = {}
+    for phrase in filter(None, phrases):
+        known = phrase[:_HEAD].split(b"k")[0] or phrase[:1]
+        heads[bytes(byte | 0x20 for byte in known.ljust(_HEAD, known[-1:]))] = len(known)
+    rows = [[*head, size] for head, size in heads.items()]
+    return np.array(rows, dtype=np.uint8).reshape(-1, _HEAD + 1)
 
 
 @inner
@@ -110,18 +138,30 @@ def _stands_lowered(data: Any, at: Any, stop: Any, phrases: Any, number: Any, lo
 
 
 @inner
+def _heads_at(data: Any, at: Any, heads: Any) -> Any:
+    """Where phrases may begin among 64 bytes."""
+    found = NONE
+    for number in range(len(heads)):
+        head = heads[number]
+        found |= head_bits(data, at, head[0], head[1], head[2], head[3])
+    return found
+
+
+@inner
 def _fault(data: Any, start: Any, stop: Any, rules: Any) -> Any:
     """The verdict on what a line says: that of the first fault in the list that it holds."""
     found = len(rules.verdicts)
-    for at in range(start, stop):
-        byte = data[at]
-        if byte >= 0x80:
-            continue
-        number = rules.faults.first[rules.tables.lower[byte]]
-        while 0 <= number < found:
-            if _stands_lowered(data, at, stop, rules.faults, number, rules.tables.lower):
-                found = number
-            number = rules.faults.after[number]
+    while start < stop:
+        bits = _heads_at(data, start, rules.faults.heads) & low_bits(stop - start)
+        while bits != NONE:
+            at = start + lowest_bit(bits)
+            bits &= bits - ONE
+            number = rules.faults.first[rules.tables.lower[data[at]]]
+            while 0 <= number < found:
+                if _stands_lowered(data, at, stop, rules.faults, number, rules.tables.lower):
+                    found = number
+                number = rules.faults.after[number]
+        start += WIDE
     return rules.verdicts[found] if found < len(rules.verdicts) else np.int64(_GOOD)
 
 
@@ -144,11 +184,14 @@ def _citation_end(data: Any, at: Any, stop: Any, rules: Any) -> Any:
 def _next_citation(data: Any, at: Any, stop: Any, rules: Any) -> Any:
     """(start, end) of the first citation from `at` on; both are `stop` if there is none."""
     while at < stop:
-        if data[at] == _OPEN:
-            end = _citation_end(data, at, stop, rules)
-            if end > at:
-                return at, end
-        at += 1
+        bits = bracket_bits(data, at) & low_bits(stop - at)
+        while bits != NONE:
+            place = at + lowest_bit(bits)
+            bits &= bits - ONE
+            end = _citation_end(data, place, stop, rules)
+            if end > place:
+                return place, end
+        at += WIDE
     return stop, stop
 
 
@@ -159,9 +202,7 @@ def _copy_line(data: Any, at: Any, stop: Any, rules: Any, out: Any, to: Any) -> 
         begin, end = stop, stop
         if rules.habits.cut_citations:
             begin, end = _next_citation(data, at, stop, rules)
-        for i in range(begin - at):
-            out[to + i] = data[at + i]
-        to += begin - at
+        to = move_bytes(data, at, begin, out, to)
         at = end
     return to
 
@@ -181,13 +222,13 @@ def _longest_word(data: Any, at: Any, stop: Any, flags: Any) -> Any:
 @inner
 def _has_words(data: Any, at: Any, stop: Any, flags: Any, least: Any) -> Any:
     """True if white space parts the line into at least so many words."""
-    count, inside = 0, False
+    count, inside = 0, NONE
     while at < stop and count < least:
-        code, size = read(data, at, stop)
-        visible = not flags[code] & SPACE
-        count += visible and not inside
-        inside = visible
-        at += size
+        length, space, _, _, _, _ = characters_at(data, at, stop, flags, flags)
+        visible = ~space & low_bits(length)
+        count += num_bits(visible & ~(visible << ONE | inside))
+        inside = visible >> np.uint64(length - 1)
+        at += length
     return count >= least
 
 
@@ -212,17 +253,18 @@ def _judge(out: Any, start: Any, stop: Any, enough_words: Any, rules: Any) -> An
     return _fault(out, start, stop, rules)
 
 
-@jit
+@jit_bare
 def _clean(data: Any, offsets: Any, rules: Any, out: Any, ends: Any, counts: Any) -> None:
     """Write the cleaned texts one behind the other, and where each ends.
 
-    `out` has as many bytes as the texts: a kept line is no longer than it was, and before each but
-    the first there is one newline, where the text had a line break of at least a byte.
+    `out` has SLACK bytes more than the texts, as it is read 64 bytes at a time: a kept line is no
+    longer than it was, and before each but the first there is one newline, where the text had a
+    line break of at least a byte.
     """
     flags = rules.tables.flags
     for row in range(len(offsets) - 1):
         at, stop, count = offsets[row], offsets[row + 1], counts[row]
-        count[_CHARS] = count_characters(data, at, stop)
+        count[_CHARS] = count_leads(data, at, stop)
         base = written = ends[row]
         while at < stop:
             end, after = next_break(data, at, stop, rules.habits.newlines_only)
@@ -248,8 +290,7 @@ def _clean(data: Any, offsets: Any, rules: Any, out: Any, ends: Any, counts: Any
             at = after
         first, last = strip(out, base, written, flags)
         if first > base:
-            for i in range(last - first):
-                out[base + i] = out[first + i]
+            move_bytes(out, first, last, out, base)
         ends[row + 1] = base + last - first
 
 
@@ -269,7 +310,7 @@ def clean_lines(
     not ASCII) and do not end in `i` (with which the lower case of U+0130 begins). `citations` are
     cut besides numbers in brackets; they begin with a bracket.
     """
-    data, offsets = text_buffers(texts)
+    data, offsets = text_bytes(texts)
     rules = Rules(
         sentence_tables(),
         phrases(tuple(faults)),
@@ -280,7 +321,7 @@ def clean_lines(
         max_word_chars,
         habits,
     )
-    out = np.empty(offsets[-1] - offsets[0], dtype=np.uint8)
+    out = np.empty(offsets[-1] - offsets[0] + SLACK, dtype=np.uint8)
     ends = np.zeros(len(offsets), dtype=np.int64)
     counts = np.zeros((len(texts), len(COUNTS)), dtype=np.int64)
     _clean(data, offsets, rules, out, ends, counts)

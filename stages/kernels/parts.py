@@ -15,11 +15,26 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from stages.kernels.characters import count_characters
+from stages.kernels.html_wide import lowest_bit, num_bits
 from stages.kernels.jit import inner
-from stages.kernels.words import hash_bytes, next_word, same_bytes
+from stages.kernels.shingles import TERM
+from stages.kernels.wide_text import (
+    NONE,
+    ONE,
+    WIDE,
+    count_leads,
+    eight,
+    find_newline,
+    fold_product,
+    low_bits,
+    same_text,
+)
+from stages.kernels.wide_words import words_at
+from stages.kernels.words import next_word
 
 NEWLINE = 0x0A
+_FEW = 16
+_TAG_BYTE, _MANY = np.uint64(56), np.uint64(0xFF << 56)
 Int32s = npt.NDArray[np.int32]
 Int64s = npt.NDArray[np.int64]
 
@@ -39,7 +54,9 @@ class Parts(NamedTuple):
     places: Int32s
     """For `repetition`: numbers of parts."""
     keys: npt.NDArray[np.uint64]
-    """What identifies each class, or nearly: a hash of its bytes."""
+    """What identifies each class: its bytes, if they are few, else a hash of them."""
+    tags: npt.NDArray[np.uint64]
+    """More of it: further bytes and their number."""
     slots: Int32s
     """Open table of classes, at most half full; -1 = free."""
 
@@ -56,7 +73,7 @@ def parts_for(offsets: Int64s) -> Parts:
     Two words have a byte between them, unless they are characters of at least three bytes each; two
     lines or paragraphs have a newline between them, and only the first and the last can be empty:
     n bytes hold at most (n + 1) / 2 words and one line more. Memory that is never written to is
-    never there: prose takes some 10 bytes a byte of the largest text, nothing more than 30.
+    never there: prose takes some 10 bytes a byte of the largest text, nothing more than 34.
     """
     room = int(np.diff(offsets).max(initial=0)) // 2 + 2
     return Parts(
@@ -68,6 +85,7 @@ def parts_for(offsets: Int64s) -> Parts:
         sizes=np.empty(room, np.int32),
         places=np.empty(room, np.int32),
         keys=np.empty(room, np.uint64),
+        tags=np.empty(room, np.uint64),
         slots=np.empty(1 << (2 * room).bit_length(), np.int32),
     )
 
@@ -86,9 +104,19 @@ def words_into(parts: Any, data: Any, at: Any, stop: Any, flags: Any) -> Any:
     """Put the words of data[at:stop] into `parts`; gives their number."""
     count = 0
     while at < stop:
-        start, at, chars, _ = next_word(data, at, stop, flags)
-        if start < at:
-            count = add_part(parts, count, start, at, chars)
+        length, starts, lasts, _, leads, _, _ = words_at(data, at, stop, flags, flags)
+        if length == 0 or count + WIDE > len(parts.starts):
+            start, at, chars, _ = next_word(data, at, stop, flags)
+            if start < at:
+                count = add_part(parts, count, start, at, chars)
+            continue
+        while starts != NONE:
+            start, end = lowest_bit(starts), lowest_bit(lasts) + 1
+            starts, lasts = starts & (starts - ONE), lasts & (lasts - ONE)
+            parts.starts[count], parts.ends[count] = at + start, at + end
+            parts.chars[count] = num_bits(leads & low_bits(end) & ~low_bits(start))
+            count += 1
+        at += length
     return count
 
 
@@ -96,20 +124,19 @@ def words_into(parts: Any, data: Any, at: Any, stop: Any, flags: Any) -> Any:
 def pieces_into(parts: Any, data: Any, start: Any, stop: Any, newlines: Any) -> Any:
     r"""Put the pieces between runs of at least so many newlines into `parts`; gives their number.
 
-    As `re.split` at `\n{newlines,}`: the first and the last piece may be empty.
+    As `re.split` at `\n{newlines,}`: the first and the last piece may be empty. Their characters
+    are left to be counted.
     """
     count, at = 0, start
     while at < stop:
-        if data[at] != NEWLINE:
-            at += 1
-            continue
-        end = at
+        end = find_newline(data, at, stop)
+        at = end
         while at < stop and data[at] == NEWLINE:
             at += 1
         if at - end >= newlines:
-            count = add_part(parts, count, start, end, count_characters(data, start, end))
+            count = add_part(parts, count, start, end, 0)
             start = at
-    return add_part(parts, count, start, stop, count_characters(data, start, stop))
+    return add_part(parts, count, start, stop, 0)
 
 
 @inner
@@ -123,10 +150,40 @@ def clear_slots(parts: Any, count: Any) -> Any:
 
 
 @inner
-def open_class(parts: Any, classes: Any, slot: Any, key: Any, first: Any) -> None:
-    """Enter class number `classes`, still without members, into a free slot."""
-    parts.slots[slot] = classes
+def enter_class(parts: Any, classes: Any, slot: Any, key: Any, first: Any) -> Any:
+    """The class in a slot; a free one takes the class of number `classes`, without members.
+
+    That number is written to in any case, and stays unused if the slot was taken: whether it is,
+    no processor foresees.
+    """
+    found = np.int64(parts.slots[slot])
+    name = classes if found < 0 else found
+    parts.slots[slot] = name
     parts.keys[classes], parts.firsts[classes], parts.sizes[classes] = key, first, 0
+    return name
+
+
+@inner
+def _key_of(data: Any, start: Any, end: Any, seed: Any) -> Any:
+    """(key, tag) of a part: all its bytes and their number if they are few, else a hash."""
+    size = end - start
+    if size < _FEW:
+        tag = eight(data, start + 8, size - 8) | np.uint64(size) << _TAG_BYTE
+        return eight(data, start, size), tag
+    value = seed ^ np.uint64(size) * TERM
+    while end - start > _FEW:
+        value = fold_product(eight(data, start, 8) ^ value, eight(data, start + 8, 8) ^ seed)
+        start += 16
+    low, high = eight(data, start, end - start), eight(data, start + 8, end - start - 8)
+    return fold_product(low ^ value, high ^ seed), _MANY
+
+
+@inner
+def _same_parts(data: Any, parts: Any, one: Any, other: Any) -> Any:
+    start, end, begin = parts.starts[one], parts.ends[one], parts.starts[other]
+    if one == other or parts.ends[other] - begin != end - start:
+        return one == other
+    return same_text(data, start, end, data, begin)
 
 
 @inner
@@ -138,34 +195,29 @@ def name_parts(data: Any, parts: Any, count: Any, seed: Any) -> Any:
     mask = clear_slots(parts, count)
     classes = 0
     for i in range(count):
-        start, end = parts.starts[i], parts.ends[i]
-        key = hash_bytes(data, start, end, seed)
-        slot = np.int64(key) & mask
-        while parts.slots[slot] >= 0:
-            name = parts.slots[slot]
-            first = parts.firsts[name]
-            if (
-                parts.keys[name] == key
-                and parts.ends[first] - parts.starts[first] == end - start
-                and same_bytes(data, start, end, data, parts.starts[first])
-            ):
-                break
+        key, tag = _key_of(data, parts.starts[i], parts.ends[i], seed)
+        slot = np.int64(fold_product(key ^ seed, tag ^ ~seed)) & mask
+        parts.tags[classes] = tag
+        name = enter_class(parts, classes, slot, key, i)
+        while (
+            parts.keys[name] != key
+            or parts.tags[name] != tag
+            or (tag == _MANY and not _same_parts(data, parts, i, parts.firsts[name]))
+        ):
             slot = (slot + 1) & mask
-        if parts.slots[slot] < 0:
-            open_class(parts, classes, slot, key, i)
-            classes += 1
-        name = parts.slots[slot]
+            name = enter_class(parts, classes, slot, key, i)
+        classes += name == classes
         parts.names[i] = name
         parts.sizes[name] += 1
     return classes
 
 
 @inner
-def count_repeats(parts: Any, count: Any) -> Any:
+def count_repeats(data: Any, parts: Any, count: Any) -> Any:
     """Number and characters of the named parts that are not the first of their class."""
     copies, chars = np.int64(0), np.int64(0)
     for i in range(count):
         if parts.firsts[parts.names[i]] != i:
             copies += 1
-            chars += parts.chars[i]
+            chars += count_leads(data, parts.starts[i], parts.ends[i])
     return copies, chars

@@ -14,19 +14,20 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from stages.kernels.characters import character_flags, count_characters, strip
-from stages.kernels.jit import inner, jit
+from stages.kernels.characters import character_flags, strip
+from stages.kernels.jit import inner, jit_bare
 from stages.kernels.parts import (
     clear_slots,
     count_repeats,
+    enter_class,
     name_parts,
-    open_class,
     parts_for,
     pieces_into,
     seed,
     words_into,
 )
-from stages.kernels.shingles import mix64, text_buffers
+from stages.kernels.shingles import mix64
+from stages.kernels.wide_text import count_leads, text_bytes
 
 TOP_SIZES = (2, 3, 4)
 """Words of the runs whose most frequent one is measured."""
@@ -45,30 +46,32 @@ _LAST_TOP, _LAST = TOP_SIZES[-1], DUPLICATE_SIZES[-1]
 
 @inner
 def name_runs(parts: Any, places: Any, seed: Any) -> Any:
-    """From runs of n-1 words to runs of n at the first `places` places; gives how many classes.
+    """From runs of n-1 words to runs of n at the first `places` places.
 
-    The run at a place is the pair of the shorter runs at it and at the next; it is unique, and gets
-    no class, if one of them is. Places ascend, so the name at the next is still the shorter run's.
+    Gives the number of classes, and of places left: the run at a place is the pair of the shorter
+    runs at it and at the next; it is unique, and its place is dropped, if the next one is. Words
+    are named by now: the room for where they start holds the pairs.
     """
-    mask = clear_slots(parts, places)
-    classes = 0
+    left = np.int64(0)
     for p in range(places):
         i = parts.places[p]
-        after = parts.names[i + 1]
-        if after < 0:
-            parts.names[i] = -1
-            continue
-        key = np.uint64(parts.names[i]) << np.uint64(32) | np.uint64(after)
+        name, after = np.int64(parts.names[i]), np.int64(parts.names[i + 1])
+        parts.names[i] = -1
+        parts.starts[left], parts.places[left] = name << 32 | after, i
+        left += after >= 0
+    mask = clear_slots(parts, left)
+    classes = 0
+    for p in range(left):
+        key = np.uint64(parts.starts[p])
         slot = np.int64(mix64(key ^ seed)) & mask
-        while parts.slots[slot] >= 0 and parts.keys[parts.slots[slot]] != key:
+        name = enter_class(parts, classes, slot, key, parts.places[p])
+        while parts.keys[name] != key:
             slot = (slot + 1) & mask
-        if parts.slots[slot] < 0:
-            open_class(parts, classes, slot, key, i)
-            classes += 1
-        name = parts.slots[slot]
-        parts.names[i] = name
+            name = enter_class(parts, classes, slot, key, parts.places[p])
+        classes += name == classes
+        parts.names[parts.places[p]] = name
         parts.sizes[name] += 1
-    return classes
+    return classes, left
 
 
 @inner
@@ -77,11 +80,10 @@ def drop_unique(parts: Any, places: Any) -> Any:
     left = 0
     for p in range(places):
         i = parts.places[p]
-        if parts.names[i] < 0 or parts.sizes[parts.names[i]] < 2:
-            parts.names[i] = -1
-        else:
-            parts.places[left] = i
-            left += 1
+        copied = parts.sizes[parts.names[i]] > 1
+        parts.places[left] = i
+        parts.names[i] = parts.names[i] if copied else -1
+        left += copied
     return left
 
 
@@ -137,7 +139,7 @@ def _count_runs(parts: Any, count: Any, min_count: Any, seed: Any, out: Any) -> 
     parts.names[count] = -1  # no run goes beyond the last word
     places = drop_unique(parts, count)
     for size in range(2, _LAST + 1):
-        classes = name_runs(parts, places, seed)
+        classes, places = name_runs(parts, places, seed)
         if size <= _LAST_TOP:
             out[size - 2] = _top_run(parts, count, size, classes, min_count)
         places = drop_unique(parts, places)
@@ -145,7 +147,7 @@ def _count_runs(parts: Any, count: Any, min_count: Any, seed: Any, out: Any) -> 
             out[size - 2] = _duplicate_runs(parts, places, size)
 
 
-@jit
+@jit_bare
 def _count_repetition(
     data: Any, offsets: Any, flags: Any, min_count: Any, seed: Any, parts: Any, counts: Any
 ) -> None:
@@ -153,16 +155,16 @@ def _count_repetition(
         start, stop, out = offsets[row], offsets[row + 1], counts[row]
         if start == stop:
             continue
-        out[0] = count_characters(data, start, stop)
+        out[0] = count_leads(data, start, stop)
         count = pieces_into(parts, data, start, stop, 1)
         name_parts(data, parts, count, seed)
         out[_LINES] = count
-        out[_LINES + 1], out[_LINES + 2] = count_repeats(parts, count)
+        out[_LINES + 1], out[_LINES + 2] = count_repeats(data, parts, count)
         first, last = strip(data, start, stop, flags)
         count = pieces_into(parts, data, first, last, 2)
         name_parts(data, parts, count, seed)
         out[_PARAGRAPHS] = count
-        out[_PARAGRAPHS + 1], out[_PARAGRAPHS + 2] = count_repeats(parts, count)
+        out[_PARAGRAPHS + 1], out[_PARAGRAPHS + 2] = count_repeats(data, parts, count)
         count = words_into(parts, data, start, stop, flags)
         name_parts(data, parts, count, seed)
         _count_runs(parts, count, min_count, seed, out[_RUNS:])
@@ -173,7 +175,7 @@ def repetition_counts(texts: pa.Array, min_top_count: int) -> dict[str, npt.NDAr
 
     A top run with fewer than `min_top_count` copies counts nothing.
     """
-    data, offsets = text_buffers(texts)
+    data, offsets = text_bytes(texts)
     counts = np.zeros((len(texts), len(COUNTS)), dtype=np.int64)
     _count_repetition(
         data, offsets, character_flags(), min_top_count, seed(), parts_for(offsets), counts

@@ -18,10 +18,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from stages.kernels.characters import SPACE, character_flags, count_characters, read, strip
-from stages.kernels.jit import inner, jit
-from stages.kernels.lines import line_end
-from stages.kernels.parts import add_part, name_parts, parts_for, pieces_into, seed
+from stages.kernels.characters import character_flags, read, strip
+from stages.kernels.html_wide import num_bits
+from stages.kernels.jit import inner, jit_bare
+from stages.kernels.parts import add_part, name_parts, parts_for, pieces_into, seed, words_into
 from stages.kernels.repetition import (
     DUPLICATE_SIZES,
     TOP_SIZES,
@@ -29,8 +29,8 @@ from stages.kernels.repetition import (
     name_runs,
     run_chars,
 )
-from stages.kernels.shingles import text_buffers
-from stages.kernels.words import next_word
+from stages.kernels.wide_text import count_leads, find_newline, text_bytes
+from stages.kernels.wide_words import characters_at
 
 COUNTS = (
     "visible_chars", "lines", "copied_lines", "line_chars", "copied_line_chars",
@@ -52,7 +52,7 @@ def _strip_pieces(parts: Any, data: Any, count: Any, flags: Any) -> Any:
     for i in range(count):
         start, end = strip(data, parts.starts[i], parts.ends[i], flags)
         if start < end:
-            left = add_part(parts, left, start, end, count_characters(data, start, end))
+            left = add_part(parts, left, start, end, count_leads(data, start, end))
     return left
 
 
@@ -64,11 +64,11 @@ def _lines_into(parts: Any, data: Any, at: Any, stop: Any) -> Any:
     """
     count, blank = 0, np.int64(0)
     while at <= stop:
-        end = line_end(data, at, stop)
+        end = find_newline(data, at, stop)
         if at == end:
             blank += 1
         else:
-            count = add_part(parts, count, at, end, count_characters(data, at, end))
+            count = add_part(parts, count, at, end, count_leads(data, at, end))
         at = end + 1
     return count, blank
 
@@ -89,12 +89,13 @@ def _copies(parts: Any, count: Any) -> Any:
 @inner
 def _solid_words_into(parts: Any, data: Any, at: Any, stop: Any, flags: Any, solid: Any) -> Any:
     """Words whose first character is solid."""
-    count = 0
-    while at < stop:
-        start, at, chars, _ = next_word(data, at, stop, flags)
-        if start < at and solid[read(data, start, at)[0]]:
-            count = add_part(parts, count, start, at, chars)
-    return count
+    count = words_into(parts, data, at, stop, flags)
+    left = 0
+    for i in range(count):
+        start, end = parts.starts[i], parts.ends[i]
+        if solid[read(data, start, end)[0]]:
+            left = add_part(parts, left, start, end, parts.chars[i])
+    return left
 
 
 @inner
@@ -145,7 +146,7 @@ def _count_runs(parts: Any, count: Any, merged: Any, seed: Any, out: Any) -> Non
     parts.names[count] = -1  # no run goes beyond the last word
     places = drop_unique(parts, count)
     for size in range(2, _LAST + 1):
-        classes = name_runs(parts, places, seed)
+        classes, places = name_runs(parts, places, seed)
         if size <= _LAST_TOP:
             out[size - 2] = _top_chars(parts, count, size, classes, merged)
         places = drop_unique(parts, places)
@@ -159,13 +160,13 @@ def _visible(data: Any, at: Any, stop: Any, flags: Any) -> Any:
     """Characters that are not white space."""
     count = np.int64(0)
     while at < stop:
-        code, size = read(data, at, stop)
-        count += not flags[code] & SPACE
-        at += size
+        length, space, leads, _, _, _ = characters_at(data, at, stop, flags, flags)
+        count += num_bits(leads & ~space)
+        at += length
     return count
 
 
-@jit
+@jit_bare
 def _count_copies(
     data: Any, offsets: Any, flags: Any, merged: Any, solid: Any, seed: Any, parts: Any, counts: Any
 ) -> None:
@@ -203,7 +204,7 @@ def copy_counts(
 
     `solid` tells of every code point whether a word that begins with it counts.
     """
-    data, offsets = text_buffers(texts)
+    data, offsets = text_bytes(texts)
     counts = np.zeros((len(texts), len(COUNTS)), dtype=np.int64)
     _count_copies(
         data, offsets, character_flags(), merged, solid, seed(), parts_for(offsets), counts

@@ -26,9 +26,10 @@ from stages.kernels.characters import (
     read,
     strip,
 )
-from stages.kernels.jit import inner, jit
-from stages.kernels.shingles import text_buffers
+from stages.kernels.html_wide import lowest_bit
+from stages.kernels.jit import inner, jit_bare
 from stages.kernels.unicode_tables import DOTTED_I
+from stages.kernels.wide_text import NONE, ONE, WIDE, break_bits, low_bits, mark_bits, text_bytes
 from stages.kernels.words import WordSet, find_word, own_room, word_set
 
 # Only words that a capital letter follows more often within a sentence than at the next one. All
@@ -71,18 +72,18 @@ def next_break(data: Any, at: Any, stop: Any, newlines_only: Any) -> Any:
     With `newlines_only` a line ends at `\n` alone.
     """
     while at < stop:
-        byte = data[at]
-        if 0x20 <= byte < 0x80:  # the common case first
-            at += 1
-            continue
-        code, size = read(data, at, stop)
-        if code == _NEWLINE:
-            return at, at + 1
-        control = 0x0B <= code <= 0x0D or 0x1C <= code <= 0x1E or code == 0x85
-        if not newlines_only and (control or 0x2028 <= code <= 0x2029):
-            pair = code == _RETURN and at + 1 < stop and data[at + 1] == _NEWLINE
-            return at, at + (2 if pair else size)
-        at += size
+        bits = break_bits(data, at) & low_bits(stop - at)
+        while bits != NONE:
+            place = at + lowest_bit(bits)
+            bits &= bits - ONE
+            code, size = read(data, place, stop)
+            if code == _NEWLINE:
+                return place, place + 1
+            control = 0x0B <= code <= 0x0D or 0x1C <= code <= 0x1E or code == 0x85
+            if not newlines_only and (control or 0x2028 <= code <= 0x2029):
+                pair = code == _RETURN and place + 1 < stop and data[place + 1] == _NEWLINE
+                return place, place + (2 if pair else size)
+        at += WIDE
     return stop, stop
 
 
@@ -106,18 +107,27 @@ def _belongs_to_word(data: Any, start: Any, at: Any, tables: Any) -> Any:
 
 
 @inner
+def next_mark(data: Any, at: Any, stop: Any) -> Any:
+    """The place of the next `.`, `?` or `!`, or `stop`."""
+    while at < stop:
+        bits = mark_bits(data, at)
+        if bits != NONE:
+            return min(at + lowest_bit(bits), stop)
+        at += WIDE
+    return stop
+
+
+@inner
 def count_sentences(data: Any, start: Any, stop: Any, tables: Any) -> Any:
     """Sentences of the line data[start:stop]. Every character is looked at a few times at most."""
     start, stop = strip(data, start, stop, tables.flags)
     count, at = np.int64(start < stop), start
     while at < stop:
-        marks, strong = at, False
+        marks, strong = next_mark(data, at, stop), False
+        at = marks
         while at < stop and (data[at] == _DOT or data[at] == _QUESTION or data[at] == _EXCLAMATION):
             strong |= data[at] != _DOT
             at += 1
-        if at == marks:
-            at += 1
-            continue
         behind, code, size = at, np.int64(0), np.int64(0)
         while at < stop:
             code, size = read(data, at, stop)
@@ -141,7 +151,7 @@ def count_sentences(data: Any, start: Any, stop: Any, tables: Any) -> Any:
     return count
 
 
-@jit
+@jit_bare
 def _count_sentences(data: Any, offsets: Any, newlines_only: Any, tables: Any, counts: Any) -> None:
     for row in range(len(offsets) - 1):
         at, stop = offsets[row], offsets[row + 1]
@@ -153,7 +163,7 @@ def _count_sentences(data: Any, offsets: Any, newlines_only: Any, tables: Any, c
 
 def sentence_counts(texts: pa.Array, *, newlines_only: bool) -> npt.NDArray[np.int64]:
     r"""Sentences of all lines of each text; lines end at `\n`, or where `str.splitlines` cuts."""
-    data, offsets = text_buffers(texts)
+    data, offsets = text_bytes(texts)
     counts = np.zeros(len(texts), dtype=np.int64)
     _count_sentences(data, offsets, newlines_only, sentence_tables(), counts)
     return counts
