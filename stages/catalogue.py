@@ -33,6 +33,8 @@ CATALOGUE: dict[str, str] = {
     "exact_dedup": "stages.exact_dedup:ExactDedup",
     "line_dedup": "stages.line_dedup:LineDedup",
     "minhash_dedup": "stages.minhash_dedup:MinhashDedup",
+    # what must not be in it
+    "decontaminate": "stages.decontaminate:Decontaminate",
     # what stays is masked last
     "pii": "stages.pii:Pii",
     # text -> tokens
