@@ -41,6 +41,8 @@ _PACKED = ((b"\x1f\x8b", "gzip"), (b"BZh", "bz2"), (b"\x28\xb5\x2f\xfd", "zstd")
 PERCENTILE = 5
 """GPT-3, appendix C: n is the 5th percentile of the items' lengths."""
 Int64s = npt.NDArray[np.int64]
+_NONE = np.empty(0, np.int64)
+_TERM = np.uint64(0x9E3779B97F4A7C15)
 
 
 @dataclass(frozen=True)
@@ -237,33 +239,30 @@ class _Builder:
         from stages.kernels.grams import make_grams
 
         words = np.concatenate([np.empty(0, np.uint64), *self.words])
-        begins = np.cumsum([0, *map(len, self.words)])
-        known: dict[bytes, int] = {}
-        first: list[int] = []
-        size: list[int] = []
-        grams: list[int] = []
-        places: list[tuple[int, int]] = []
-        for passage, (own, run) in enumerate(zip(self.words, self.runs, strict=True)):
-            raw = own.tobytes()
-            for at in range(len(own) - run + 1):
-                gram = known.setdefault(raw[8 * at : 8 * (at + run)], len(first))
-                if gram == len(first):
-                    first.append(int(begins[passage]) + at)
-                    size.append(run)
-                grams.append(gram)
-                places.append((passage, at))
-        sizes = np.array(size, np.int32)
-        order = np.argsort(np.array(grams, np.int64), kind="stable")
-        counts = np.bincount(np.array(grams, np.int64), minlength=len(first))
+        sizes = np.fromiter(map(len, self.words), np.int64, len(self.words))
+        begins = np.concatenate([[0], np.cumsum(sizes)])[:-1].astype(np.int64)
+        runs = np.array(self.runs, np.int64)
+        first, size, ends, places = [_NONE], [_NONE], [_NONE], [_NONE.reshape(0, 2)]
+        for run in np.unique(runs).tolist():
+            of = np.flatnonzero(runs == run)
+            counts = sizes[of] - run + 1
+            passage = np.repeat(of, counts)
+            at = np.arange(len(passage)) - np.repeat(np.cumsum(counts) - counts, counts)
+            starts = begins[passage] + at
+            order, new = _sorted_runs(words, starts, run)
+            first.append(starts[order][new])
+            size.append(np.full(len(first[-1]), run, np.int64))
+            ends.append(np.diff(np.append(np.flatnonzero(new), len(order))))
+            places.append(np.stack([passage, at], axis=1)[order])
+        lengths = np.concatenate(size).astype(np.int32)
+        seeds = self._seeds(lengths)
         return Index(
             tuple(self.benchmarks),
-            make_grams(
-                words, np.array(first, np.int64), sizes, self._seeds(sizes), self.by.skip_words
-            ),
-            np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
-            np.array(places, np.int64).reshape(-1, 2)[order],
+            make_grams(words, np.concatenate(first), lengths, seeds, self.by.skip_words),
+            np.concatenate([[0], np.cumsum(np.concatenate(ends))]).astype(np.int64),
+            np.concatenate(places),
             np.array(self.items, np.int64),
-            np.diff(begins),
+            sizes,
             np.array(self.first_item, np.int64),
         )
 
@@ -280,6 +279,26 @@ class _Builder:
         if by.skip_words:
             seed = np.where(sizes >= by.min_ngram, np.minimum(sizes, by.seed_words), seed)
         return seed.astype(np.int32)
+
+
+def _sorted_runs(
+    words: npt.NDArray[np.uint64], starts: Int64s, run: int
+) -> tuple[Int64s, npt.NDArray[np.bool_]]:
+    """An order in which equal runs of `run` words stand together, and where a new one begins.
+
+    Runs are ordered by a hash and compared word by word with the one before.
+    """
+    total = np.zeros(len(starts), np.uint64)
+    for i in range(run):
+        total = total * _TERM + words[starts + i]
+    order = np.argsort(total, kind="stable")
+    sorted_starts = starts[order]
+    new = np.ones(len(starts), np.bool_)
+    same = total[order][1:] == total[order][:-1]
+    for i in range(run):
+        same &= words[sorted_starts[1:] + i] == words[sorted_starts[:-1] + i]
+    new[1:] = ~same
+    return order, new
 
 
 def _cut(words: npt.NDArray[np.uint64], ends: Int64s) -> list[npt.NDArray[np.uint64]]:

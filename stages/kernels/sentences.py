@@ -106,10 +106,11 @@ def _belongs_to_word(data: Any, start: Any, at: Any, tables: Any) -> Any:
 
 
 @inner
-def count_sentences(data: Any, start: Any, stop: Any, tables: Any) -> Any:
-    """Sentences of the line data[start:stop]. Every character is looked at a few times at most."""
-    start, stop = strip(data, start, stop, tables.flags)
-    count, at = np.int64(start < stop), start
+def next_sentence(data: Any, start: Any, at: Any, stop: Any, tables: Any) -> Any:
+    """Where the sentence behind the one at `at` begins, or `stop`.
+
+    The line, stripped, is data[start:stop]. Every character is looked at a few times at most.
+    """
     while at < stop:
         marks, strong = at, False
         while at < stop and (data[at] == _DOT or data[at] == _QUESTION or data[at] == _EXCLAMATION):
@@ -137,7 +138,18 @@ def count_sentences(data: Any, start: Any, stop: Any, tables: Any) -> Any:
                 continue
             if behind - marks == 1 and _belongs_to_word(data, start, marks, tables):
                 continue
+        return at
+    return stop
+
+
+@inner
+def count_sentences(data: Any, start: Any, stop: Any, tables: Any) -> Any:
+    """Sentences of the line data[start:stop]."""
+    start, stop = strip(data, start, stop, tables.flags)
+    count, at = np.int64(0), start
+    while at < stop:
         count += 1
+        at = next_sentence(data, start, at, stop, tables)
     return count
 
 
