@@ -32,6 +32,8 @@ CATALOGUE: dict[str, str] = {
     # duplicates
     "exact_dedup": "stages.exact_dedup:ExactDedup",
     "line_dedup": "stages.line_dedup:LineDedup",
+    "span_dedup": "stages.span_dedup:SpanDedup",
+    "paragraph_dedup": "stages.span_dedup:ParagraphDedup",
     "minhash_dedup": "stages.minhash_dedup:MinhashDedup",
     # what must not be in it
     "decontaminate": "stages.decontaminate:Decontaminate",

@@ -8,17 +8,36 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from stages.kernels.characters import strip
+from stages.kernels.characters import SPACE, read, strip
 from stages.kernels.fold import NEWLINE, fold_text
-from stages.kernels.jit import jit
+from stages.kernels.jit import inner, jit
 from stages.kernels.sentences import next_break, next_sentence, sentence_tables
 from stages.kernels.shingles import Normalisation, text_buffers
 
 Int64s = npt.NDArray[np.int64]
 UNITS = ("sentences", "lines", "paragraphs")
 _SENTENCES, _PARAGRAPHS = 0, 2
+_WIDE_MARKS = tuple(map(ord, "。！？｡"))
+_WIDE_CLOSERS = tuple(map(ord, "」』】〉》）”’"))
 _GROWTH = 3
 """As in `fold`: no text grows beyond so many times its bytes."""
+
+
+@inner
+def _wide_end(data: Any, at: Any, stop: Any, flags: Any) -> Any:
+    """Where the sentence at `at` ends if a wide full stop ends one before `stop`, else `stop`."""
+    found = False
+    while at < stop:
+        if data[at] < 0x80 and not found:  # the common case first
+            at += 1
+            continue
+        code, size = read(data, at, stop)
+        if code in _WIDE_MARKS:
+            found = True
+        elif found and code not in _WIDE_CLOSERS and not flags[code] & SPACE:
+            return at
+        at += size
+    return stop
 
 
 @jit
@@ -35,6 +54,7 @@ def _cut(data: Any, at: Any, stop: Any, kind: Any, tables: Any, units: Any) -> A
             here = first
             while here < last:
                 behind = next_sentence(data, first, here, last, tables)
+                behind = _wide_end(data, here, behind, tables.flags)
                 units[count, 0], units[count, 1] = here, behind
                 count += 1
                 here = behind
@@ -64,8 +84,9 @@ def _fold(data: Any, units: Any, entries: Any, pool: Any, out: Any, ends: Any) -
 def cut_units(texts: pa.Array, unit: str) -> list[Int64s]:
     """(begin, end) in bytes of each unit of each text, without the white space around it.
 
-    Lines end at newlines. A sentence begins where the one before ended, so that the white space
-    between two is the first one's. Paragraphs are lines with no blank line between them.
+    Sentences are those of `sentences`, and end at wide full stops too, with nothing behind. A
+    sentence begins where the one before ended, so that the white space between two is the first
+    one's. Lines end at newlines; paragraphs are lines with no blank line between them.
     """
     data, offsets = text_buffers(texts)
     tables, kind = sentence_tables(), UNITS.index(unit)
@@ -93,6 +114,6 @@ def folded_units(
         out = np.empty(_GROWTH * size + len(units) + 4, np.uint8)
         ends = np.zeros(len(units), np.int64)
         _fold(data, units + offsets[row], entries, pool, out, ends)
-        begins = np.concatenate([[0], ends[:-1] + 1])
+        begins = np.concatenate([[0], ends + 1])[: len(ends)]
         found.append((out.data, list(zip(begins.tolist(), ends.tolist(), strict=True))))
     return found
