@@ -104,6 +104,7 @@ OTHER_REASONS = {
         "duplicate_url": "another document of the same URL is kept (`by: url`)",
     },
     "decontaminate": {
+        "contaminated": "it holds a run of words of a benchmark (`action: drop`)",
         "too_many_pieces": "it holds too many runs of benchmarks (`action: mask`)",
         "nothing_left": "no piece is long enough (`action: mask`)",
     },

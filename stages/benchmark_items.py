@@ -174,6 +174,13 @@ def _deleted() -> Mapping[int, None]:
     return dict.fromkeys(np.flatnonzero(members("punct") & ~members("space")).tolist())
 
 
+def count_items(patterns: Sequence[str], fields: Sequence[str]) -> dict[str, int]:
+    """Items of each benchmark. Raises ValueError, InputError if they cannot be looked for."""
+    tables = {name: read_rows(path) for name, path in benchmark_files(patterns).items()}
+    _check_fields(tables, fields)
+    return {name: len(rows) for name, rows in tables.items()}
+
+
 @functools.lru_cache(maxsize=4)
 def _load(files: tuple[tuple[str, str, str], ...], fields: tuple[str, ...], by: Lengths) -> Index:
     """The index of (name, path, digest of the content)."""

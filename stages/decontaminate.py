@@ -14,6 +14,9 @@ Differences from GPT-3: `action: mask` leaves the pieces of a document in one do
 between them (there they become documents), and the window is on both sides, as the code of
 lm-evaluation-harness has it (`janitor.py`, which counts runs, not pieces, for `max_pieces`); runs
 in many documents count unless `max_documents` is set; accents do not count.
+
+What is found and is none are mostly numbers in a row (`1, 2, ... 13` in the tests of a code
+benchmark): name the `fields` that hold prose, or ask for a `min_share`.
 """
 
 from __future__ import annotations
@@ -44,7 +47,7 @@ from pipeline.stage import (
     location,
 )
 from pipeline.warm_up import Call, example_batch
-from stages.benchmark_items import Index, Lengths, benchmark_files, load_index
+from stages.benchmark_items import Index, Lengths, benchmark_files, count_items, load_index
 from stages.clusters import NODE_ORDER, deliver, group_starts, matching_rows, node_keys
 from stages.contamination_report import (
     BENCHMARK_PARTS,
@@ -206,16 +209,13 @@ class Decontaminate(GlobalStage):
                 f"seed_words = {self.seed_words} leaves no word of ngram = {self.ngram} that may "
                 f"differ. Lower seed_words or raise ngram."
             )
-        self.index()
+        count_items(self.benchmarks, self.fields)
 
     def plan_notes(self) -> list[str]:
-        index = self.index()
-        items = sum(b.items for b in index.benchmarks)
-        short = sum(b.short_items for b in index.benchmarks)
-        return [
-            f"{len(index.benchmarks)} benchmarks, {items:,} items ({short:,} too short to look "
-            f"for), {len(index.grams.first):,} runs of words"
-        ]
+        """Lines for the plan: what is looked for."""
+        items = count_items(self.benchmarks, self.fields)
+        named = ", ".join(f"{name} {count:,}" for name, count in items.items())
+        return [f"looks for {sum(items.values()):,} items of benchmarks: {named}"]
 
     def rules(self) -> Rules:
         if self.action == "drop":
