@@ -65,7 +65,7 @@ MEANINGS = {
     "sentences_left": "sentences, where a span was removed",
     "words_left": "words, where a span was removed",
     "chars_left": "characters, where something was removed",
-    "items": "items of benchmarks that it holds",
+    "examples": "examples of benchmarks that it holds",
     "unchecked": "1 where a page holds too many numbers to check",
 }
 """Metric -> what it is, for the reasons that rules give."""

@@ -1,4 +1,4 @@
-"""What runs of benchmarks in documents amount to: shares of items, verdicts, the two reports."""
+"""What runs of benchmarks in documents amount to: shares of examples, verdicts, the two reports."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ import pyarrow as pa
 
 from pipeline.schema import DOC_ID, NODE
 from pipeline.stage import Side
-from stages.benchmark_items import Index
+from stages.benchmark_examples import Index
 from stages.clusters import number_nodes
 
 Int64s = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
-ITEMS = pa.schema(
+EXAMPLES = pa.schema(
     [
         ("benchmark", pa.string()),
-        ("item", pa.int64()),  # number of its row in the file, from 0
+        ("example", pa.int64()),  # number of its row in the file, from 0
         ("words", pa.int64()),  # of its longest passage
         ("documents", pa.int64()),  # that hold a run of it
         ("documents_after", pa.int64()),
@@ -35,28 +35,28 @@ BENCHMARKS = pa.schema(
     [
         ("benchmark", pa.string()),
         ("ngram", pa.int64()),
-        ("items", pa.int64()),
-        ("short_items", pa.int64()),  # not looked for
-        ("items_found", pa.int64()),
-        ("items_found_after", pa.int64()),
+        ("examples", pa.int64()),
+        ("short_examples", pa.int64()),  # not looked for
+        ("examples_found", pa.int64()),
+        ("examples_found_after", pa.int64()),
         ("share_found", pa.float64()),
         ("documents", pa.int64()),
         ("documents_after", pa.int64()),
     ]
 )
-ITEM_PARTS = pa.schema([*ITEMS, NODE.field("file"), NODE.field("offset")])
+EXAMPLE_PARTS = pa.schema([*EXAMPLES, NODE.field("file"), NODE.field("offset")])
 BENCHMARK_PARTS = pa.schema(
-    [ITEMS.field(n) for n in ("benchmark", "item", "documents", "documents_after")]
+    [EXAMPLES.field(n) for n in ("benchmark", "example", "documents", "documents_after")]
 )
-"""`item` is null where a row counts the documents of the whole benchmark."""
+"""`example` is null where a row counts the documents of the whole benchmark."""
 
 
 @dataclass(frozen=True)
 class Judged:
-    """Every pair of a document and an item of which it holds a run, by (document, item)."""
+    """Every pair of a document and an example of which it holds a run, by (document, example)."""
 
     document: Int64s
-    item: Int64s
+    example: Int64s
     """Counted over all benchmarks."""
     share: npt.NDArray[np.float64]
     """Share of the words of a passage that the document holds; of several the largest."""
@@ -64,12 +64,12 @@ class Judged:
     first_hit: Int64s
     """The first hit of the pair."""
     guilty: Bools
-    """One a hit: whether it belongs to an item that contaminates its document."""
+    """One a hit: whether it belongs to an example that contaminates its document."""
 
     def benchmark_names(self, index: Index, length: int) -> list[str | None]:
         """For documents 0..length-1 the benchmarks that contaminate each, between commas."""
         names: list[list[str]] = [[] for _ in range(length)]
-        numbers = benchmark_numbers(index, self.item)
+        numbers = benchmark_numbers(index, self.example)
         for document, number, bad in zip(
             self.document.tolist(), numbers.tolist(), self.contaminated.tolist(), strict=True
         ):
@@ -79,8 +79,8 @@ class Judged:
         return [",".join(found) if found else None for found in names]
 
 
-def benchmark_numbers(index: Index, items: Int64s) -> Int64s:
-    return np.searchsorted(index.first_item, items, side="right") - 1
+def benchmark_numbers(index: Index, examples: Int64s) -> Int64s:
+    return np.searchsorted(index.first_example, examples, side="right") - 1
 
 
 def judged(document: Int64s, gram: Int64s, index: Index, min_share: float) -> Judged:
@@ -105,16 +105,22 @@ def judged(document: Int64s, gram: Int64s, index: Index, min_share: float) -> Ju
         else np.empty(0)
     )
     return _pairs(
-        owner[starts], index.passage_item[passage[starts]], share, hit, starts, min_share, len(gram)
+        owner[starts],
+        index.passage_example[passage[starts]],
+        share,
+        hit,
+        starts,
+        min_share,
+        len(gram),
     )
 
 
 def _pairs(
-    owner: Int64s, item: Int64s, share: Any, hit: Int64s, starts: Int64s, min_share: float,
+    owner: Int64s, example: Int64s, share: Any, hit: Int64s, starts: Int64s, min_share: float,
     num_hits: int,
 ) -> Judged:  # fmt: skip
-    """Passages of documents -> items of documents."""
-    pairs, which = np.unique(np.stack([owner, item], axis=1), axis=0, return_inverse=True)
+    """Passages of documents -> examples of documents."""
+    pairs, which = np.unique(np.stack([owner, example], axis=1), axis=0, return_inverse=True)
     which = which.reshape(-1)
     largest = np.zeros(len(pairs))
     np.maximum.at(largest, which, share)
@@ -130,7 +136,7 @@ def _pairs(
 def _left(found: Judged, action: str) -> Bools:
     """Which pairs are still there when the step has acted."""
     if action == "annotate":
-        return np.ones(len(found.item), np.bool_)
+        return np.ones(len(found.example), np.bool_)
     if action == "mask":
         return ~found.contaminated
     dropped = np.unique(found.document[found.contaminated])
@@ -142,19 +148,19 @@ def _judged_rows(rows: pa.Table, index: Index, min_share: float) -> Judged:
     return judged(document, rows["gram"].to_numpy(), index, min_share)
 
 
-def item_parts(rows: pa.Table, index: Index, min_share: float, action: str) -> pa.Table:
-    """One row for each item that a document of this partition holds, and its best document."""
+def example_parts(rows: pa.Table, index: Index, min_share: float, action: str) -> pa.Table:
+    """One row for each example that a document of this partition holds, and its best document."""
     found = _judged_rows(rows, index, min_share)
     left = _left(found, action)
-    numbers = benchmark_numbers(index, found.item)
-    words = np.zeros(int(index.first_item[-1]), np.int64)
-    np.maximum.at(words, index.passage_item, index.passage_words)
+    numbers = benchmark_numbers(index, found.example)
+    words = np.zeros(int(index.first_example[-1]), np.int64)
+    np.maximum.at(words, index.passage_example, index.passage_words)
     hits = rows.take(pa.array(found.first_hit))
     parts = [
         {
             "benchmark": index.benchmarks[number].name,
-            "item": item - int(index.first_item[number]),
-            "words": int(words[item]),
+            "example": example - int(index.first_example[number]),
+            "words": int(words[example]),
             "documents": 1,
             "documents_after": after,
             "share": share,
@@ -163,51 +169,51 @@ def item_parts(rows: pa.Table, index: Index, min_share: float, action: str) -> p
             "file": hit["file"],
             "offset": hit["offset"],
         }
-        for number, item, after, share, hit in zip(
-            numbers.tolist(), found.item.tolist(), left.astype(int).tolist(),
+        for number, example, after, share, hit in zip(
+            numbers.tolist(), found.example.tolist(), left.astype(int).tolist(),
             found.share.tolist(), hits.to_pylist(), strict=True,
         )
     ]  # fmt: skip
-    return pa.Table.from_pylist(_best(parts), schema=ITEM_PARTS)
+    return pa.Table.from_pylist(_best(parts), schema=EXAMPLE_PARTS)
 
 
 def _best(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Rows of one item as one: documents summed, the rest of the row of the largest share."""
+    """Rows of one example as one: documents summed, the rest of the row of the largest share."""
 
-    def item(row: dict[str, Any]) -> tuple[Any, ...]:
-        return row["benchmark"], row["item"]
+    def example(row: dict[str, Any]) -> tuple[Any, ...]:
+        return row["benchmark"], row["example"]
 
     def preference(row: dict[str, Any]) -> tuple[Any, ...]:
         offset = -1 if row["offset"] is None else row["offset"]
         place = (row["doc_id"], row["file"] or "", offset, row["excerpt"])
-        return (*item(row), -row["share"], *place)
+        return (*example(row), -row["share"], *place)
 
     found = []
-    for _, group in itertools.groupby(sorted(rows, key=preference), key=item):
+    for _, group in itertools.groupby(sorted(rows, key=preference), key=example):
         same = list(group)
         sums = {n: sum(row[n] for row in same) for n in ("documents", "documents_after")}
         found.append({**same[0], **sums})
     return found
 
 
-def merge_items(rows: pa.Table, side: Side) -> pa.Table:
-    """One row an item that any document holds, by (benchmark, item)."""
+def merge_examples(rows: pa.Table, side: Side) -> pa.Table:
+    """One row an example that any document holds, by (benchmark, example)."""
     found = _best(rows.to_pylist())
-    return pa.Table.from_pylist(found, schema=ITEM_PARTS).select(ITEMS.names)
+    return pa.Table.from_pylist(found, schema=EXAMPLE_PARTS).select(EXAMPLES.names)
 
 
 def benchmark_parts(rows: pa.Table, index: Index, min_share: float, action: str) -> pa.Table:
-    """Documents of this partition by item, and by benchmark (item null)."""
+    """Documents of this partition by example, and by benchmark (example null)."""
     found = _judged_rows(rows, index, min_share)
     left = _left(found, action)
-    numbers = benchmark_numbers(index, found.item)
+    numbers = benchmark_numbers(index, found.example)
     parts = []
     for number in np.unique(numbers).tolist():
         of = numbers == number
         name = index.benchmarks[number].name
-        for item in np.unique(found.item[of]).tolist():
-            mine = of & (found.item == item)
-            parts.append((name, item, int(mine.sum()), int((mine & left).sum())))
+        for example in np.unique(found.example[of]).tolist():
+            mine = of & (found.example == example)
+            parts.append((name, example, int(mine.sum()), int((mine & left).sum())))
         documents = len(np.unique(found.document[of]))
         parts.append((name, None, documents, len(np.unique(found.document[of & left]))))
     return pa.Table.from_pylist(
@@ -220,24 +226,26 @@ def merge_benchmarks(rows: pa.Table, index: Index) -> pa.Table:
     """One row a benchmark, those without a hit included."""
     totals: dict[tuple[str, int | None], list[int]] = {}
     for row in rows.to_pylist():
-        sums = totals.setdefault((row["benchmark"], row["item"]), [0, 0])
+        sums = totals.setdefault((row["benchmark"], row["example"]), [0, 0])
         sums[0] += row["documents"]
         sums[1] += row["documents_after"]
     table = []
     for benchmark in index.benchmarks:
         own = [
-            v for (name, item), v in totals.items() if name == benchmark.name and item is not None
+            v
+            for (name, example), v in totals.items()
+            if name == benchmark.name and example is not None
         ]
         documents = totals.get((benchmark.name, None), [0, 0])
         table.append(
             {
                 "benchmark": benchmark.name,
                 "ngram": benchmark.ngram,
-                "items": benchmark.items,
-                "short_items": benchmark.short_items,
-                "items_found": len(own),
-                "items_found_after": sum(after > 0 for _, after in own),
-                "share_found": len(own) / max(benchmark.items, 1),
+                "examples": benchmark.examples,
+                "short_examples": benchmark.short_examples,
+                "examples_found": len(own),
+                "examples_found_after": sum(after > 0 for _, after in own),
+                "share_found": len(own) / max(benchmark.examples, 1),
                 "documents": documents[0],
                 "documents_after": documents[1],
             }

@@ -1,14 +1,14 @@
-"""Decontamination: documents that hold items of benchmarks are dropped, cut or marked.
+"""Decontamination: documents that hold examples of benchmarks are dropped, cut or marked.
 
 As GPT-3 does it (Brown et al. 2020, arXiv:2005.14165, appendix C): a document is contaminated where
-it shares a run of 13 words with an item, in lower case and without punctuation. `stages/
-benchmark_items.py` says what an item's runs are, and what becomes of short items. With `skip_words`
-words within a run may differ, as in Llama 2 (arXiv:2307.09288, appendix A.6): it must begin with
-`seed_words` equal words and end in an equal one.
+it shares a run of 13 words with an example, in lower case and without punctuation.
+`stages/benchmark_examples.py` says what an example's runs are, and what becomes of short examples.
+With `skip_words` words within a run may differ, as in Llama 2 (arXiv:2307.09288, appendix A.6): it
+must begin with `seed_words` equal words and end in an equal one.
 
 What was found stands in tables: `inspect RUN STEP.benchmarks` (one row a benchmark),
-`STEP.items` (one row an item that was found, with an excerpt), `STEP.found` (every place). Counts
-`..._after` are of what is left when the step has acted.
+`STEP.examples` (one row an example that was found, with an excerpt), `STEP.found` (every place).
+Counts `..._after` are of what is left when the step has acted.
 
 Differences from GPT-3: `action: mask` leaves the pieces of a document in one document, a blank line
 between them (there they become documents), and the window is on both sides, as the code of
@@ -47,18 +47,18 @@ from pipeline.stage import (
     location,
 )
 from pipeline.warm_up import Call, example_batch
-from stages.benchmark_items import Index, Lengths, benchmark_files, count_items, load_index
+from stages.benchmark_examples import Index, Lengths, benchmark_files, count_examples, load_index
 from stages.clusters import NODE_ORDER, deliver, group_starts, matching_rows, node_keys
 from stages.contamination_report import (
     BENCHMARK_PARTS,
     BENCHMARKS,
-    ITEM_PARTS,
-    ITEMS,
+    EXAMPLE_PARTS,
+    EXAMPLES,
     benchmark_parts,
-    item_parts,
+    example_parts,
     judged,
     merge_benchmarks,
-    merge_items,
+    merge_examples,
 )
 
 EXCERPT_BYTES = 60
@@ -83,14 +83,14 @@ FOUND = pa.schema(
     ]
 )
 _RUNS = (
-    "fields", "ngram", "lengths", "min_ngram", "min_item_words", "seed_words", "skip_words",
+    "fields", "ngram", "lengths", "min_ngram", "min_example_words", "seed_words", "skip_words",
 )  # fmt: skip
 """The knobs that the index depends on."""
 
 
 @dataclass(frozen=True)
 class Decontaminate(GlobalStage):
-    """Finds items of benchmarks in documents by runs of words, and drops, masks or marks them.
+    """Finds examples of benchmarks in documents by runs of words, and drops, masks or marks them.
 
     `benchmarks` are paths or patterns of JSON Lines or Parquet files; their content is part of the
     identity. A document without words is never contaminated. Reasons: `contaminated` (drop),
@@ -103,7 +103,7 @@ class Decontaminate(GlobalStage):
     fields: tuple[str, ...] = knob(
         (),
         source="own choice: every string of a row, in its order",
-        help="fields that make an item, in this order, for example [question, answer]",
+        help="fields that make an example, in this order, for example [question, answer]",
     )
     action: Literal["drop", "mask", "annotate"] = knob(
         "drop",
@@ -120,7 +120,7 @@ class Decontaminate(GlobalStage):
     )
     lengths: Literal["fixed", "percentile"] = knob(
         "fixed",
-        source="GPT-3 filtered with 13; its analysis takes the 5th percentile of items' lengths",
+        source="GPT-3 filtered with 13; its analysis takes the 5th percentile of examples' lengths",
         choices=("fixed", "percentile"),
         help="percentile: `ngram` is the largest n, each benchmark has its own",
     )
@@ -131,12 +131,12 @@ class Decontaminate(GlobalStage):
         minimum=1,
         help="smallest n of `percentile`; a shorter field alone is not looked for",
     )
-    min_item_words: int = knob(
+    min_example_words: int = knob(
         5,
         unit="words",
-        source="own choice: the shortest item of ten benchmarks has 6",
+        source="own choice: the shortest example of ten benchmarks has 6",
         minimum=1,
-        help="an item below n words is looked for as a whole, below this not at all",
+        help="an example below n words is looked for as a whole, below this not at all",
     )
     skip_words: int = knob(
         0,
@@ -153,16 +153,16 @@ class Decontaminate(GlobalStage):
     )
     min_share: float = knob(
         0.0,
-        unit="share of an item's words",
-        source="GPT-3: any run (Llama 2 calls items dirty from 0.8)",
+        unit="share of an example's words",
+        source="GPT-3: any run (Llama 2 calls examples dirty from 0.8)",
         minimum=0,
         maximum=1,
-        help="a document is contaminated by items of which it holds so much",
+        help="a document is contaminated by examples of which it holds so much",
     )
     max_documents: int | None = knob(
         None,
         unit="documents",
-        source="own choice: an item on many pages is one still (GPT-3: runs in more than 10 pass)",
+        source="own choice: examples on many pages count too (GPT-3: runs in more than 10 do not)",
         minimum=1,
         help="runs that stand in more documents are common phrases and do not count",
     )
@@ -190,7 +190,7 @@ class Decontaminate(GlobalStage):
 
     @property
     def metrics(self) -> Mapping[str, type]:  # type: ignore[override]
-        found: dict[str, type] = {"items": int, "share": float}
+        found: dict[str, type] = {"examples": int, "share": float}
         if self.action == "mask":
             found |= {"pieces": int, "chars_left": int, "hits_left": int}
         return found
@@ -209,17 +209,17 @@ class Decontaminate(GlobalStage):
                 f"seed_words = {self.seed_words} leaves no word of ngram = {self.ngram} that may "
                 f"differ. Lower seed_words or raise ngram."
             )
-        count_items(self.benchmarks, self.fields)
+        count_examples(self.benchmarks, self.fields)
 
     def plan_notes(self) -> list[str]:
         """Lines for the plan: what is looked for."""
-        items = count_items(self.benchmarks, self.fields)
-        named = ", ".join(f"{name} {count:,}" for name, count in items.items())
-        return [f"looks for {sum(items.values()):,} items of benchmarks: {named}"]
+        examples = count_examples(self.benchmarks, self.fields)
+        named = ", ".join(f"{name} {count:,}" for name, count in examples.items())
+        return [f"looks for {sum(examples.values()):,} examples of benchmarks: {named}"]
 
     def rules(self) -> Rules:
         if self.action == "drop":
-            return (at_most("items", 0, "contaminated"),)
+            return (at_most("examples", 0, "contaminated"),)
         if self.action == "mask":
             return (
                 at_most("pieces", self.max_pieces, "too_many_pieces"),
@@ -242,7 +242,8 @@ class Decontaminate(GlobalStage):
                 order=(*order, "gram"),
             ),
             Combine(
-                "items", ("found",), merge_items, ITEMS, self.item_parts, ITEM_PARTS, judging
+                "examples", ("found",), merge_examples, EXAMPLES, self.example_parts,
+                EXAMPLE_PARTS, judging,
             ),
             Combine(
                 "benchmarks", ("found",), self.merge_benchmarks, BENCHMARKS, self.benchmark_parts,
@@ -257,7 +258,7 @@ class Decontaminate(GlobalStage):
     def index(self) -> Index:
         """The runs of the benchmarks; read once a process. Raises ValueError, InputError."""
         by = Lengths(
-            self.ngram, self.min_ngram, self.lengths == "percentile", self.min_item_words,
+            self.ngram, self.min_ngram, self.lengths == "percentile", self.min_example_words,
             self.seed_words, self.skip_words,
         )  # fmt: skip
         return load_index(self.benchmarks, self.fields, by)
@@ -296,8 +297,8 @@ class Decontaminate(GlobalStage):
             found = found.filter(pa.array(documents <= self.max_documents))
         return found.select(FOUND.names)
 
-    def item_parts(self, tables: Tables, side: Side) -> pa.Table:
-        return item_parts(tables["found"], self.index(), self.min_share, self.action)
+    def example_parts(self, tables: Tables, side: Side) -> pa.Table:
+        return example_parts(tables["found"], self.index(), self.min_share, self.action)
 
     def benchmark_parts(self, tables: Tables, side: Side) -> pa.Table:
         return benchmark_parts(tables["found"], self.index(), self.min_share, self.action)
@@ -314,10 +315,10 @@ class Decontaminate(GlobalStage):
         mine = rows.filter(where.is_valid())
         row = where.drop_null().to_numpy()
         found = judged(row, mine["gram"].to_numpy(), self.index(), self.min_share)
-        items, share = np.zeros(len(batch), np.int64), np.zeros(len(batch))
+        examples, share = np.zeros(len(batch), np.int64), np.zeros(len(batch))
         np.maximum.at(share, found.document, found.share)
-        np.add.at(items, found.document[found.contaminated], 1)
-        metrics: dict[str, Any] = {"items": items, "share": share}
+        np.add.at(examples, found.document[found.contaminated], 1)
+        metrics: dict[str, Any] = {"examples": examples, "share": share}
         if self.action == "annotate":
             names = found.benchmark_names(self.index(), len(batch))
             return Processed({"contamination": pa.array(names, pa.string())}, metrics)

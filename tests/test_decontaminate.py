@@ -27,7 +27,7 @@ from pipeline.audit.targets import find_target
 from pipeline.batch import split_words
 from pipeline.errors import InputError
 from pipeline.fingerprint import identity
-from stages.benchmark_items import Lengths, benchmark_files, load_index, read_rows
+from stages.benchmark_examples import Lengths, benchmark_files, load_index, read_rows
 from stages.contamination_report import judged
 from stages.decontaminate import Decontaminate, cut, excerpt
 from stages.kernels.grams import WORDS, gram_hits, make_grams, word_hashes
@@ -45,7 +45,7 @@ def benchmark(folder: Path, rows: list[dict[str, Any]], name: str = "lamps.jsonl
 
 @pytest.fixture
 def lamps(tmp_path: Path) -> str:
-    """A benchmark of a long item, a short one, and one of two words."""
+    """A benchmark of a long example, a short one, and one of two words."""
     rows = [
         {"question": QUESTION, "answer": ANSWER},
         {"question": "Name the smallest planet.", "answer": "Mercury, of course."},
@@ -58,12 +58,12 @@ SIDE: Any = None
 
 
 def reports(stage: Decontaminate, outcome: Outcome) -> tuple[list[Any], list[Any]]:
-    """The rows of the two reports, of items and of benchmarks."""
+    """The rows of the two reports, of examples and of benchmarks."""
     found = outcome.tables["found"].values()
-    parts = pa.concat_tables([stage.item_parts({"found": part}, SIDE) for part in found])
-    items = stage.phases()[3].merge(parts, SIDE)  # type: ignore[union-attr]
+    parts = pa.concat_tables([stage.example_parts({"found": part}, SIDE) for part in found])
+    examples = stage.phases()[3].merge(parts, SIDE)  # type: ignore[union-attr]
     parts = pa.concat_tables([stage.benchmark_parts({"found": part}, SIDE) for part in found])
-    return items.to_pylist(), stage.merge_benchmarks(parts, SIDE).to_pylist()
+    return examples.to_pylist(), stage.merge_benchmarks(parts, SIDE).to_pylist()
 
 
 # --- The kernel -----------------------------------------------------------------------------------
@@ -133,10 +133,10 @@ def test_a_run_across_the_pieces_of_a_long_text_is_found(lamps: str, gap: int) -
 LENGTHS = Lengths(13, 8, False, 5, 8, 0)
 
 
-# --- Items ----------------------------------------------------------------------------------------
+# --- Examples -------------------------------------------------------------------------------------
 
 
-def test_an_item_is_found_by_any_run_of_thirteen_words(lamps: str) -> None:
+def test_an_example_is_found_by_any_run_of_thirteen_words(lamps: str) -> None:
     run = " ".join(QUESTION.split()[3:16])
     shorter = " ".join(QUESTION.split()[3:15])
     outcome = run_stage(Decontaminate((lamps,)), [texts(f"He said {run} and left.", shorter)])
@@ -144,13 +144,13 @@ def test_an_item_is_found_by_any_run_of_thirteen_words(lamps: str) -> None:
     assert outcome.dropped["reason"].to_pylist() == ["contaminated"]
 
 
-def test_a_short_item_is_looked_for_as_a_whole_and_a_tiny_one_not_at_all(lamps: str) -> None:
+def test_a_short_example_is_looked_for_as_a_whole_and_a_tiny_one_not_at_all(lamps: str) -> None:
     whole = "name the SMALLEST planet? mercury of course"
     part = "name the smallest planet"
     outcome = run_stage(Decontaminate((lamps,)), [texts(f"quiz: {whole}!", part, "Hm? Yes.")])
     assert outcome.dropped["doc_id"].to_pylist() == [doc_id(0)]
     _, (row,) = reports(Decontaminate((lamps,)), outcome)
-    assert (row["items"], row["short_items"], row["items_found"]) == (3, 1, 1)
+    assert (row["examples"], row["short_examples"], row["examples_found"]) == (3, 1, 1)
 
 
 def test_a_short_question_is_found_without_its_answers(tmp_path: Path) -> None:
@@ -161,7 +161,7 @@ def test_a_short_question_is_found_without_its_answers(tmp_path: Path) -> None:
     assert run_stage(Decontaminate((path,), min_ngram=10), [page]).dropped.num_rows == 0
 
 
-def test_fields_make_the_item_in_the_order_that_is_asked_for(lamps: str) -> None:
+def test_fields_make_the_example_in_the_order_that_is_asked_for(lamps: str) -> None:
     page = texts(f"{ANSWER} {QUESTION}")
     crossing = " ".join(f"{ANSWER} {QUESTION}".split()[1:14])
     assert run_stage(Decontaminate((lamps,)), [texts(crossing)]).dropped.num_rows == 0
@@ -193,7 +193,7 @@ def test_with_percentile_each_benchmark_has_its_own_n(tmp_path: Path) -> None:
     assert sorted(b.ngram for b in stage.index().benchmarks) == [8, 10, 13]
 
 
-def test_only_enough_of_an_item_contaminates_where_a_share_is_asked(tmp_path: Path) -> None:
+def test_only_enough_of_an_example_contaminates_where_a_share_is_asked(tmp_path: Path) -> None:
     passage = " ".join(f"word{n}" for n in range(52))
     path = benchmark(tmp_path, [{"text": passage}])
     words = passage.split()
@@ -202,8 +202,8 @@ def test_only_enough_of_an_item_contaminates_where_a_share_is_asked(tmp_path: Pa
     outcome = run_stage(stage, [pages])
     assert outcome.dropped["doc_id"].to_pylist() == [doc_id(1)]
     assert outcome.metrics["share"].to_pylist() == [0.5, 1.0, 0.0]
-    (item,), (row,) = reports(stage, outcome)
-    assert (item["documents"], item["documents_after"]) == (2, 1)
+    (example,), (row,) = reports(stage, outcome)
+    assert (example["documents"], example["documents_after"]) == (2, 1)
     assert (row["documents"], row["documents_after"]) == (2, 1)
 
 
@@ -281,16 +281,16 @@ def test_an_excerpt_shows_the_hit_and_its_surroundings_on_one_line() -> None:
 # --- Reports --------------------------------------------------------------------------------------
 
 
-def test_the_reports_count_items_and_documents_before_and_after(lamps: str) -> None:
+def test_the_reports_count_examples_and_documents_before_and_after(lamps: str) -> None:
     pages = texts(f"One. {QUESTION}", f"Two. {QUESTION} {ANSWER}", LONG)
     stage = Decontaminate((lamps,))
-    items, (row,) = reports(stage, run_stage(stage, scattered(pages, [0, 1, 1])))
-    (item,) = items
-    assert (item["benchmark"], item["item"], item["words"]) == ("lamps", 0, 26)
-    assert (item["documents"], item["documents_after"], item["share"]) == (2, 0, 1.0)
-    assert item["doc_id"] == doc_id(1)
-    assert item["excerpt"].startswith("Two. [[Which of the seven")
-    assert (row["items_found"], row["items_found_after"], row["share_found"]) == (1, 0, 1 / 3)
+    examples, (row,) = reports(stage, run_stage(stage, scattered(pages, [0, 1, 1])))
+    (example,) = examples
+    assert (example["benchmark"], example["example"], example["words"]) == ("lamps", 0, 26)
+    assert (example["documents"], example["documents_after"], example["share"]) == (2, 0, 1.0)
+    assert example["doc_id"] == doc_id(1)
+    assert example["excerpt"].startswith("Two. [[Which of the seven")
+    assert (row["examples_found"], row["examples_found_after"], row["share_found"]) == (1, 0, 1 / 3)
     marked = Decontaminate((lamps,), action="annotate")
     _, (row,) = reports(marked, run_stage(marked, [pages]))
     assert (row["documents"], row["documents_after"]) == (2, 2)
@@ -346,11 +346,11 @@ steps:
     run = open_run(str(tmp_path / "work"))
     (row,) = find_target(run, "decontaminate.benchmarks").read(9, None, ()).rows
     assert (row["benchmark"], row["documents"], row["documents_after"]) == ("lamps", 2, 0)
-    table = find_target(run, "decontaminate.items")
-    (item,) = table.read(9, None, ()).rows
-    assert "[[Which of the seven" in item["excerpt"]
+    table = find_target(run, "decontaminate.examples")
+    (example,) = table.read(9, None, ()).rows
+    assert "[[Which of the seven" in example["excerpt"]
     stored = pq.read_table(tmp_path / "work" / table.paths[0])
-    assert stored["item"].to_pylist() == [0]
+    assert stored["example"].to_pylist() == [0]
     assert len(find_target(run, "decontaminate").read(9, None, ()).rows) == 1
 
 
@@ -419,25 +419,29 @@ FORMS: dict[str, Callable[[str], str]] = {
 }
 
 
-def test_every_item_of_real_benchmarks_is_found_in_every_form(shared_data: Path) -> None:
+def test_every_example_of_real_benchmarks_is_found_in_every_form(shared_data: Path) -> None:
     folder = shared_data / "benchmarks"
     stage = Decontaminate((f"{folder}/*.jsonl.gz",))
     index = stage.index()
-    items = []
+    examples = []
     for path in stage.files:
         with gzip.open(path, "rt") as lines:
-            items += [" ".join(strings(json.loads(line))) for line in lines]
-    assert len(items) == index.first_item[-1] > 13_000
+            examples += [" ".join(strings(json.loads(line))) for line in lines]
+    assert len(examples) == index.first_example[-1] > 13_000
     for name, form in FORMS.items():
-        hits = gram_hits(pa.array(map(form, items), pa.large_string()), index.grams)
-        missed = [n for n in range(len(items)) if n not in hits]
-        assert not missed, f"{name}: {len(missed)} items, such as {items[missed[0]]!r}"
-        rows = np.repeat(np.arange(len(items)), [len(hits[n].gram) for n in range(len(items))])
-        found = judged(rows, np.concatenate([hits[n].gram for n in range(len(items))]), index, 0.0)
-        own = found.document == found.item
-        assert own.sum() == len(items), name
+        hits = gram_hits(pa.array(map(form, examples), pa.large_string()), index.grams)
+        missed = [n for n in range(len(examples)) if n not in hits]
+        assert not missed, f"{name}: {len(missed)} examples, such as {examples[missed[0]]!r}"
+        rows = np.repeat(
+            np.arange(len(examples)), [len(hits[n].gram) for n in range(len(examples))]
+        )
+        found = judged(
+            rows, np.concatenate([hits[n].gram for n in range(len(examples))]), index, 0.0
+        )
+        own = found.document == found.example
+        assert own.sum() == len(examples), name
         # A few letters have a capital whose small letter is another: the micro sign is one.
-        cut = {items[n] for n in found.item[own & (found.share < 0.999)].tolist()}
+        cut = {examples[n] for n in found.example[own & (found.share < 0.999)].tolist()}
         lost = [text for text in cut if unmarked(text).upper().lower() == unmarked(text).lower()]
         assert not lost, f"{name}: {lost[0]!r} is not found whole"
         assert len(cut) < 10

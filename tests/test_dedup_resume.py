@@ -43,8 +43,8 @@ def made(folder: Path, rows: list[dict[str, Any]]) -> Path:
     documents = [*rows, *copies, *joined]
     for number in range(3):
         write_jsonl(folder / "in" / f"{number}.jsonl", documents[number::3])
-    items = [{"question": row["text"][:400]} for row in rows[::10]]
-    write_jsonl(folder / "benchmarks" / "help.jsonl", items)
+    examples = [{"question": row["text"][:400]} for row in rows[::10]]
+    write_jsonl(folder / "benchmarks" / "help.jsonl", examples)
     config = folder / "line.yaml"
     config.write_text(CONFIG.format(folder=folder))
     return config
@@ -90,8 +90,8 @@ def test_a_run_killed_twice_publishes_the_same_and_says_what_it_removed(
     assert finished(killed) == expected
     run = open_run(str(tmp_path / "killed" / "work"))
     (row,) = find_target(run, "decontaminate.benchmarks").read(9, None, ()).rows
-    assert row["items_found"] > 0
-    assert row["items_found_after"] == 0
+    assert row["examples_found"] > 0
+    assert row["examples_found_after"] == 0
     assert find_target(run, "span_dedup.lost_spans").read(1, None, ()).total > 0
     assert find_target(run, "paragraph_dedup.lost_spans").read(1, None, ()).total > 0
     dropped = find_target(run, "exact_dedup.metrics").read(999, None, ()).rows
@@ -99,14 +99,14 @@ def test_a_run_killed_twice_publishes_the_same_and_says_what_it_removed(
     assert reasons.count("exact_dedup.duplicate_url") == len(rows[::5])
 
 
-def test_another_benchmark_looks_for_its_items_and_dedups_nothing_anew(
+def test_another_benchmark_looks_for_its_examples_and_dedups_nothing_anew(
     tmp_path: Path, real_texts: list[dict[str, Any]], run_yaml: RunConfig
 ) -> None:
     config = made(tmp_path, real_texts[:24]).read_text()
     first = run_yaml(config)
     assert run_yaml(config).executed == 0
-    items = [{"question": row["text"][:400]} for row in real_texts[:24:3]]
-    write_jsonl(tmp_path / "benchmarks" / "more.jsonl", items)
+    examples = [{"question": row["text"][:400]} for row in real_texts[:24:3]]
+    write_jsonl(tmp_path / "benchmarks" / "more.jsonl", examples)
     second = run_yaml(config)
     run = open_run(str(tmp_path / "work"))
     names = find_target(run, "decontaminate.benchmarks").read(9, None, ()).rows

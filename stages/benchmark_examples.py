@@ -1,7 +1,7 @@
-"""Items of benchmarks, and the runs of their words that a contaminated document holds.
+"""Examples of benchmarks, and the runs of their words that a contaminated document holds.
 
 A benchmark is a file: JSON Lines (plain, gzip, bzip2, zstd) or Parquet (gzip too); its name is that
-of the file without its suffixes. An item is a row, numbered from 0. Its passages are
+of the file without its suffixes. An example is a row, numbered from 0. Its passages are
 
 - the wanted fields, one after the other;
 - each wanted string field alone that is shorter than n words, but has `min_field_words`: a question
@@ -9,7 +9,8 @@ of the file without its suffixes. An item is a row, numbered from 0. Its passage
 
 A passage of n words gives each run of n words; a shorter one is looked for as a whole. Each is
 looked for twice: with punctuation between words, and with punctuation taken out (`well-known` as
-`well known` and `wellknown`). Items of fewer than `min_item_words` are counted and not looked for.
+`well known` and `wellknown`). Examples of fewer than `min_example_words` are counted and not looked
+for.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 _SUFFIXES = re.compile(r"(\.(jsonl|json|ndjson|parquet|gz|bz2|zst))+$")
 _PACKED = ((b"\x1f\x8b", "gzip"), (b"BZh", "bz2"), (b"\x28\xb5\x2f\xfd", "zstd"))
 PERCENTILE = 5
-"""GPT-3, appendix C: n is the 5th percentile of the items' lengths."""
+"""GPT-3, appendix C: n is the 5th percentile of the examples' lengths."""
 Int64s = npt.NDArray[np.int64]
 _NONE = np.empty(0, np.int64)
 _TERM = np.uint64(0x9E3779B97F4A7C15)
@@ -52,7 +53,7 @@ class Lengths:
     ngram: int
     min_ngram: int
     percentile: bool
-    min_item_words: int
+    min_example_words: int
     seed_words: int
     skip_words: int
 
@@ -63,9 +64,9 @@ class Benchmark:
 
     name: str
     ngram: int
-    items: int
-    short_items: int
-    """Items of fewer than `min_item_words`, which are not looked for."""
+    examples: int
+    short_examples: int
+    """Examples of fewer than `min_example_words`, which are not looked for."""
 
 
 @dataclass(frozen=True)
@@ -77,11 +78,11 @@ class Index:
     ends: Int64s
     places: Int64s
     """(passage, number of its word) a row."""
-    passage_item: Int64s
+    passage_example: Int64s
     """Item of each passage, counted over all benchmarks."""
     passage_words: Int64s
-    first_item: Int64s
-    """Of each benchmark, and at the end the number of all items."""
+    first_example: Int64s
+    """Of each benchmark, and at the end the number of all examples."""
 
 
 def benchmark_files(patterns: Sequence[str]) -> dict[str, str]:
@@ -174,8 +175,8 @@ def _deleted() -> Mapping[int, None]:
     return dict.fromkeys(np.flatnonzero(members("punct") & ~members("space")).tolist())
 
 
-def count_items(patterns: Sequence[str], fields: Sequence[str]) -> dict[str, int]:
-    """Items of each benchmark. Raises ValueError, InputError if they cannot be looked for."""
+def count_examples(patterns: Sequence[str], fields: Sequence[str]) -> dict[str, int]:
+    """Examples of each benchmark. Raises ValueError, InputError if they cannot be looked for."""
     tables = {name: read_rows(path) for name, path in benchmark_files(patterns).items()}
     _check_fields(tables, fields)
     return {name: len(rows) for name, rows in tables.items()}
@@ -206,18 +207,18 @@ class _Builder:
     def __init__(self, by: Lengths) -> None:
         self.by = by
         self.benchmarks: list[Benchmark] = []
-        self.first_item = [0]
-        self.items: list[int] = []
+        self.first_example = [0]
+        self.examples: list[int] = []
         self.runs: list[int] = []
         """Of each passage: the words of a run."""
         self.words: list[npt.NDArray[np.uint64]] = []
 
-    def add(self, name: str, items: Sequence[Sequence[str]]) -> None:
+    def add(self, name: str, examples: Sequence[Sequence[str]]) -> None:
         from stages.kernels.grams import word_hashes
 
-        texts = [text for passages in items for text in passages]
-        numbers = [n for n, passages in enumerate(items) for _ in passages]
-        firsts = np.cumsum([0, *map(len, items)])[:-1].tolist()
+        texts = [text for passages in examples for text in passages]
+        numbers = [n for n, passages in enumerate(examples) for _ in passages]
+        firsts = np.cumsum([0, *map(len, examples)])[:-1].tolist()
         plain = _cut(*word_hashes(pa.array(texts, pa.large_string())))
         bare = [text.translate(_deleted()) for text in texts]
         joined = _cut(*word_hashes(pa.array(bare, pa.large_string())))
@@ -228,7 +229,7 @@ class _Builder:
             low = int(np.percentile(sizes, PERCENTILE, method="lower"))
             ngram = min(max(low, by.min_ngram), by.ngram)
         whole = set(firsts)
-        short = {n for n, size in enumerate(sizes) if size < by.min_item_words}
+        short = {n for n, size in enumerate(sizes) if size < by.min_example_words}
         for at, number in enumerate(numbers):
             if number in short or (at not in whole and not by.min_ngram <= len(plain[at]) < ngram):
                 continue
@@ -236,11 +237,11 @@ class _Builder:
             if len(joined[at]) and not np.array_equal(plain[at], joined[at]):
                 forms.append(joined[at])
             for words in forms:
-                self.items.append(self.first_item[-1] + number)
+                self.examples.append(self.first_example[-1] + number)
                 self.runs.append(min(ngram, len(words)))
                 self.words.append(words)
-        self.benchmarks.append(Benchmark(name, ngram, len(items), len(short)))
-        self.first_item.append(self.first_item[-1] + len(items))
+        self.benchmarks.append(Benchmark(name, ngram, len(examples), len(short)))
+        self.first_example.append(self.first_example[-1] + len(examples))
 
     def index(self) -> Index:
         from stages.kernels.grams import make_grams
@@ -268,9 +269,9 @@ class _Builder:
             make_grams(words, np.concatenate(first), lengths, seeds, self.by.skip_words),
             np.concatenate([[0], np.cumsum(np.concatenate(ends))]).astype(np.int64),
             np.concatenate(places),
-            np.array(self.items, np.int64),
+            np.array(self.examples, np.int64),
             sizes,
-            np.array(self.first_item, np.int64),
+            np.array(self.first_example, np.int64),
         )
 
     def _seeds(self, sizes: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
@@ -279,8 +280,8 @@ class _Builder:
         Words may differ only behind the seed of a run of `min_ngram` words or more.
         """
         by = self.by
-        ladder = {by.min_item_words, by.min_ngram, *(b.ngram for b in self.benchmarks)}
-        seed = np.minimum(sizes, by.min_item_words)
+        ladder = {by.min_example_words, by.min_ngram, *(b.ngram for b in self.benchmarks)}
+        seed = np.minimum(sizes, by.min_example_words)
         for step in sorted(ladder):
             seed = np.where(sizes >= step, step, seed)
         if by.skip_words:
