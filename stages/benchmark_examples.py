@@ -4,7 +4,7 @@ A benchmark is a file: JSON Lines (plain, gzip, bzip2, zstd) or Parquet (gzip to
 of the file without its suffixes. An example is a row, numbered from 0. Its passages are
 
 - the wanted fields, one after the other;
-- each wanted string field alone that is shorter than n words, but has `min_field_words`: a question
+- each wanted string field alone that is shorter than n words, but has `min_ngram`: a question
   without its answers. (A longer one is in the whole run by run.)
 
 A passage of n words gives each run of n words; a shorter one is looked for as a whole. Each is

@@ -30,7 +30,8 @@ from pipeline.fingerprint import identity
 from stages.benchmark_examples import Lengths, benchmark_files, load_index, read_rows
 from stages.contamination_report import judged
 from stages.decontaminate import Decontaminate, cut, excerpt
-from stages.kernels.grams import WORDS, gram_hits, make_grams, word_hashes
+from stages.kernels.grams import WORDS, gram_hits, make_grams, word_hashes, word_places
+from stages.kernels.shingles import text_buffers
 
 QUESTION = (
     "Which of the seven lamps on the old harbour wall was lit first when the fleet came home?"
@@ -118,6 +119,19 @@ def test_the_kernel_finds_what_the_definition_finds(
             there = slow_words(text.encode()[start:end].decode())
             assert len(there) == len(plain[gram])
             assert skips or there == plain[gram]
+
+
+@settings(deadline=None)
+@given(st.text(st.characters(exclude_categories=["Cs"]), max_size=40), SPACES)
+def test_every_word_is_placed_where_it_stands(text: str, space: str) -> None:
+    text = f"{text}{space}½ ﬁn e\u0301 \u200b {text}"
+    data, offsets = text_buffers(pa.array(["before", text], pa.large_string()))
+    places = np.zeros((len(data) + 8, 2), np.int64)
+    count = word_places(data, offsets[1], offsets[2], *WORDS.tables(), places)
+    raw = bytes(data)
+    words = [slow_words(raw[a:b].decode()) for a, b in places[:count].tolist()]
+    assert [word for found in words for word in found] == slow_words(text)
+    assert all(len(found) == 1 for found in words)
 
 
 @pytest.mark.parametrize("gap", [16_370, 16_384, 16_390, 33_000])
@@ -385,6 +399,29 @@ def test_files_that_cannot_be_read_or_told_apart_are_errors(tmp_path: Path) -> N
     (tmp_path / "bad.json").write_text("{}")
     with pytest.raises(ValueError, match="have one name, 'bad'"):
         Decontaminate((str(bad), str(tmp_path / "bad.json"))).check()
+
+
+def test_a_benchmark_without_examples_finds_nothing_and_says_so(tmp_path: Path) -> None:
+    empty = benchmark(tmp_path, [], "empty.jsonl")
+    tiny = benchmark(tmp_path, [{"q": "Two words"}, {"n": 1}], "tiny.jsonl")
+    stage = Decontaminate((empty, tiny), action="mask")
+    outcome = run_stage(stage, [texts("Two words", "", None, LONG)])
+    assert outcome.kept["text"].to_pylist() == ["Two words", "", None, LONG]
+    found, rows = reports(stage, outcome)
+    assert found == []
+    assert [(r["examples"], r["short_examples"], r["share_found"]) for r in rows] == [
+        (0, 0, 0.0), (2, 2, 0.0),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["\0" * 9000, "x" * 3_000_000, "東" * 500_000, "\n" * 99_999, "a b " * 400_000, "\u0301" * 9],
+)
+def test_hostile_texts_are_searched_to_their_end(lamps: str, text: str) -> None:
+    stage = Decontaminate((lamps,))
+    outcome = run_stage(stage, [texts(f"{text} {QUESTION} {text}", text)])
+    assert outcome.dropped["doc_id"].to_pylist() == [doc_id(0)]
 
 
 def test_the_identity_is_the_content_of_the_files_not_their_place(tmp_path: Path) -> None:
