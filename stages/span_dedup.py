@@ -25,6 +25,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import xxhash
 
 from pipeline.batch import split_words
@@ -42,7 +43,14 @@ from pipeline.stage import (
     at_least,
     knob,
 )
-from stages.clusters import NODE_ORDER, deliver, first_of_group, group_starts, matching_rows
+from stages.clusters import (
+    NODE_ORDER,
+    deliver,
+    first_of_group,
+    group_starts,
+    matching_rows,
+    node_keys,
+)
 from stages.exact_dedup import within_source
 from stages.keep_policy import (
     check_policy,
@@ -263,19 +271,16 @@ def repeated_spans(table: pa.Table, side: Side) -> pa.Table:
     kept = table.take(pa.array(first[lost]))
     rows = table.filter(pa.array(lost))
     same = np.ones(rows.num_rows, np.bool_)
-    for name in NODE.names:
-        same &= _equal(rows[name], kept[name])
+    for ours, theirs in (
+        (node_keys(rows), node_keys(kept)),
+        (rows["partition"], kept["partition"]),
+    ):
+        same &= pc.equal(ours, theirs).to_numpy(zero_copy_only=False)
     begins = rows["first"].to_numpy()
     begins = np.where(same, np.maximum(begins, kept["last"].to_numpy()), begins)
     nodes = rows.select(NODE.names)
     columns = [pa.array(begins.astype(np.int32)), rows["last"], kept["doc_id"]]
     return pa.table([*nodes.columns, *columns], schema=LOST)
-
-
-def _equal(a: pa.ChunkedArray, b: pa.ChunkedArray) -> Any:
-    """Where two columns have one value; null equals null."""
-    pairs = zip(a.to_pylist(), b.to_pylist(), strict=True)
-    return np.fromiter((x == y for x, y in pairs), np.bool_, len(a))
 
 
 def without_units(text: str, units: list[list[int]], gone: set[int]) -> str:

@@ -27,7 +27,7 @@ from pipeline.audit.targets import find_target
 from pipeline.batch import split_words
 from pipeline.errors import InputError
 from pipeline.fingerprint import identity
-from stages.benchmark_examples import Lengths, benchmark_files, load_index, read_rows
+from stages.benchmark_examples import MAX_PLACES, Lengths, benchmark_files, load_index, read_rows
 from stages.contamination_report import judged
 from stages.decontaminate import Decontaminate, cut, excerpt
 from stages.kernels.grams import WORDS, gram_hits, make_grams, word_hashes, word_places
@@ -399,6 +399,16 @@ def test_files_that_cannot_be_read_or_told_apart_are_errors(tmp_path: Path) -> N
     (tmp_path / "bad.json").write_text("{}")
     with pytest.raises(ValueError, match="have one name, 'bad'"):
         Decontaminate((str(bad), str(tmp_path / "bad.json"))).check()
+
+
+def test_a_run_of_very_many_examples_is_told_of_the_first_ones(tmp_path: Path) -> None:
+    form = "Read the passage above with care and then give the one answer that fits it best"
+    path = benchmark(tmp_path, [{"q": f"{form} {n}"} for n in range(MAX_PLACES + 9)])
+    stage = Decontaminate((path,))
+    outcome = run_stage(stage, [texts(f"{form} of all.", f"{form} {MAX_PLACES + 8}")])
+    assert outcome.dropped.num_rows == 2
+    found, _ = reports(stage, outcome)
+    assert [row["example"] for row in found] == [*range(MAX_PLACES), MAX_PLACES + 8]
 
 
 def test_a_benchmark_without_examples_finds_nothing_and_says_so(tmp_path: Path) -> None:
