@@ -62,6 +62,10 @@ MEANINGS = {
     "repetitions": "copies in a row of a short string",
     "bad_words": "words of the list",
     "lines_left": "lines that no other page holds",
+    "sentences_left": "sentences, where a span was removed",
+    "words_left": "words, where a span was removed",
+    "chars_left": "characters, where something was removed",
+    "examples": "examples of benchmarks that it holds",
     "unchecked": "1 where a page holds too many numbers to check",
 }
 """Metric -> what it is, for the reasons that rules give."""
@@ -109,7 +113,15 @@ OTHER_REASONS = {
     },
     "keep_top": {"not_top": "it stands behind the `best` `share` of all, in order of `by`"},
     "c4_lines": {"javascript": "a line with `javascript` (`counting: dolma`)"},
-    "exact_dedup": {"duplicate": "another document with the same text is kept"},
+    "exact_dedup": {
+        "duplicate": "another document with the same text is kept",
+        "duplicate_url": "another document of the same URL is kept (`by: url`)",
+    },
+    "decontaminate": {
+        "contaminated": "it holds a run of words of a benchmark (`action: drop`)",
+        "too_many_pieces": "it holds too many runs of benchmarks (`action: mask`)",
+        "nothing_left": "no piece is long enough (`action: mask`)",
+    },
     "minhash_dedup": {"near_duplicate": "a kept document is nearly the same"},
     "pii": {"too_many_spans": "more than `max_spans` pieces of personal data"},
 }

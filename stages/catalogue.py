@@ -32,7 +32,11 @@ CATALOGUE: dict[str, str] = {
     # duplicates
     "exact_dedup": "stages.exact_dedup:ExactDedup",
     "line_dedup": "stages.line_dedup:LineDedup",
+    "span_dedup": "stages.span_dedup:SpanDedup",
+    "paragraph_dedup": "stages.span_dedup:ParagraphDedup",
     "minhash_dedup": "stages.minhash_dedup:MinhashDedup",
+    # what must not be in it
+    "decontaminate": "stages.decontaminate:Decontaminate",
     # what stays is masked last
     "pii": "stages.pii:Pii",
     # text -> tokens

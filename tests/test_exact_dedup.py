@@ -67,6 +67,32 @@ def test_one_document_that_comes_through_two_inputs_is_kept_once() -> None:
     assert run_stage(ExactDedup(), [table, table]).kept.num_rows == 1
 
 
+def test_of_the_pages_of_one_url_the_newest_is_kept() -> None:
+    urls = [
+        "http://www.one.org/a/",
+        "https://one.org/a?utm_source=x",
+        "https://one.org/a?page=2",
+        None,
+        "",
+        None,
+    ]
+    table = documents([{"url": url, "text": None} for url in urls])
+    outcome = run_stage(ExactDedup(by="url", keep=("-date",)), [table])
+    assert outcome.dropped["url"].to_pylist() == urls[:1]
+    assert outcome.dropped["reason"].to_pylist() == ["duplicate_url"]
+    assert outcome.dropped["matched_doc_id"].to_pylist() == [doc_id(1)]
+
+
+@pytest.mark.parametrize("by", ["text", "url"])
+def test_within_a_source_copies_of_other_sources_stay(by: Any) -> None:
+    sources = ["web", "books", "web", None, None]
+    table = documents([{"text": "same", "url": "a.org", "source": s} for s in sources])
+    outcome = run_stage(ExactDedup(by=by, within="source"), [table])
+    assert sorted(map(str, outcome.kept["source"].to_pylist())) == ["None", "books", "web"]
+    assert run_stage(ExactDedup(by=by), [table]).kept.num_rows == 1
+    assert set(ExactDedup(by=by, within="source").reads) == {by, "source"}
+
+
 def test_the_step_reads_the_columns_of_its_policy() -> None:
     stage = ExactDedup(keep=("-date", "-quality.score", "source:a"))
     assert stage.reads == ("text", "date", "source")

@@ -289,6 +289,7 @@ def source(stage: str, knobs: str) -> str:
 
 
 _TABLE = "tests/golden/table.parquet"
+_BENCHMARK = "benchmarks: [tests/golden/benchmark.jsonl]"
 _FIELDS = "id: id, url: url, date: date"
 
 CASES: dict[str, Case] = {
@@ -345,6 +346,15 @@ CASES: dict[str, Case] = {
     "bad_words-spared": Case("bad_words", step("bad_words", "{keep_fraction: 0.5}"), judged),
     "c4_paragraphs": Case(
         "c4_paragraphs", step("c4_paragraphs", "{min_paragraph_chars: 100}"), judged
+    ),
+    "exact_dedup-url": Case(
+        "exact_dedup", step("exact_dedup", "{by: url, within: source, keep: [-date]}"), judged
+    ),
+    "decontaminate": Case(
+        "decontaminate", step("decontaminate", f"{{{_BENCHMARK}}}"), judged, limit=6
+    ),
+    "decontaminate-mask": Case(
+        "decontaminate", step("decontaminate", f"{{{_BENCHMARK}, action: mask}}"), judged, limit=6
     ),
     "minhash_dedup-date": Case(
         "minhash_dedup", step("minhash_dedup", "{keep: [-date], threshold: 0.7}"), judged
@@ -442,6 +452,7 @@ def test_a_stage_gives_its_golden_output_or_has_a_new_version(
 
 def test_the_golden_files_are_those_of_the_cases_and_small() -> None:
     inputs = {"documents.jsonl", "dirty.jsonl", "table.parquet", "tokenizer.json", "url_lists"}
+    inputs |= {"benchmark.jsonl"}
     known = {f"{name}.jsonl" for name in CASES} | inputs
     known |= {"versions.json", "frozen.json", "c4like.json"}
     files = {path.name: path.stat().st_size for path in GOLDEN.iterdir()}

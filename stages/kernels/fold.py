@@ -98,8 +98,12 @@ def fold_text(
                 written = put_code(out, written, SPACE if collapse else value)
         elif kind == SEQUENCE:
             for part in range(np.int64(pool[value])):
-                written = put_code(out, written, np.int64(pool[value + 1 + part]) & 0xFFFFFF)
-            solid = written
+                entry = np.int64(pool[value + 1 + part])
+                if entry >> 24 != SEPARATOR:
+                    written = put_code(out, written, entry & 0xFFFFFF)
+                    solid = written
+                elif written > start and not (collapse and written > solid):
+                    written = put_code(out, written, SPACE if collapse else entry & 0xFFFFFF)
         elif kind != DROPPED:
             written = put_code(out, written, value)
             solid = written

@@ -118,10 +118,11 @@ def next_mark(data: Any, at: Any, stop: Any) -> Any:
 
 
 @inner
-def count_sentences(data: Any, start: Any, stop: Any, tables: Any) -> Any:
-    """Sentences of the line data[start:stop]. Every character is looked at a few times at most."""
-    start, stop = strip(data, start, stop, tables.flags)
-    count, at = np.int64(start < stop), start
+def next_sentence(data: Any, start: Any, at: Any, stop: Any, tables: Any) -> Any:
+    """Where the sentence behind the one at `at` begins, or `stop`.
+
+    The line, stripped, is data[start:stop]. Every character is looked at a few times at most.
+    """
     while at < stop:
         marks, strong = next_mark(data, at, stop), False
         at = marks
@@ -147,7 +148,18 @@ def count_sentences(data: Any, start: Any, stop: Any, tables: Any) -> Any:
                 continue
             if behind - marks == 1 and _belongs_to_word(data, start, marks, tables):
                 continue
+        return at
+    return stop
+
+
+@inner
+def count_sentences(data: Any, start: Any, stop: Any, tables: Any) -> Any:
+    """Sentences of the line data[start:stop]."""
+    start, stop = strip(data, start, stop, tables.flags)
+    count, at = np.int64(0), start
+    while at < stop:
         count += 1
+        at = next_sentence(data, start, at, stop, tables)
     return count
 
 
