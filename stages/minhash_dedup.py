@@ -8,6 +8,7 @@ with it. So A ~ B ~ C never costs C when A and C differ (recipes, traps 13 and 1
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,8 +32,10 @@ from pipeline.stage import (
     Side,
     TextBatch,
     knob,
+    model_files,
 )
 from pipeline.warm_up import Call, example_batch
+from stages import dedup_store, earlier
 from stages.clusters import (
     ASSIGNED,
     LINKS,
@@ -67,6 +70,7 @@ TEXT_KNOBS = (
 )
 """The knobs that a signature depends on."""
 
+LAYOUT = ("bands", "rows")
 VERDICTS = pa.schema(
     [
         *NODE,
@@ -156,9 +160,23 @@ class MinhashDedup(GlobalStage):
         source="doc_id order: deterministic, and blind to the order of files (trap 15)",
         help="which copy survives: '-date', '+column', 'source:books,web'; strongest first",
     )
+    against: tuple[str, ...] = model_files(
+        help="workdirs, or dataset versions, of earlier runs that stored their signatures: what "
+        "matches one of their documents goes",
+    )
+    store: bool = knob(
+        False,
+        source="off: 616 bytes a document at 14 x 8",
+        help="publish bands and signatures of what is kept, for `against` of later runs",
+    )
     compiles: ClassVar[bool] = True
     adds: ClassVar[dict[str, pa.DataType]] = {"cluster_id": DOC_ID}
-    metrics: ClassVar[dict[str, type]] = {"cluster_size": int, "similarity": float}
+
+    @property
+    def metrics(self) -> dict[str, type]:  # type: ignore[override]
+        """With `against` also the number of the corpus, from 0, that a document was lost to."""
+        found: dict[str, type] = {"cluster_size": int, "similarity": float}
+        return {**found, "against": int} if self.against else found
 
     @property
     def reads(self) -> tuple[str, ...]:  # type: ignore[override]
@@ -180,6 +198,8 @@ class MinhashDedup(GlobalStage):
                 "verify. Set verify: none, or closure: direct."
             )
 
+        self.corpora()
+
     def check_sources(self, sources: Any) -> None:
         check_policy_sources(self.keep, sources)
 
@@ -190,22 +210,27 @@ class MinhashDedup(GlobalStage):
             for j in (0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
         )
         note = f"P(candidate) by Jaccard, {self.bands} bands x {self.rows} rows: {curve}"
+        notes = [note]
+        for corpus in self.corpora():
+            notes.append(f"against {corpus.path}: {corpus.documents:,} documents")
         if self.verify == "none":
-            return [note]
+            return notes
         error = math.sqrt(self.threshold * (1 - self.threshold) / self.num_hashes)
         verified = f"removed from an estimated Jaccard of {self.threshold} (s.e. {error:.3f})"
-        return [note, verified]
+        return [*notes, verified]
 
     def phases(self) -> tuple[Phase, ...]:
         policy = policy_columns(self.keep)
-        sources = ("signatures", "assigned", "docs") if policy else ("signatures", "assigned")
+        sources = ("signatures", "assigned", *(("matches_here",) if self.against else ()))
         columns = tuple(dict.fromkeys(("doc_id", "file", "offset", *policy))) if policy else None
-        layout = ("bands", "rows")
         judging = ("verify", "threshold", "closure", "max_cluster_size", "max_tries", "keep")
+        if policy:
+            sources = (*sources, "docs")
         return (
             Emit("signatures", self.signatures, self.signature_schema(), TEXT_KNOBS),
+            *(earlier.asking(self) if self.against else ()),
             Exchange(
-                "buckets", ("signatures",), "key", star_links, LINKS, self.route_bands, layout,
+                "buckets", ("signatures",), "key", star_links, LINKS, self.route_bands, LAYOUT,
                 order=NODE_ORDER,
             ),
             Combine("clusters", ("buckets",), merge_forests, ASSIGNED, forest, LINKS),
@@ -215,14 +240,37 @@ class MinhashDedup(GlobalStage):
             ),
             Exchange(
                 "members", sources, "key", self.walk_clusters, VERDICTS, self.route_members,
-                (*layout, *judging), order=("keep", *NODE_ORDER), columns=columns,
+                (*LAYOUT, *judging), order=("keep", *NODE_ORDER), columns=columns,
             ),
             Exchange(
-                "verdicts", ("members",), "partition", deliver, VERDICTS, buckets="partition",
-                order=NODE_ORDER,
+                "walked" if self.against else "verdicts", ("members",), "partition", deliver,
+                VERDICTS, buckets="partition", order=NODE_ORDER,
             ),
+            *(earlier.joining(VERDICTS) if self.against else ()),
             Apply("drop", "verdicts", drop_near_duplicates),
+            *(dedup_store.storing(self) if self.store else ()),
         )  # fmt: skip
+
+    def content_of(self, path: str) -> str:
+        return dedup_store.version_file(path)
+
+    def corpora(self) -> list[dedup_store.Corpus]:
+        """What the runs of `against` stored. Raises ConfigError."""
+        return [dedup_store.read_corpus(path, self.made_with()) for path in self.against]
+
+    def made_with(self) -> str:
+        """What stored signatures and bands must share to be compared, as JSON."""
+        names = [name for name in (*TEXT_KNOBS, *LAYOUT) if name != "engine"]
+        return json.dumps({name: getattr(self, name) for name in names}, sort_keys=True)
+
+    def keys_of(self, signatures: pa.Table) -> npt.NDArray[np.uint64]:
+        """The band keys of stored signatures: a row a document."""
+        from stages.kernels.minhash import band_keys
+
+        found: npt.NDArray[np.uint64] = band_keys(
+            as_matrix(signatures["signature"]), self.bands, self.rows
+        )
+        return found
 
     def warm_up(self) -> Sequence[Call]:
         return (lambda: self.signatures(example_batch(), Side("warm_up", 0)),)
@@ -250,10 +298,8 @@ class MinhashDedup(GlobalStage):
 
     def route_bands(self, tables: Tables, side: Side) -> pa.Table:
         """A row a document and band; the key holds the band's number and its values."""
-        from stages.kernels.minhash import band_keys
-
         table = tables["signatures"]
-        keys = band_keys(as_matrix(table["signature"]), self.bands, self.rows)
+        keys = self.keys_of(table)
         row = pa.array(np.repeat(np.arange(table.num_rows), self.bands))
         nodes = table.select(["doc_id", "file", "offset"]).take(row)
         return nodes.append_column("key", pa.array(keys.ravel()))
@@ -263,6 +309,9 @@ class MinhashDedup(GlobalStage):
     def route_members(self, tables: Tables, side: Side) -> pa.Table:
         """The documents of clusters: key = cluster_id, with signature and keep key."""
         signatures, assigned = tables["signatures"], tables["assigned"]
+        if self.against:  # what an earlier corpus has keeps nothing of this one out
+            gone = matching_rows(signatures, tables["matches_here"])
+            signatures = signatures.filter(gone.is_null())
         found = matching_rows(signatures, assigned)
         cluster = assigned["cluster_id"].combine_chunks().take(found)
         members = signatures.append_column("key", cluster).filter(found.is_valid())
@@ -333,7 +382,11 @@ def drop_near_duplicates(batch: TextBatch, side: Side) -> Processed:
     matched = column("matched_doc_id")
     return Processed(
         columns={"cluster_id": column("cluster_id")},
-        metrics={"cluster_size": column("cluster_size"), "similarity": column("similarity")},
+        metrics={
+            name: column(name)
+            for name in ("cluster_size", "similarity", "against")
+            if name in rows.column_names
+        },
         drop=pc.is_valid(matched),
         reason="near_duplicate",
         matched=matched,
