@@ -1,10 +1,10 @@
 """keep_top: the best share of the corpus by any number, exact to one document.
 
 Documents stand in one order: by the number, best first, those without one last; equal numbers by
-`draw("keep_top", doc_id)`, then doc_id, file, offset. What is kept is the longest run from the
-start whose size is at most `share` of the whole. The cut is found in rounds over 16 bits each (four
-of the number, one of the draw), so memory does not grow with the corpus; then among the documents
-of the last bucket. It depends on no partition, worker or order.
+63 bits of `draw("keep_top", doc_id)`, then doc_id, file, offset. What is kept is the longest run
+from the start whose size is at most `share` of the whole. The cut is found in rounds over 16 bits
+each (four of the number, one of the draw), so memory does not grow with the corpus; then among the
+documents of the last bucket. It depends on no partition, worker or order.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ BITS = 16
 ROUNDS = 5
 """Four for the number's 64 bits, one for the draw."""
 _LAST = np.uint64(0xFFFFFFFFFFFFFFFF)
-_SIGN = np.uint64(1 << 63)
+_FIRST_BIT = np.uint64(1 << 63)
+"""Sign of a number; in the draw, whether there is none: the key alone cannot say it."""
 
 _PLACE = [
     pa.field("key", pa.uint64()),  # ascending = best first
@@ -63,9 +64,13 @@ UInt64s = npt.NDArray[np.uint64]
 class KeepTop(GlobalStage):
     """Keeps the best `share` of all documents by a column or an earlier metric; reason `not_top`.
 
-    `of` says what the share is of. `num_tokens` must be there for `of: tokens`.
+    `of` says what the share is of. `num_tokens` must be there for `of: tokens`. Documents without a
+    number stand behind all that have one, also behind the last number that the column's type holds.
+
+    2: so they do; before, they tied with 0 of a uint64 column, or with the last int64.
     """
 
+    version: ClassVar[int] = 2
     draws: ClassVar[bool] = True
 
     by: str = knob(
@@ -136,8 +141,9 @@ class KeepTop(GlobalStage):
         return pa.table([pa.array(key), pa.array(draw), *nodes, size], schema=VALUES)
 
     def _place(self, batch: TextBatch, side: Side) -> tuple[UInt64s, UInt64s]:
-        key = order_keys(batch.column(self.by), self.best == "highest", side.step)
-        return key, side.draw("keep_top", batch.column("doc_id"))
+        key, missing = order_keys(batch.column(self.by), self.best == "highest", side.step)
+        draw = side.draw("keep_top", batch.column("doc_id")) >> np.uint64(1)
+        return key, np.where(missing, draw | _FIRST_BIT, draw)
 
     def narrow(self, number: int, counts: pa.Table, side: Side) -> pa.Table:
         """The bucket that the target falls in, by 16 more bits."""
@@ -180,8 +186,12 @@ class KeepTop(GlobalStage):
 _NODE = ("doc_id", "file", "offset")
 
 
-def order_keys(column: pa.Array, highest: bool, where: str) -> UInt64s:
-    """uint64 numbers whose ascending order is that of the values, best first; null and NaN last.
+def order_keys(
+    column: pa.Array, highest: bool, where: str
+) -> tuple[UInt64s, npt.NDArray[np.bool_]]:
+    """uint64 numbers whose ascending order is that of the values, best first, and where is none.
+
+    Null and NaN have the last key of all, which may be that of a number as well.
 
     Raises ConfigError for a column that holds no numbers.
     """
@@ -193,15 +203,15 @@ def order_keys(column: pa.Array, highest: bool, where: str) -> UInt64s:
         values = pc.fill_null(column.cast(pa.float64()), 0.0).to_numpy(zero_copy_only=False)
         # Positive floats order like their bits, negative ones the other way round; -0.0 is 0.0.
         bits = np.ascontiguousarray(values + 0.0).view(np.uint64)
-        keys = np.where(bits & _SIGN, ~bits, bits | _SIGN)
+        keys = np.where(bits & _FIRST_BIT, ~bits, bits | _FIRST_BIT)
     elif pa.types.is_uint64(kind):
         keys = pc.fill_null(column, 0).to_numpy(zero_copy_only=False)
     else:
         values = pc.fill_null(column.cast(pa.int64()), 0).to_numpy(zero_copy_only=False)
-        keys = np.ascontiguousarray(values).view(np.uint64) ^ _SIGN
+        keys = np.ascontiguousarray(values).view(np.uint64) ^ _FIRST_BIT
     keys = ~keys if highest else keys.copy()
     keys[empty] = _LAST
-    return keys
+    return keys, empty
 
 
 def _shift(number: int) -> int:

@@ -242,6 +242,34 @@ steps:
     assert counts == {"positive": 40, "negative": 120}
 
 
+def test_no_page_of_a_positive_step_is_a_negative_even_beyond_the_sample(
+    tmp_path: Path, run_yaml: RunConfig
+) -> None:
+    write_corpus(tmp_path, 2)
+    # The first 20 of 160 pages are the sample of `web`; those of `top` reach further.
+    text = f"""
+name: x
+steps:
+  - id: web
+    read_jsonl: {{paths: ["{tmp_path}/web-*.jsonl"], id: id, url: url}}
+  - id: wanted
+    read_jsonl: {{paths: ["{tmp_path}/wanted-*.jsonl"], id: id}}
+  - id: top
+    inputs: [web]
+    keep_top: {{by: offset, share: 0.25}}
+  - train_classifier: {{positives: [web], negatives: [top, wanted], model: linear, bits: 10,
+      sample_documents: 20}}
+  - inputs: [web]
+    classify: {{}}
+  - write_documents: {{}}
+"""
+    run_yaml(text)
+    meta = json.loads(artefact(tmp_path / "work")["meta.json"])
+    for part in ("trained_on", "held_out"):
+        assert set(meta[part]["negative"]) == {"wanted"}
+        assert set(meta[part]["positive"]) == {"web"}
+
+
 def test_a_class_without_documents_is_an_error_that_names_its_steps(
     tmp_path: Path, run_yaml: RunConfig
 ) -> None:

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import ast
+import io
 import json
 import math
+import os
+import subprocess
+import sys
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +17,14 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from classifier_documents import text
+from conftest import ROOT
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_shingles import slow_shingles
 
 from pipeline.draw import draw_column
 from pipeline.errors import ConfigError
+from pipeline.knobs import knob_info
 from pipeline.stage import Processed, Side, TextBatch
 from stages.classify import fasttext_model, linear, report
 from stages.classify.models import load
@@ -197,6 +205,107 @@ def test_the_linear_model_is_stored_and_read_byte_for_byte(tmp_path: Path) -> No
     assert (again.bias, again.ngram, again.bits) == (0.25, 2, 8)
 
 
+TRAIN = """
+import hashlib
+import sys
+import pyarrow as pa
+from classifier_documents import text
+from stages.classify import linear
+texts = pa.array([text(n % 2 == 0, n) for n in range(60)], pa.large_string())
+for bits in (14, 17):
+    made = linear.train(texts, [n % 2 == 0 for n in range(60)], bits, 2, 1e-4, 25)
+    print(hashlib.sha256(made.to_bytes()).hexdigest())
+"""
+
+
+def test_the_linear_model_is_the_same_with_any_number_of_threads() -> None:
+    # A worker of Ray has another number of BLAS threads than this process.
+    made = []
+    for threads in ("1", "2"):
+        path = os.pathsep.join((str(ROOT), str(ROOT / "tests")))
+        names = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"))
+        env = {**os.environ, **dict.fromkeys(names, threads), "PYTHONPATH": path}
+        done = subprocess.run(
+            [sys.executable, "-c", TRAIN], env=env, capture_output=True, text=True, check=True
+        )
+        made.append(done.stdout.split())
+    assert made[0] == made[1]
+    assert len(set(made[0])) == 2
+
+
+BLAS = {"dot", "vdot", "inner", "matmul", "tensordot", "einsum", "linalg", "lstsq", "polyfit"}
+
+
+def test_no_product_of_a_stage_goes_through_blas() -> None:
+    # Its sums depend on threads and machine, and what a stage writes may not.
+    found = []
+    for package in ("pipeline", "stages", "tokenizer_training", "loader"):
+        for path in sorted((ROOT / package).rglob("*.py")):
+            for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+                product = isinstance(node, (ast.BinOp, ast.AugAssign)) and isinstance(
+                    node.op, ast.MatMult
+                )
+                named = isinstance(node, ast.Attribute) and node.attr in BLAS
+                if product or named:
+                    found.append(f"{path.relative_to(ROOT)}:{ast.unparse(node)}")
+    assert not found
+
+
+def stored(**arrays: Any) -> bytes:
+    out = io.BytesIO()
+    good = {
+        "facts": np.array([1, 2]), "bias": np.zeros(1), "weights": np.zeros(256, np.float32)
+    }  # fmt: skip
+    np.savez(out, **{name: a for name, a in {**good, **arrays}.items() if a is not None})
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "is no hashed linear model: "),
+        (b"no archive at all", "is no hashed linear model: File is not a zip file"),
+        (stored()[:500], "is no hashed linear model"),
+        (stored(weights=None), "no item named 'weights.npy'"),
+        (stored(facts=np.array([1])), "is no hashed linear model"),
+        (stored(facts=np.array(1)), "is no hashed linear model"),
+        (stored(bias=np.zeros(0)), "is no hashed linear model"),
+        (stored(bias=np.array(["a"])), "is no hashed linear model"),
+        (stored(weights=np.array([{}], object)), "is no hashed linear model"),
+        (stored(facts=np.array([9, 2])), "has format 9, expected 1"),
+        (stored(facts=np.array([1, 6])), "for runs of 6 words, expected"),
+        (stored(weights=np.zeros(0, np.float32)), r"weights of shape \(0,\)"),
+        (stored(weights=np.zeros(255, np.float32)), r"weights of shape \(255,\)"),
+        (stored(weights=np.zeros((2, 2), np.float32)), r"weights of shape \(2, 2\)"),
+        (stored(weights=np.zeros(256)), "has float64 weights"),
+        (stored(weights=np.full(256, np.nan, np.float32)), "has NaN or infinity in it"),
+    ],
+)
+def test_a_file_that_is_no_linear_model_is_refused_by_its_path(
+    content: bytes, said: str, tmp_path: Path
+) -> None:
+    (tmp_path / "m.npz").write_bytes(content)
+    with pytest.raises(ConfigError, match=rf"m\.npz .*{said}"):
+        linear.LinearModel.read(tmp_path / "m.npz")
+
+
+def test_a_damaged_linear_model_is_refused_or_is_the_same_model(tmp_path: Path) -> None:
+    whole, path = stored(weights=np.arange(256, dtype=np.float32)), tmp_path / "m.npz"
+    damaged = [whole[:end] for end in range(0, len(whole), 23)]
+    for at in range(0, len(whole), 7):
+        damaged.append(whole[:at] + bytes([whole[at] ^ (1 << at % 8)]) + whole[at + 1 :])
+    refused = 0
+    for content in damaged:
+        path.write_bytes(content)
+        try:
+            model = linear.LinearModel.read(path)
+        except ConfigError as error:
+            refused += str(path) in str(error)
+        else:
+            assert model.weights.tolist() == list(range(256))
+    assert refused > len(damaged) * 0.8
+
+
 # --- The stage ---------------------------------------------------------------------------------
 
 
@@ -262,6 +371,30 @@ def test_what_the_draw_keeps_depends_on_seed_and_doc_id_not_on_the_batch(
     assert whole["drawn"].tolist() != judged(stage, texts, seed=2).metrics["drawn"].tolist()
     expected = whole["pareto"] > 1 - whole["score"]
     assert whole["drawn"].tolist() == expected.astype(int).tolist()
+
+
+def test_two_steps_draw_apart_and_one_step_always_the_same(models: dict[str, Path]) -> None:
+    texts = ["river stone"] * 400
+    draws = [
+        judged(Classify(file=str(models["linear"]), alpha=3.0, column=name), texts).metrics
+        for name in ("quality", "toxicity", "quality")
+    ]
+    one, other, again = (found["pareto"] for found in draws)
+    assert one.tolist() == again.tolist()
+    assert not np.isin(one, other).any()
+    # As of two fair coins: both above the median in a quarter of the cases.
+    both = (one > np.median(one)) & (other > np.median(other))
+    assert 0.18 < both.mean() < 0.32
+
+
+def test_no_draw_is_beyond_what_a_float_holds() -> None:
+    least = next(f for f in fields(Classify) if f.name == "alpha")
+    alpha = knob_info(least).minimum
+    assert alpha == 0.1
+    ends = np.array([0, 2**64 - 1], np.uint64)
+    found = pareto(ends, alpha)
+    assert np.isfinite(found).all()
+    assert found[0] > found[1] >= 0
 
 
 def test_a_file_that_is_no_model_is_an_error(tmp_path: Path) -> None:

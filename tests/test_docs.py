@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import ast
+import dataclasses
 import importlib.util
+import inspect
+import json
 import re
+import sys
+import textwrap
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-from pipeline.build import catalogue
+from pipeline.build import catalogue, stage_class
 from pipeline.cli import COMMANDS, OUTSIDE, main
+from pipeline.stage import RowStage
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -59,6 +66,103 @@ def test_thresholds_md_has_every_stage_and_no_empty_source() -> None:
     assert re.findall(r"^## ([a-z_0-9]+)$", text, re.MULTILINE) == list(catalogue())
     rows = [line for line in text.splitlines() if line.startswith("| `") and line.count("|") > 3]
     assert not [row for row in rows if row.endswith("|  |")]
+
+
+RULES = {"at_least": 2, "at_most": 2, "between": 3, "equals": 2}
+"""What makes a rule -> the place of the reason among its arguments."""
+SIDES = {"at_least": ["low"], "at_most": ["high"], "between": ["low", "high"]}
+"""What makes a rule -> the ends of the reasons that it gives without a name."""
+NAMED_BY_KNOBS = {
+    "url_filter": {"lists": "l", "hard_words": "h", "soft_words": "s", "substrings": "t"}
+}
+"""Stages whose code names reasons by the values of knobs -> knobs that give all of them."""
+KINDS_OF_RECORDS = {"revisit", "conversion"}
+"""Reasons of read_warc that are the records' own type."""
+
+
+def code_of(cls: type) -> list[ast.AST]:
+    """Every node of the stage's classes and of the functions by which it reads or drops."""
+    modules = [sys.modules[cls.__module__]]
+    if hasattr(modules[0], "add_row"):
+        modules.append(sys.modules["stages.documents"])
+    roots: list[ast.AST] = []
+    for module in modules:
+        body = ast.parse(Path(str(module.__file__)).read_text("utf-8")).body
+        roots += [node for node in body if isinstance(node, ast.FunctionDef)]
+    for one in cls.__mro__:
+        if one.__module__.split(".")[0] in ("stages", "tokenizer_training"):
+            roots += ast.parse(textwrap.dedent(inspect.getsource(one))).body
+    return [node for root in roots for node in ast.walk(root)]
+
+
+def reasons_of(name: str) -> set[str]:
+    """Every reason that the code of a stage can give."""
+    cls = stage_class(name, "test")
+    found = set(KINDS_OF_RECORDS) if name == "read_warc" else set()
+    for node in code_of(cls):
+        if isinstance(node, ast.FunctionDef) and node.name == "_page":
+            returned = [n.value for n in ast.walk(node) if isinstance(n, ast.Return)]
+            found |= {n.value for n in returned if isinstance(n, ast.Constant)}
+        elif isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "reason":
+            found |= {node.value.value} if isinstance(node.value, ast.Constant) else set()
+        elif isinstance(node, ast.Call):
+            found |= reasons_of_call(name, node)
+    missing = dataclasses.MISSING
+    fields = dataclasses.fields(cls)
+    made = all(f.default is not missing or f.default_factory is not missing for f in fields)
+    if issubclass(cls, RowStage) and made:
+        for rule in cls(**NAMED_BY_KNOBS.get(name, {})).rules():
+            low, high = rule.reasons()
+            found |= {low} if rule.minimum is not None else set()
+            found |= {high} if rule.maximum is not None else set()
+    return found - {""}
+
+
+def reasons_of_call(stage: str, node: ast.Call) -> set[str]:
+    """What a call names as a reason, if it is one that does."""
+    called = ast.unparse(node.func).rpartition(".")[2]
+    named = {k.arg: k.value for k in node.keywords}
+    given: ast.expr | None = None
+    if called in RULES:
+        place = RULES[called]
+        given = named.get("name", node.args[place] if len(node.args) > place else None)
+        if given is None:
+            metric = node.args[0]
+            assert isinstance(metric, ast.Constant)
+            return {f"{metric.value}_too_{side}" for side in SIDES[called]}
+        assert isinstance(given, ast.Constant) or stage in NAMED_BY_KNOBS, ast.unparse(node)
+    elif called == "refuse":
+        given = node.args[0]
+    elif called == "Processed" and "drop" in named:
+        given = named.get("reason", ast.Constant("dropped"))
+    return {given.value} if isinstance(given, ast.Constant) else set()
+
+
+@pytest.mark.parametrize("name", catalogue())
+def test_thresholds_md_explains_every_reason_for_which_a_stage_drops(name: str) -> None:
+    text = (DOCS / "thresholds.md").read_text("utf-8")
+    lines = re.findall(rf"^- `{name}\.([\w-]+)`: (.+)\.$", text, re.MULTILINE)
+    assert {reason for reason, _ in lines} >= reasons_of(name)
+    # A bound alone explains nothing: each line has words of its own.
+    assert not [reason for reason, says in lines if re.fullmatch(r"[^;]*; `\w+`", says)]
+
+
+def test_what_benchmarks_md_says_of_whatif_stands_in_its_result() -> None:
+    found = json.loads((ROOT / "benchmarks/results/whatif.json").read_text("utf-8"))
+    page = (DOCS / "benchmarks.md").read_text("utf-8")
+    part = page.partition("\n## whatif")[2].partition("\n## ")[0]
+    ours = found["ours"]
+    assert f"held {ours['peak_process_rss_bytes'] / 1e6:.0f} MB at most" in part
+    assert found["machine"]["command"] in part
+    ratio = found["other_ratios"]["run_vs_slowest_question_a_document"]
+    assert f"takes {ratio:.0f} times as much" in part
+    rows = re.findall(r"^\| ([^|:]+?)(?::[^|]*)? \| ([\d.]+) \| ([\d,]+) \|$", part, re.MULTILINE)
+    said = {name: (float(cpu), int(changed.replace(",", ""))) for name, cpu, changed in rows}
+    changes = ("newly_kept", "newly_dropped", "other_reason")
+    assert said == {
+        name: (round(one["cpu_seconds"], 1), sum(one[change] for change in changes))
+        for name, one in ours["questions"].items()
+    }
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)

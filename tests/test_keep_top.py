@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ VALUES = st.lists(
 )
 
 
-def corpus(values: list[float | None], kind: pa.DataType) -> pa.Table:
+def corpus(values: Sequence[float | None], kind: pa.DataType) -> pa.Table:
     """Documents whose lengths differ; every third shares its doc_id with the one before."""
     rows = [
         {
@@ -56,7 +57,13 @@ def by_definition(docs: pa.Table, stage: KeepTop) -> set[int]:
         value = row["score"]
         missing = value is None or math.isnan(value)
         signed = 0 if missing else -value if stage.best == "highest" else value
-        return (missing, signed, draw(0, "keep_top", row["doc_id"]), row["doc_id"], row["offset"])
+        return (
+            missing,
+            signed,
+            draw(0, "keep_top", row["doc_id"]) >> 1,
+            row["doc_id"],
+            row["offset"],
+        )
 
     def size(row: dict[str, Any]) -> int:
         return len(row["text"].encode()) if stage.of == "bytes" else 1
@@ -96,7 +103,7 @@ def test_what_is_kept_is_the_start_of_the_sorted_corpus_for_any_partitioning(
 def test_whole_numbers_keep_their_order_beyond_the_precision_of_floats(values: list[int]) -> None:
     array = pa.array(values, pa.int64())
     for highest in (False, True):
-        keys = order_keys(array, highest, "top")
+        keys, _ = order_keys(array, highest, "top")
         order = sorted(range(len(values)), key=lambda at: int(keys[at]))
         assert [values[at] for at in order] == sorted(values, reverse=highest)
 
@@ -104,9 +111,30 @@ def test_whole_numbers_keep_their_order_beyond_the_precision_of_floats(values: l
 def test_numbers_that_are_missing_stand_last_at_either_end() -> None:
     array = pa.array([None, 1.0, math.nan, -math.inf], pa.float64())
     for highest in (False, True):
-        keys = order_keys(array, highest, "top")
+        keys, missing = order_keys(array, highest, "top")
         assert keys[0] == keys[2] == np.uint64(2**64 - 1)
         assert max(keys[1], keys[3]) < keys[0]
+        assert missing.tolist() == [True, False, True, False]
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.sampled_from([pa.uint64(), pa.int64(), pa.uint8(), pa.bool_()]),
+    st.lists(st.one_of(st.none(), st.sampled_from(["least", "most", "small"])), max_size=40),
+    st.sampled_from([0.1, 0.25, 0.5, 0.75]),
+    st.sampled_from(["highest", "lowest"]),
+)
+def test_documents_without_a_number_stand_behind_the_last_number_of_any_type(
+    kind: pa.DataType, names: list[str | None], share: float, best: Any
+) -> None:
+    least, most = {
+        pa.uint64(): (0, 2**64 - 1), pa.int64(): (-(2**63), 2**63 - 1), pa.uint8(): (0, 255)
+    }.get(kind, (False, True))  # fmt: skip
+    number = {None: None, "least": least, "most": most, "small": kind == pa.bool_() or 3}
+    docs = corpus([number[name] for name in names], kind)
+    stage = KeepTop(by="score", share=share, best=best)
+    out = run_stage(stage, parts(docs, 3, 1), batch_rows=5)
+    assert set(out.kept["offset"].to_pylist()) == by_definition(docs, stage)
 
 
 def test_a_column_of_words_is_refused() -> None:

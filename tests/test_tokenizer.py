@@ -22,7 +22,7 @@ from stages.mix import Mix
 from stages.tokenize import Tokenize, load_tokenizer
 from tokenizer_training.bpe import train_bpe
 from tokenizer_training.patterns import PATTERNS
-from tokenizer_training.train import TrainTokenizer, capped_texts
+from tokenizer_training.train import TrainTokenizer
 from tokenizer_training.use import UseTokenizer
 
 SHARED = Path(os.environ.get("TOKENMILL_SHARED", "../shared"))
@@ -100,15 +100,6 @@ def test_an_empty_sample_is_an_error_that_names_the_knob(tmp_path: Path) -> None
 def test_a_vocabulary_below_the_byte_alphabet_is_refused() -> None:
     with pytest.raises(ValueError, match="256 bytes and 2 special tokens"):
         TrainTokenizer(vocab_size=257, special_tokens=("<|a|>", "<|b|>")).check()
-
-
-@given(st.text(max_size=30), st.integers(1, 12))
-def test_a_capped_text_is_the_longest_prefix_of_whole_characters(text: str, limit: int) -> None:
-    capped = capped_texts(pa.array([text], pa.large_string()), limit)[0].as_py()
-    assert text.startswith(capped)
-    assert len(capped.encode()) <= limit
-    longer = text[: len(capped) + 1]
-    assert longer == capped or len(longer.encode()) > limit
 
 
 def test_meta_holds_no_time_or_path(artefact: Path) -> None:

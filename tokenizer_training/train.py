@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -22,6 +21,7 @@ from pipeline.rank_cut import SIZES, SIZES_KNOBS, rank_cut, sizes_table, taken_r
 from pipeline.sampling import TRAIN, Take, mixture_of
 from pipeline.schema import DOC_ID
 from pipeline.stage import GlobalStage, Side, TextBatch, knob, reference
+from pipeline.texts import capped_sizes, capped_texts
 from tokenizer_training.bpe import ALPHABET, artefact, train_bpe
 from tokenizer_training.patterns import PATTERNS
 
@@ -118,8 +118,8 @@ class TrainTokenizer(GlobalStage):
 
     def sizes(self, batch: TextBatch, side: Side) -> pa.Table:
         """SIZES in bytes, after the cap."""
-        capped = capped_texts(batch.column("text"), self.max_document_bytes)
-        return sizes_table(batch.table, pc.binary_length(capped), mixture_of(side))
+        sizes = pa.array(capped_sizes(batch.column("text"), self.max_document_bytes))
+        return sizes_table(batch.table, sizes, mixture_of(side))
 
     def takes(self, totals: pa.Table, side: Side) -> list[Take]:
         """Train documents up to each group's share of `sample_bytes`, each at most once."""
@@ -172,24 +172,6 @@ class TrainTokenizer(GlobalStage):
                 f"or lower vocab_size or min_frequency"
             )
         return artefact(tokenizer.to_str(pretty=True).encode(), facts)
-
-
-def capped_texts(texts: pa.Array | pa.ChunkedArray, max_bytes: int) -> pa.Array:
-    """The texts cut to at most `max_bytes` of UTF-8, never inside a character; null = empty."""
-    filled = pc.fill_null(texts.cast(pa.large_string()), "")
-    if isinstance(filled, pa.ChunkedArray):
-        filled = filled.combine_chunks()
-    long = np.flatnonzero(pc.binary_length(filled).to_numpy(zero_copy_only=False) > max_bytes)
-    if not len(long):
-        return filled
-    mask = np.zeros(len(filled), bool)
-    mask[long] = True
-    cut = []
-    for row in long:
-        # Only the characters that can matter are encoded: a character is at least one byte.
-        head = filled[int(row)].as_py()[:max_bytes].encode()[:max_bytes]
-        cut.append(head.decode(errors="ignore"))
-    return pc.replace_with_mask(filled, pa.array(mask), pa.array(cut, pa.large_string()))
 
 
 def _texts(column: pa.ChunkedArray) -> Iterator[str]:

@@ -24,6 +24,7 @@ import pyarrow as pa
 
 from pipeline.errors import ConfigError
 from stages.classify.words import NEGATIVE, POSITIVE, Floats
+from stages.fasttext_file import load_fasttext
 
 ZEROED = {"MALLOC_PERTURB_": "255", "MALLOC_MMAP_THRESHOLD_": "1024"}
 """What makes glibc give zeros."""
@@ -85,12 +86,7 @@ class FastTextModel:
     """Scores by the raw `predict`, equal in every fork of the package."""
 
     def __init__(self, path: Path, labels: Sequence[str]) -> None:
-        import fasttext
-
-        try:
-            self._model = fasttext.load_model(str(path))
-        except ValueError as error:
-            raise ConfigError(f"{path} is no fastText model: {error}.") from error
+        self._model = load_fasttext(path)
         known = self._model.get_labels()
         missing = [label for label in labels if label not in known]
         if missing:

@@ -7,12 +7,15 @@ long text weighs no more than a short one. Training minimises
     mean of log(1 + exp(-y s)) + l2 / 2 * |w|^2,    s = w.x + b
 
 by L-BFGS over the whole sample: a convex problem with one answer, which no order of documents and
-no random number enters. Weights are kept as float32.
+no random number enters. Weights are kept as float32. Products are summed by numpy itself: BLAS sums
+them in another order with each number of threads.
 """
 
 from __future__ import annotations
 
 import io
+import zipfile
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +36,13 @@ _GRADIENT = 1e-5
 _ARMIJO = 1e-4
 _BATCH = 512
 """Texts whose hashes are held at once."""
+
+_MEMBERS = ("facts", "bias", "weights")
+_DAMAGE = (
+    zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError,
+    TypeError, ValueError, KeyError, IndexError, OverflowError, MemoryError,
+)  # fmt: skip
+"""What reading a broken archive of arrays raises."""
 
 Ints = npt.NDArray[np.int64]
 
@@ -108,16 +118,38 @@ class LinearModel:
 
     @classmethod
     def read(cls, path: Path) -> LinearModel:
-        """Raises ConfigError for a file of another format."""
+        """Raises ConfigError for a file that is damaged, of another format or no such model."""
         try:
-            with np.load(path, allow_pickle=False) as stored:
-                version, ngram = stored["facts"].tolist()
-                model = cls(stored["weights"], float(stored["bias"][0]), ngram)
-        except (ValueError, KeyError, OSError) as error:
-            raise ConfigError(f"{path} is no hashed linear model: {error}.") from error
-        if version != FORMAT or len(model.weights) != 1 << model.bits:
+            with path.open("rb") as stream, zipfile.ZipFile(stream) as parts:
+                facts, bias, weights = (_member(parts, name) for name in _MEMBERS)
+            version, ngram = facts.tolist()
+            shift = float(bias[0])
+        except _DAMAGE as error:
+            said = str(error) or type(error).__name__
+            raise ConfigError(
+                f"{path} is no hashed linear model: {said.rstrip('.')}. Expected a file of "
+                f"train_classifier with `model: linear`; train it again."
+            ) from error
+        if version != FORMAT:
             raise ConfigError(f"{path} has format {version}, expected {FORMAT}. Train it again.")
-        return model
+        power = weights.ndim == 1 and weights.size.bit_count() == 1
+        if weights.dtype != np.float32 or not power or not 1 <= ngram <= 5:
+            raise ConfigError(
+                f"{path} has {weights.dtype} weights of shape {weights.shape} for runs of {ngram} "
+                f"words, expected float32, a power of two, and 1 to 5. Train it again."
+            )
+        if not (np.isfinite(shift) and np.isfinite(weights).all()):
+            raise ConfigError(f"{path} has NaN or infinity in it, expected numbers.")
+        return cls(weights, shift, ngram)
+
+
+def _member(parts: zipfile.ZipFile, name: str) -> npt.NDArray[Any]:
+    """An array of the archive; the archive's CRC of it holds."""
+    content = io.BytesIO(parts.read(f"{name}.npy"))
+    found: npt.NDArray[Any] = np.lib.format.read_array(content, allow_pickle=False)
+    if content.read(1):
+        raise ValueError(f"bytes behind the array '{name}'")
+    return found
 
 
 def sigmoid(values: Floats) -> Floats:
@@ -141,7 +173,7 @@ def train(
         gradient[-1] = pull.sum()  # the bias is not held back
         spread = np.repeat(pull / root, made.lengths)
         gradient[:-1] += np.bincount(made.slots, spread, minlength=1 << bits)
-        value = np.logaddexp(0.0, -margin).mean() + l2 / 2 * (point[:-1] @ point[:-1])
+        value = np.logaddexp(0.0, -margin).mean() + l2 / 2 * _dot(point[:-1], point[:-1])
         return float(value), gradient
 
     point = minimum(loss, np.zeros((1 << bits) + 1), rounds)
@@ -159,7 +191,7 @@ def minimum(loss: Callable[[Floats], tuple[float, Floats]], start: Floats, round
         if np.abs(gradient).max() <= _GRADIENT:
             break
         step = -_two_loops(gradient, past)
-        slope, length = float(gradient @ step), 1.0
+        slope, length = _dot(gradient, step), 1.0
         while True:
             moved = point + length * step
             new_value, new_gradient = loss(moved)
@@ -169,10 +201,15 @@ def minimum(loss: Callable[[Floats], tuple[float, Floats]], start: Floats, round
         if new_value >= value:
             break
         move, change = moved - point, new_gradient - gradient
-        if move @ change > 1e-12:
+        if _dot(move, change) > 1e-12:
             past = [*past[1 - _MEMORY :], (move, change)]
         point, value, gradient = moved, new_value, new_gradient
     return point
+
+
+def _dot(left: Floats, right: Floats) -> float:
+    """The sum of products in numpy's own order, whatever threads BLAS has."""
+    return float(np.multiply(left, right).sum())
 
 
 def _two_loops(gradient: Floats, past: list[tuple[Floats, Floats]]) -> Floats:
@@ -180,12 +217,12 @@ def _two_loops(gradient: Floats, past: list[tuple[Floats, Floats]]) -> Floats:
     found = gradient.copy()
     shares = []
     for move, change in reversed(past):
-        share = (move @ found) / (move @ change)
+        share = _dot(move, found) / _dot(move, change)
         found -= share * change
         shares.append(share)
     if past:
         move, change = past[-1]
-        found *= (move @ change) / (change @ change)
+        found *= _dot(move, change) / _dot(change, change)
     for (move, change), share in zip(past, reversed(shares), strict=True):
-        found += move * (share - (change @ found) / (move @ change))
+        found += move * (share - _dot(change, found) / _dot(move, change))
     return found

@@ -1,8 +1,9 @@
 """The documents that a classifier is trained on: the first of each class in the order of a draw.
 
 Each input step is sampled by itself, in two rounds of which the first only counts (so memory does
-not grow with the corpus), up to the bounds of its class; `joined` then takes the first of all steps
-of a class. A prefix of a union lies in the union of the prefixes, so that is exact.
+not grow with the corpus), up to the bounds of its class and the document that passes them; `joined`
+then takes the first of all steps of a class. Where one step is full, so is the union: what it takes
+is the sample of the union itself, if documents of several steps have one text.
 """
 
 from __future__ import annotations
@@ -10,16 +11,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.phases import Combine, Tables
 from pipeline.schema import DOC_ID
 from pipeline.stage import Side
+from pipeline.texts import capped_sizes, capped_texts
 from stages.clusters import node_keys
 
 PURPOSE = "train_classifier"
@@ -39,6 +39,7 @@ SAMPLE = pa.schema(
         ("text", pa.large_string()),
     ]
 )
+IDS = pa.schema([("doc_id", DOC_ID)])
 _ORDER = [(name, "ascending") for name in ("draw", "doc_id", "file", "offset")]
 
 
@@ -70,6 +71,15 @@ def sample_phases(
     )  # fmt: skip
 
 
+def shared_phase(step: str, name: str, samples: tuple[str, ...]) -> Combine:
+    """A phase after which `name` holds the doc_ids of the samples that the step has as well."""
+    docs = f"docs:{step}"
+    return Combine(
+        name, (docs, *samples), each=partial(_shared, docs, samples), each_schema=IDS,
+        merge=_ids, schema=IDS, columns=("doc_id",),
+    )  # fmt: skip
+
+
 def joined(tables: Mapping[str, pa.Table], names: Sequence[str], bounds: Bounds) -> pa.Table:
     """The sample of a class, from those of its steps; a document of several steps counts once."""
     whole = first(pa.concat_tables([tables[name] for name in names]), bounds=None)
@@ -78,36 +88,22 @@ def joined(tables: Mapping[str, pa.Table], names: Sequence[str], bounds: Bounds)
     return first(whole.take(pa.array(np.sort(rows))), bounds)
 
 
-def first(rows: pa.Table, bounds: Bounds | None) -> pa.Table:
-    """The rows in order, as many as the bounds allow; always at least one, if there is any."""
+def first(rows: pa.Table, bounds: Bounds | None, beyond: int = 0) -> pa.Table:
+    """The rows in order, as many as the bounds allow; always at least one, if there is any.
+
+    `beyond`: so many more of those that the bound on bytes shuts out.
+    """
     ordered = rows.sort_by(_ORDER)
     if bounds is None or not ordered.num_rows:
         return ordered
-    size = np.cumsum(_sizes(ordered["text"], bounds))
+    size = np.cumsum(capped_sizes(ordered["text"], bounds.document_bytes))
     fitting = int(np.searchsorted(size, bounds.num_bytes, "right"))
-    return ordered.slice(0, max(1, min(fitting, bounds.documents)))
-
-
-def capped(texts: Any, max_bytes: int) -> pa.Array:
-    """The texts cut to at most `max_bytes` of UTF-8, never inside a character; null = empty."""
-    filled = pc.fill_null(texts.cast(pa.large_string()), "")
-    filled = filled.combine_chunks() if isinstance(filled, pa.ChunkedArray) else filled
-    if not len(filled) or pc.max(pc.binary_length(filled)).as_py() <= max_bytes:
-        return filled
-    # A character is at least one byte: only that many can matter.
-    heads = (text[:max_bytes].encode()[:max_bytes] for text in filled.to_pylist())
-    return pa.array([head.decode(errors="ignore") for head in heads], pa.large_string())
-
-
-def _sizes(texts: Any, bounds: Bounds) -> npt.NDArray[np.int64]:
-    lengths = pc.fill_null(pc.binary_length(texts), 0).to_numpy(zero_copy_only=False)
-    sizes: npt.NDArray[np.int64] = np.minimum(lengths, bounds.document_bytes).astype(np.int64)
-    return sizes
+    return ordered.slice(0, max(1, min(fitting + beyond, bounds.documents)))
 
 
 def _count(docs: str, bounds: Bounds, tables: Tables, side: Side) -> pa.Table:
     """Documents with a text, and their bytes, by bucket of the draw."""
-    size = _sizes(tables[docs]["text"], bounds)
+    size = capped_sizes(tables[docs]["text"], bounds.document_bytes)
     full = size > 0
     draw = side.draw(PURPOSE, tables[docs]["doc_id"])[full]
     bucket, slot = np.unique(draw >> np.uint64(64 - BITS), return_inverse=True)
@@ -133,13 +129,29 @@ def _rows(docs: str, count: str, bounds: Bounds, tables: Tables, side: Side) -> 
     table = tables[docs]
     draw = side.draw(PURPOSE, table["doc_id"])
     buckets = np.uint64(tables[count]["buckets"][0].as_py())
-    wanted = (draw >> np.uint64(64 - BITS) < buckets) & (_sizes(table["text"], bounds) > 0)
+    wanted = (draw >> np.uint64(64 - BITS) < buckets) & (
+        capped_sizes(table["text"], bounds.document_bytes) > 0
+    )
     taken = table.filter(pa.array(wanted))
-    texts = capped(taken["text"], bounds.document_bytes)
+    texts = capped_texts(taken["text"], bounds.document_bytes)
     nodes = [taken[name] for name in ("doc_id", "source", "file", "offset")]
     return pa.table([pa.array(draw[wanted], pa.uint64()), *nodes, texts], schema=SAMPLE)
 
 
 def _merged(bounds: Bounds, rows: pa.Table, side: Side) -> pa.Table:
     rows = rows.select(SAMPLE.names) if rows.num_columns else SAMPLE.empty_table()
-    return first(rows, bounds)
+    return first(rows, bounds, beyond=1)
+
+
+def _shared(docs: str, samples: Sequence[str], tables: Tables, side: Side) -> pa.Table:
+    ids = tables[docs]["doc_id"]
+    wanted = pa.concat_tables([tables[name].select(["doc_id"]) for name in samples])["doc_id"]
+    found = pc.is_in(ids, value_set=wanted.combine_chunks())
+    return pa.table([ids.filter(found)], schema=IDS)
+
+
+def _ids(rows: pa.Table, side: Side) -> pa.Table:
+    """Each once, in order."""
+    if not rows.num_columns:
+        return IDS.empty_table()
+    return rows.select(["doc_id"]).group_by("doc_id").aggregate([]).sort_by("doc_id").cast(IDS)

@@ -1,8 +1,8 @@
 """classify: a score for each document, by a trained classifier or a model by path.
 
 What the score decides: a bound (`min_score`, `max_score`), a draw (`alpha`, as GPT-3 kept pages:
-`np.random.pareto(9) > 1 - score`, with the random number a hash of the doc_id), or nothing: then
-`keep_top: {by: classify.score, share: 0.1}` behind it keeps an exact share.
+`np.random.pareto(9) > 1 - score`, with the random number a hash of the doc_id and of the column's
+name), or nothing: then `keep_top: {by: classify.score, share: 0.1}` behind it keeps an exact share.
 """
 
 from __future__ import annotations
@@ -38,7 +38,11 @@ class Classify(RowStage):
     """Adds the column `score`, the probability of the positive class; may drop by it.
 
     A text without words has the score 0.
+
+    2: the Pareto draw is that of the column, so two steps draw apart; `alpha` is at least 0.1.
     """
+
+    version: ClassVar[int] = 2
 
     draws: ClassVar[bool] = True
 
@@ -61,7 +65,7 @@ class Classify(RowStage):
         None,
         unit="shape of the Pareto distribution",
         source="none: no draw; GPT-3 (arXiv:2005.14165, appendix A): 9",
-        minimum=0.01,
+        minimum=0.1,
         maximum=1000,
     )
 
@@ -101,7 +105,8 @@ class Classify(RowStage):
         score = rounded(model.scores(batch.column("text")))
         metrics: dict[str, Any] = {"score": score}
         if self.alpha is not None:
-            metrics["pareto"] = pareto(side.draw("pareto", batch.column("doc_id")), self.alpha)
+            draws = side.draw(f"pareto:{self.column}", batch.column("doc_id"))
+            metrics["pareto"] = pareto(draws, self.alpha)
             metrics["drawn"] = (metrics["pareto"] > 1 - score).astype(np.int64)
         return Processed({self.column: pa.array(score, pa.float32())}, metrics)
 

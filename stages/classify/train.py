@@ -28,7 +28,7 @@ from pipeline.phases import Combine, Phase
 from pipeline.stage import GlobalStage, Side, input_steps, knob
 from stages.classify import fasttext_model, linear, report
 from stages.classify.models import FASTTEXT, FILES, LINEAR, load, rounded
-from stages.classify.sample import Bounds, joined, sample_phases
+from stages.classify.sample import Bounds, joined, sample_phases, shared_phase
 from stages.classify.words import NEGATIVE, POSITIVE
 
 _SAMPLE_KNOBS = ("sample_documents", "sample_bytes", "max_document_bytes")
@@ -38,10 +38,15 @@ _SAMPLE_KNOBS = ("sample_documents", "sample_bytes", "max_document_bytes")
 class TrainClassifier(GlobalStage):
     """Train a classifier. Makes the artefact `classifier`: the model, meta.json, report.json.
 
-    `positives` and `negatives` name any steps that yield documents. A sampled document that is in
-    both classes is a positive.
+    `positives` and `negatives` name any steps that yield documents. A document of both classes is
+    never a negative, also where the sample of the positives ends before it.
+
+    2: `linear` trains the same bytes with any number of threads; documents of both classes beyond
+       the sample of the positives are no negatives; a cut text counts by its own bytes; a class of
+       several steps ends at the first document that passes `sample_bytes`.
     """
 
+    version: ClassVar[int] = 2
     kind: ClassVar[str] = "classifier"
     reads: ClassVar[tuple[str, ...]] = ("text", "doc_id", "source", "file", "offset")
     draws: ClassVar[bool] = True
@@ -103,14 +108,14 @@ class TrainClassifier(GlobalStage):
     learning_rate: float = knob(
         0.5,
         unit="step of fasttext",
-        source="measured, docs/benchmarks.md; fastText's default 0.1 needs more text",
+        source="own choice, for little text; fastText's default is 0.1",
         minimum=0.0001,
         maximum=10,
     )
     epochs: int = knob(
         25,
         unit="passes of fasttext",
-        source="measured, docs/benchmarks.md; fastText's default is 5",
+        source="own choice, for little text; fastText's default is 5",
         minimum=1,
         maximum=1000,
     )
@@ -124,9 +129,7 @@ class TrainClassifier(GlobalStage):
         minimum=8,
         maximum=26,
     )
-    l2: float = knob(
-        1e-4, unit="weight decay of linear", source="measured, docs/benchmarks.md", minimum=0
-    )
+    l2: float = knob(1e-4, unit="weight decay of linear", source="own choice", minimum=0)
     rounds: int = knob(
         100,
         unit="L-BFGS steps of linear",
@@ -157,6 +160,10 @@ class TrainClassifier(GlobalStage):
             for label, names in steps.items()
         }
 
+    def _shared(self) -> dict[str, str]:
+        """Phase that finds sampled negatives in a positive step -> that step."""
+        return {f"shared_{at}": step for at, step in enumerate(dict.fromkeys(self.positives))}
+
     def phases(self) -> tuple[Phase, ...]:
         sampled = {name: step for found in self._names().values() for name, step in found.items()}
         samples = [
@@ -164,18 +171,22 @@ class TrainClassifier(GlobalStage):
             for name, step in sampled.items()
             for phase in sample_phases(step, name, self._bounds, _SAMPLE_KNOBS)
         ]
+        negatives = tuple(self._names()[NEGATIVE])
+        both = [shared_phase(step, name, negatives) for name, step in self._shared().items()]
         fields = dataclasses.fields(self)
         knobs = tuple(field.name for field in fields if knob_info(field).identity)
-        last = Combine("classifier", tuple(sampled), merge=self.train, schema=None, knobs=knobs)
-        return (*samples, last)
+        reads = (*sampled, *self._shared())
+        last = Combine("classifier", reads, merge=self.train, schema=None, knobs=knobs)
+        return (*samples, *both, last)
 
     def train(self, _: pa.Table, side: Side) -> dict[str, bytes]:
         """The artefact, from the samples in `side.tables`. Raises ConfigError."""
         names = self._names()
         classes = {n: joined(side.tables, list(names[n]), self._bounds) for n in names}
         positive, negative = classes[POSITIVE], classes[NEGATIVE]
-        known = pc.is_in(negative["doc_id"], value_set=positive["doc_id"].combine_chunks())
-        negative = negative.filter(pc.invert(known))
+        for name in self._shared():
+            ids = side.tables[name]["doc_id"].combine_chunks()
+            negative = negative.filter(pc.invert(pc.is_in(negative["doc_id"], value_set=ids)))
         rows = pa.concat_tables([positive, negative])
         truth = np.arange(rows.num_rows) < positive.num_rows
         # Ties of (draw, doc_id) are documents of one class: the place behind it is their own.

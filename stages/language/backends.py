@@ -10,7 +10,9 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
+from stages.fasttext_file import load_fasttext
 from stages.language.codes import UNDETERMINED, subtag
 
 Identify = Callable[[str], tuple[str, float]]
@@ -59,9 +61,7 @@ def _cld2() -> Identify:
 @functools.cache
 def _fasttext(path: str) -> Identify:
     """Labels by fastText's raw `predict`, equal in every fork of the package."""
-    import fasttext
-
-    model = fasttext.load_model(path)
+    model = load_fasttext(Path(path))
 
     def identify(text: str) -> tuple[str, float]:
         # What is split here, by Unicode's white space, is more than what fastText splits at.
