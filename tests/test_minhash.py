@@ -23,7 +23,8 @@ from stages.kernels.minhash import (
     permutations,
 )
 from stages.kernels.shingles import Normalisation, shingle_hashes
-from stages.minhash_dedup import MinhashDedup, candidate_probability
+from stages.minhash_dedup import MinhashDedup
+from stages.minhash_notes import candidate_probability
 
 PLAIN = Normalisation()
 TEXTS = st.lists(st.text(alphabet="ab .1é東", max_size=40), max_size=8)
@@ -141,11 +142,15 @@ def strip_tags(html: str) -> str:
 
 def test_the_plan_prints_the_s_curve() -> None:
     assert candidate_probability(0.75, 14, 8) == pytest.approx(0.772, abs=1e-3)
-    note, verified = MinhashDedup().plan_notes()
+    note, verified, memory = MinhashDedup().plan_notes()
     assert "14 bands x 8 rows" in note
     assert "0.8 0.924" in note
     assert "0.75" in verified
-    assert len(MinhashDedup(verify="none").plan_notes()) == 1
+    assert "takes 16 bytes" in memory
+    assert len(MinhashDedup(verify="none").plan_notes()) == 2
+    assert "exact" in MinhashDedup(verify="exact").plan_notes()[1]
+    assert "13" not in MinhashDedup(shingle="characters", ngram=20).plan_notes()[2]
+    assert "NeMo" in MinhashDedup(shingle="characters", ngram=13).plan_notes()[2]
 
 
 # --- The stage ----------------------------------------------------------------------------------

@@ -120,9 +120,7 @@ def _sign(
         carry, done = (np.uint64(0), False, False), False
         while not done:
             if characters:
-                at, held, carry = scan_characters(
-                    data, at, stop, entries, pool, carry, words, held
-                )
+                at, held, carry = scan_characters(data, at, stop, entries, pool, carry, words, held)
                 done = at >= stop
             else:
                 at, held, carry = scan(data, at, stop, entries, pool, carry, words, held)
