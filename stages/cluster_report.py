@@ -105,8 +105,8 @@ def oversized(table: pa.Table, max_cluster_size: int) -> list[str]:
     edge = first["weakest_edge"]
     weakest = "nothing was removed" if edge is None else f"its weakest edge is {edge:.2f}"
     return [
-        f"{count} cluster(s) above max_cluster_size {max_cluster_size:,} were resolved directly; "
-        f"the largest, {first['cluster_id'].hex()}, has {first['documents']:,} documents, of which "
+        f"{count} cluster(s) above max_cluster_size {max_cluster_size:,} were resolved directly "
+        f"and verified; the largest, {first['cluster_id'].hex()}, has {first['documents']:,} documents, of which "
         f"{first['kept']:,} stay, and {weakest}. Boilerplate connects documents that have little "
         f"else in common: look at `inspect RUN <step>.largest`, cut boilerplate first, or take "
         f"longer shingles or more rows a band"

@@ -86,7 +86,8 @@ class MinhashDedup(GlobalStage):
     are compared; what is removed matches a kept document (`closure`), which is chosen by `keep`.
 
     `version` history:
-    2: metric `copies`; with `closure: transitive` the similarity with the kept document.
+    2: metric `copies`; with `closure: transitive` the similarity with the kept document; clusters
+       above `max_cluster_size` are verified by signatures with `verify: none` too.
     """
 
     version: ClassVar[int] = 2
@@ -151,7 +152,8 @@ class MinhashDedup(GlobalStage):
         unit="documents",
         source="marin#6854: clusters of 50,000 unrelated books and more (trap 13)",
         minimum=2,
-        help="a larger cluster is resolved directly whatever `closure` says, with a warning",
+        help="a larger cluster is resolved directly and by signatures, whatever `closure` and "
+        "`verify: none` say, with a warning",
     )
     cluster_memory: int = knob(
         8_000_000_000,

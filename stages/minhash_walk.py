@@ -99,7 +99,7 @@ class Walk:
         distinct, slots = np.unique(keys.ravel(), return_inverse=True)
         winner, similarity = walk(
             values, sets, set_starts, slots.reshape(keys.shape), len(distinct),
-            self._least(), self.max_tries, self.keep_copies,
+            self._least(sizes), self.max_tries, self.keep_copies,
         )  # fmt: skip
         if self.transitive:
             first = first_of_group(starts)
@@ -110,13 +110,12 @@ class Walk:
             similarity = np.where(closed, nearest, similarity)
         return winner, similarity
 
-    def _least(self) -> float:
-        """The similarity from which on a document is a duplicate."""
+    def _least(self, sizes: Int64s) -> npt.NDArray[np.float64]:
+        """The similarity from which on each member is a duplicate."""
+        estimated = math.ceil(self.threshold * self.num_hashes - 1e-9) / self.num_hashes
         if self.verify == "none":
-            return 0.0
-        if self.verify == "exact":
-            return self.threshold
-        return math.ceil(self.threshold * self.num_hashes - 1e-9) / self.num_hashes
+            return np.where(sizes > self.max_cluster_size, estimated, 0.0)
+        return np.full(len(sizes), self.threshold if self.verify == "exact" else estimated)
 
     def _check_memory(self, table: pa.Table, starts: Int64s, side: Side) -> None:
         if self.verify != "exact" or not table.num_rows:

@@ -108,7 +108,7 @@ def test_the_walk_agrees_with_its_slow_definition(
             starts if exact and members else starts[:0],
             np.array(slots, dtype=np.int64).reshape(members, 2),
             6,
-            least / 4,
+            np.full(members, least / 4),
             max_tries,
             copies,
         )

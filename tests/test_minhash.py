@@ -220,7 +220,7 @@ def test_a_chain_of_near_copies_does_not_cost_its_far_end() -> None:
     assert run_stage(cut, [chain(9)]).kept.num_rows < outcome.kept.num_rows
 
 
-def test_a_cluster_above_the_bound_is_resolved_directly() -> None:
+def test_a_cluster_above_the_bound_is_resolved_directly_and_verified() -> None:
     whole = MinhashDedup(verify="none", closure="transitive", bands=28, rows=4, keep=("+date",))
     table = chain(9)
     size = max(v for v in run_stage(whole, [table]).metrics["cluster_size"].to_pylist() if v)
@@ -228,7 +228,7 @@ def test_a_cluster_above_the_bound_is_resolved_directly() -> None:
         verify="none", closure="transitive", bands=28, rows=4, keep=("+date",),
         max_cluster_size=size - 1,
     )  # fmt: skip
-    direct = MinhashDedup(verify="none", bands=28, rows=4, keep=("+date",))
+    direct = MinhashDedup(bands=28, rows=4, keep=("+date",))
     assert nodes(run_stage(bounded, [table]).kept) == nodes(run_stage(direct, [table]).kept)
 
 

@@ -90,7 +90,7 @@ def walk(
 
     `slots[i, band]` numbers the bucket of member i in a band. A member is compared with the kept
     members of its buckets, at most `max_tries` of each, the first kept first. It loses if at least
-    `copies` of them have a similarity of `least`: to the most similar one, the first kept among
+    `copies` of them have a similarity of `least[i]`: to the most similar one, the first kept among
     equals. The similarity is the share of equal places of the signatures, or where `starts` is not
     empty the Jaccard similarity of the members' `sets`.
     """
@@ -112,10 +112,10 @@ def walk(
                     continue
                 seen[other] = i
                 if exact:
-                    found = jaccard(sets, starts, i, other, least)
+                    found = jaccard(sets, starts, i, other, least[i])
                 else:
                     found = count_equal(signatures, i, other) / signatures.shape[1]
-                if found < least:
+                if found < least[i]:
                     continue
                 matches += 1
                 if found > most or (found == most and other < best):
