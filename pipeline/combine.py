@@ -70,7 +70,8 @@ def _folded(tables: Iterator[pa.Table], fold: Any, side: Side, env: Env, phase: 
         stack[-1] = guarded(env, f"phase '{phase}'", fold, stack[-1], right, side)
 
     for table in tables:
-        stack.append(table)
+        stack.append(table.combine_chunks())  # in one piece once, not in every fold
+        del table
         while len(stack) > 1 and stack[-2].num_rows <= 2 * stack[-1].num_rows:
             fold_last()
     while len(stack) > 1:

@@ -106,10 +106,10 @@ def oversized(table: pa.Table, max_cluster_size: int) -> list[str]:
     weakest = "nothing was removed" if edge is None else f"its weakest edge is {edge:.2f}"
     return [
         f"{count} cluster(s) above max_cluster_size {max_cluster_size:,} were resolved directly "
-        f"and verified; the largest, {first['cluster_id'].hex()}, has {first['documents']:,} documents, of which "
-        f"{first['kept']:,} stay, and {weakest}. Boilerplate connects documents that have little "
-        f"else in common: look at `inspect RUN <step>.largest`, cut boilerplate first, or take "
-        f"longer shingles or more rows a band"
+        f"and verified; the largest, {first['cluster_id'].hex()}, has {first['documents']:,} "
+        f"documents, of which {first['kept']:,} stay, and {weakest}. Boilerplate connects "
+        f"documents that have little else in common: look at `inspect RUN <step>.largest`, cut "
+        f"boilerplate first, or take longer shingles or more rows a band"
     ]
 
 

@@ -43,6 +43,10 @@ documents of the cluster; documents that the same kept one stands for, itself in
 of that one, null for itself."""
 
 
+WALK_ROWS = 1 << 16
+"""Members that are walked at once, some 60 MB; a larger cluster goes alone."""
+
+
 @dataclass(frozen=True)
 class Walk:
     """The knobs that the walk reads, as `MinhashDedup` explains them."""
@@ -65,8 +69,18 @@ class Walk:
         Raises StageError if a cluster needs more than `cluster_memory`.
         """
         starts = group_starts(table["key"])
-        sizes = np.repeat(np.diff(starts), np.diff(starts))
         self._check_memory(table, starts, side)
+        parts = [
+            self._walked(
+                table.slice(starts[a], starts[b] - starts[a]), starts[a : b + 1] - starts[a]
+            )
+            for a, b in pieces(starts, WALK_ROWS)
+        ]
+        return pa.concat_tables([VERDICTS.empty_table(), *parts])
+
+    def _walked(self, table: pa.Table, starts: Int64s) -> pa.Table:
+        """The verdicts of some whole clusters, in bounded memory unless one is large."""
+        sizes = np.repeat(np.diff(starts), np.diff(starts))
         winner, similarity = self._winners(table, starts, sizes)
         lost = winner >= 0
         stands = np.where(lost, winner, np.arange(len(winner)))
@@ -130,6 +144,17 @@ class Walk:
                 f"{self.cluster_memory:,}. Raise cluster_memory, set verify: signature "
                 f"({4 * self.num_hashes} bytes a document), or take more rows a band."
             )
+
+
+def pieces(starts: Int64s, rows: int) -> list[tuple[int, int]]:
+    """Runs of whole groups (first, behind the last) of at most so many rows, or of one group."""
+    found, first = [], 0
+    while first < len(starts) - 1:
+        fitting = int(np.searchsorted(starts, starts[first] + rows, side="right")) - 1
+        last = max(fitting, first + 1)
+        found.append((first, last))
+        first = last
+    return found
 
 
 def cluster_of(documents: pa.Table, assigned: pa.Table) -> pa.Array:

@@ -29,6 +29,7 @@ from stages.forests import (
 )
 from stages.keep_policy import check_policy, check_policy_sources, keep_keys, policy_columns
 from stages.kernels.unionfind import components, jaccard, walk
+from stages.minhash_walk import pieces
 
 SIDE = Side("step", 0)
 EDGES = st.lists(st.tuples(st.integers(0, 29), st.integers(0, 29)), max_size=60)
@@ -207,6 +208,17 @@ def test_a_repeated_doc_id_is_told_apart_by_file_and_offset() -> None:
         ]
     )
     assert matching_rows(docs, docs.slice(1)).to_pylist() == [None, 0, 1, 2]
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(1, 9), max_size=20), st.integers(1, 12))
+def test_pieces_are_whole_groups_and_as_large_as_allowed(sizes: list[int], rows: int) -> None:
+    starts = np.cumsum([0, *sizes])
+    found = pieces(starts, rows)
+    assert [n for a, b in found for n in range(a, b)] == list(range(len(sizes)))
+    for a, b in found:
+        assert b == a + 1 or starts[b] - starts[a] <= rows
+        assert b == len(sizes) or starts[b + 1] - starts[a] > rows
 
 
 def test_groups_of_equal_keys_are_found_in_an_empty_and_in_a_chunked_column() -> None:

@@ -232,6 +232,18 @@ def test_a_cluster_above_the_bound_is_resolved_directly_and_verified() -> None:
     assert nodes(run_stage(bounded, [table]).kept) == nodes(run_stage(direct, [table]).kept)
 
 
+def test_many_clusters_are_walked_piece_by_piece_to_the_same_verdicts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    table = texts(*(variant(i % 7, 50 + i % 3) for i in range(40)), *map(str, BASE[:9] * 3))
+    whole = run_stage(MinhashDedup(), [table], buckets=1)
+    for rows in (1, 5):
+        monkeypatch.setattr("stages.minhash_walk.WALK_ROWS", rows)
+        parts = run_stage(MinhashDedup(), [table], buckets=1)
+        assert parts.kept.equals(whole.kept)
+        assert parts.metrics.equals(whole.metrics)
+
+
 def test_one_document_that_comes_through_two_inputs_is_kept_once() -> None:
     table = texts(variant(), "another text of some words")
     outcome = run_stage(MinhashDedup(), [table, table])

@@ -19,6 +19,8 @@ import pytest
 from conftest import ROOT, write_jsonl
 from dedup_documents import shared_rows
 
+from stages.forests import MERGE_BYTES
+
 CONFIG = """\
 seed: 3
 workdir: {folder}/work
@@ -107,7 +109,7 @@ def moments() -> Iterator[Any]:
             yield pytest.param(exchange, side, marks=marks)
 
 
-@pytest.mark.parametrize(("exchange", "side"), moments())
+@pytest.mark.parametrize(("exchange", "side"), list(moments()))
 def test_a_driver_killed_in_an_exchange_goes_on_to_the_same_bytes(
     exchange: str, side: str, clean: Path, licences: list[dict[str, Any]], tmp_path: Path
 ) -> None:
@@ -180,3 +182,56 @@ def test_a_million_documents_in_clusters_need_less_than_two_gigabytes(tmp_path: 
         row for row in json.loads(done.stdout)["funnel"]["steps"] if row["step"] == "minhash_dedup"
     ]
     assert (row["documents_in"], row["kept"]) == (1_000_000, 250_000)
+
+
+MERGE = """
+import sys
+from pathlib import Path
+import numpy as np
+import pyarrow as pa
+from pipeline.combine import run_merge
+from pipeline.manifest import Dataset, FileRef
+from pipeline.storage import open_storage
+from pipeline.tables import write_table
+from pipeline.work import Context, Env, MergeCall
+from stages.forests import FOREST
+from stages.minhash_dedup import MinhashDedup
+
+folder, documents = Path(sys.argv[1]), int(sys.argv[2])
+phase = {phase.name: phase for phase in MinhashDedup().phases()}["clusters"]
+
+def memory(name):
+    status = open("/proc/self/status").read()
+    return int(status.partition(name)[2].split()[0]) << 10
+
+def merge(count):
+    refs = [FileRef(f"{number}-{count}", "", 0, count) for number in range(2)]
+    datasets = tuple(Dataset((ref,), ref.path) for ref in refs)
+    env = Env(open_storage(str(folder)), folder, "here")
+    [file] = run_merge(MergeCall(phase, datasets, Context("step", 0)), env).outputs["rows"]
+    assert file.rows == count
+
+if sys.argv[3] == "write":
+    for count in (1000, documents):
+        nodes = np.sort(np.random.default_rng(0).integers(0, 1 << 63, count))
+        pairs = np.stack([nodes, np.full(count, 7)], axis=1)
+        column = pa.Array.from_buffers(pa.binary(16), count, [None, pa.py_buffer(pairs)])
+        table = pa.table([column, pa.array(np.arange(count) // 4 * 4)], schema=FOREST)
+        for number in range(2):
+            write_table(folder / f"{number}-{count}", table, FOREST)
+else:
+    merge(1000)  # kernels and libraries are there
+    before = memory("VmRSS:")
+    merge(documents)
+    print((memory("VmHWM:") - before) / documents)
+"""
+
+
+@pytest.mark.slow
+def test_clusters_merge_in_the_memory_that_the_plan_prints(tmp_path: Path) -> None:
+    words = [sys.executable, "-c", MERGE, str(tmp_path), "2_000_000"]
+    subprocess.run([*words, "write"], cwd=ROOT, check=True, timeout=PATIENCE_SECONDS)
+    done = subprocess.run(
+        [*words, "merge"], cwd=ROOT, check=True, timeout=PATIENCE_SECONDS, capture_output=True
+    )
+    assert 0.7 * MERGE_BYTES < float(done.stdout) <= MERGE_BYTES
