@@ -21,7 +21,8 @@ class KnobInfo:
     maximum: float | None = None
     choices: tuple[Any, ...] = ()
     identity: bool = True
-    """False for places (paths, caches): they change where bytes come from, never which."""
+    """False for places (paths, caches), which change where bytes come from, never which, and for
+    bounds that only refuse or warn."""
     model_file: bool = False
     """The value is a path, or are paths, whose content digests enter the key."""
     reference: str = ""
@@ -53,9 +54,13 @@ def knob(
     minimum: float | None = None,
     maximum: float | None = None,
     choices: tuple[Any, ...] = (),
+    identity: bool = True,
 ) -> Any:
-    """A field with a default, its unit and the source of that default. Part of the identity."""
-    return _field(default, KnobInfo(unit, source, help, minimum, maximum, choices))
+    """A field with a default, its unit and the source of that default. Part of the identity.
+
+    `identity=False` is for bounds that only refuse or warn: they change no output byte.
+    """
+    return _field(default, KnobInfo(unit, source, help, minimum, maximum, choices, identity))
 
 
 def location(default: Any = dataclasses.MISSING, *, help: str = "") -> Any:

@@ -26,10 +26,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.errors import ConfigError
-from pipeline.phases import Combine, Exchange, OutputFile, Tables
+from pipeline.phases import Combine, Exchange, OutputFile, Phase, Tables
 from pipeline.stage import Side
 from pipeline.storage import open_input
-from stages.clusters import matching_rows
+from stages.clusters import Int64s, matching_rows
+from stages.minhash_walk import keys_of
 
 if TYPE_CHECKING:
     from stages.minhash_dedup import MinhashDedup
@@ -39,8 +40,6 @@ RANGE_ROWS = 2_000_000
 MAX_RANGES = 4096
 BANDS, SIGNATURES = "bands", "signatures"
 RANGES = pa.schema([("ranges", pa.int64())])
-
-Int64s = npt.NDArray[np.int64]
 
 
 # --- Ranges ------------------------------------------------------------------------------------
@@ -80,8 +79,8 @@ def plan_ranges(counts: pa.Table, bands: int) -> pa.Table:
     return pa.table({"ranges": [planned_ranges((documents or 0) * bands)]}, schema=RANGES)
 
 
-def ranges_in(side: Side) -> int:
-    return int(side.tables["ranges"]["ranges"][0].as_py())
+def ranges_in(tables: Tables) -> int:
+    return int(tables["ranges"]["ranges"][0].as_py())
 
 
 def kept_signatures(tables: Tables) -> pa.Table:
@@ -103,7 +102,7 @@ def stored_file(table: pa.Table, side: Side, what: str, about: Mapping[str, Any]
     if what == BANDS:
         rows = rows.set_column(0, "key", rows["key"].combine_chunks().view(pa.int64()))
     pq.write_table(rows, path, compression="zstd", use_dictionary=False, column_encoding=encoding)
-    info = {"table": what, "step": side.step, "range": number, "ranges": ranges_in(side),
+    info = {"table": what, "step": side.step, "range": number, "ranges": ranges_in(side.tables),
             "documents": rows.num_rows, **about}  # fmt: skip
     return OutputFile(path, f"dataset/dedup/{name}-{{checksum}}.parquet", info)
 
@@ -213,13 +212,25 @@ def read_stored(path: str | None, columns: Sequence[str]) -> pa.Table | None:
 # --- Phases ------------------------------------------------------------------------------------
 
 
-def storing(stage: MinhashDedup) -> tuple[Combine, Exchange, Exchange]:
-    """The two tables of what is kept, for later runs."""
-    about = {"made_with": stage.made_with()}
+def made_with(stage: MinhashDedup) -> str:
+    """What stored signatures and bands must share to be compared, as JSON."""
+    from stages.minhash_dedup import LAYOUT, TEXT_KNOBS
+
+    names = [name for name in (*TEXT_KNOBS, *LAYOUT) if name != "engine"]
+    return orjson.dumps(
+        {name: getattr(stage, name) for name in names}, option=orjson.OPT_SORT_KEYS
+    ).decode()
+
+
+def storing(stage: MinhashDedup) -> tuple[Phase, ...]:
+    """With `store` the two tables of what is kept, for later runs."""
+    if not stage.store:
+        return ()
+    about = {"made_with": made_with(stage)}
 
     def bands(tables: Tables, side: Side) -> pa.Table:
-        kept, ranges = kept_signatures(tables), int(tables["ranges"]["ranges"][0].as_py())
-        keys = stage.keys_of(kept).ravel()
+        kept, ranges = kept_signatures(tables), ranges_in(tables)
+        keys = keys_of(kept, stage.bands, stage.rows).ravel()
         row = pa.array(np.repeat(np.arange(kept.num_rows), stage.bands))
         return pa.table(
             [pa.array(range_of(keys, ranges)), pa.array(keys), kept["doc_id"].take(row)],
@@ -227,8 +238,8 @@ def storing(stage: MinhashDedup) -> tuple[Combine, Exchange, Exchange]:
         )
 
     def signatures(tables: Tables, side: Side) -> pa.Table:
-        kept, ranges = kept_signatures(tables), int(tables["ranges"]["ranges"][0].as_py())
-        at = pa.array(range_of(id_bits(kept["doc_id"]), ranges))
+        kept = kept_signatures(tables)
+        at = pa.array(range_of(id_bits(kept["doc_id"]), ranges_in(tables)))
         return kept.select(["doc_id", "signature"]).append_column("range", at)
 
     def written(what: str) -> Callable[[pa.Table, Side], list[OutputFile]]:

@@ -20,12 +20,22 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.phases import Exchange, Tables
+from pipeline.phases import Exchange, Phase, Tables
 from pipeline.schema import DOC_ID, NODE
 from pipeline.stage import Side
 from pipeline.tables import fill
 from stages.clusters import NODE_ORDER, deliver, group_starts, matching_rows, node_keys
-from stages.dedup_store import Corpus, bases, id_bits, place_of, range_of, read_stored
+from stages.dedup_store import (
+    Corpus,
+    bases,
+    id_bits,
+    made_with,
+    place_of,
+    range_of,
+    read_corpus,
+    read_stored,
+)
+from stages.minhash_walk import as_matrix, keys_of
 
 if TYPE_CHECKING:
     from stages.minhash_dedup import MinhashDedup
@@ -90,25 +100,19 @@ def route_pairs(tables: Tables, corpora: Sequence[Corpus]) -> pa.Table:
     return here.append_column("bucket", pa.array(starts[number] + at))
 
 
-def compare(
-    table: pa.Table, corpora: Sequence[Corpus], least_equal: int, num_hashes: int
-) -> pa.Table:
-    """Reduce of a range: the pairs whose signatures agree in at least `least_equal` places."""
+def compare(table: pa.Table, corpora: Sequence[Corpus], least: int) -> pa.Table:
+    """Reduce of a range: the pairs whose signatures agree in at least `least` places."""
     number, at = place_of(table["bucket"][0].as_py(), corpora)
     stored = read_stored(corpora[number].signatures.get(at), ("doc_id", "signature"))
     if stored is None:
         return MATCHES.empty_table()
-    where = pc.index_in(
-        table["earlier"].combine_chunks(), value_set=stored["doc_id"].combine_chunks()
-    )
+    known = stored["doc_id"].combine_chunks()
+    where = pc.index_in(table["earlier"].combine_chunks(), value_set=known)
     table, where = table.filter(where.is_valid()), where.drop_null()
-    mine = _matrix(table["signature"], num_hashes)
-    theirs = _matrix(stored["signature"].take(where), num_hashes)
-    equal = (mine == theirs).sum(axis=1)
-    good = pa.array(equal >= least_equal)
+    agree = as_matrix(table["signature"]) == as_matrix(stored["signature"].take(where))
     columns = [*(table[name] for name in NODE.names), table["against"], table["earlier"]]
-    similarity = pa.array(equal / num_hashes)
-    return pa.table([*columns, similarity], schema=MATCHES).filter(good)
+    found = pa.table([*columns, pa.array(agree.mean(axis=1))], schema=MATCHES)
+    return found.filter(pa.array(agree.sum(axis=1) >= least))
 
 
 def best_matches(table: pa.Table, side: Side) -> pa.Table:
@@ -126,31 +130,46 @@ def least_equal(verify: str, threshold: float, num_hashes: int) -> int:
     return 0 if verify == "none" else math.ceil(threshold * num_hashes - 1e-9)
 
 
-def _matrix(column: pa.ChunkedArray, width: int) -> npt.NDArray[np.uint32]:
-    array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-    raw = np.frombuffer(array.buffers()[1] or b"", dtype="<u4")
-    return raw[array.offset * width : (array.offset + len(array)) * width].reshape(-1, width)
-
-
 # --- Phases ------------------------------------------------------------------------------------
 
 
-def asking(stage: MinhashDedup) -> tuple[Exchange, ...]:
-    """`matches_here`: of each partition the documents that earlier corpora have."""
+def check(stage: MinhashDedup) -> None:
+    """Raise ValueError or ConfigError unless the corpora of `against` can be asked."""
+    if stage.against and stage.verify == "exact":
+        raise ValueError(
+            "against compares stored signatures, not texts: set verify: signature, or none."
+        )
+    corpora_of(stage)
+
+
+def corpora_of(stage: MinhashDedup) -> list[Corpus]:
+    """What the runs of `against` stored. Raises ConfigError."""
+    return [read_corpus(path, made_with(stage)) for path in stage.against]
+
+
+def plan_notes(stage: MinhashDedup) -> list[str]:
+    """Lines for the plan: how much each earlier corpus holds."""
+    return [f"against {found.path}: {found.documents:,} documents" for found in corpora_of(stage)]
+
+
+def asking(stage: MinhashDedup) -> tuple[Phase, ...]:
+    """With `against`, `matches_here`: of each partition the documents that earlier corpora have."""
+    if not stage.against:
+        return ()
 
     def route(tables: Tables, side: Side) -> pa.Table:
         found = tables["signatures"]
-        return route_bands(found, stage.keys_of(found), stage.corpora())
+        return route_bands(found, keys_of(found, stage.bands, stage.rows), corpora_of(stage))
 
     def meet(table: pa.Table, side: Side) -> pa.Table:
-        return find_candidates(table, stage.corpora(), stage.max_tries)
+        return find_candidates(table, corpora_of(stage), stage.max_tries)
 
     def pairs(tables: Tables, side: Side) -> pa.Table:
-        return route_pairs(tables, stage.corpora())
+        return route_pairs(tables, corpora_of(stage))
 
     def judge(table: pa.Table, side: Side) -> pa.Table:
         least = least_equal(stage.verify, stage.threshold, stage.num_hashes)
-        return compare(table, stage.corpora(), least, stage.num_hashes)
+        return compare(table, corpora_of(stage), least)
 
     return (
         Exchange("candidates", ("signatures",), "bucket", meet, CANDIDATES, route,
@@ -165,8 +184,10 @@ def asking(stage: MinhashDedup) -> tuple[Exchange, ...]:
     )  # fmt: skip
 
 
-def joining(verdicts: pa.Schema) -> tuple[Exchange]:
-    """`verdicts`: those of the walk, and before them the matches with earlier corpora."""
+def joining(stage: MinhashDedup, verdicts: pa.Schema) -> tuple[Phase, ...]:
+    """With `against`, `verdicts`: those of the walk and the matches with earlier corpora."""
+    if not stage.against:
+        return ()
     schema = verdicts.append(MATCHES.field("against"))
 
     def join(tables: Tables, side: Side) -> pa.Table:
