@@ -165,7 +165,7 @@ def test_clusters_that_need_more_memory_than_allowed_are_refused_with_a_remedy()
     with pytest.raises(StageError, match=r"30 documents .* above cluster_memory 3,000.*rows"):
         run_stage(MinhashDedup(cluster_memory=3_000), [many])
     with pytest.raises(StageError, match="one duplicate cluster"):
-        run_stage(MinhashDedup(cluster_memory=4_000), [many])
+        run_stage(MinhashDedup(cluster_memory=5_000), [many])
     long = texts(*[" ".join(f"w{chr(97 + i % 26) * (i // 26 + 1)}" for i in range(500))] * 30)
     with pytest.raises(StageError, match="verify: signature"):
         run_stage(MinhashDedup(cluster_memory=100_000, verify="exact"), [long])
