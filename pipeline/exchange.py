@@ -1,4 +1,4 @@
-"""Rows meet by key, through files: scatter, sort, reduce; and small states merge into one.
+"""Rows meet by key, through files: scatter, sort, reduce.
 
 A scatter file is bucket-major: R+1 little-endian uint64 offsets, then one Arrow IPC stream a
 bucket. A reducer range-reads its slice of every scatter file, so N partitions make N files, not
@@ -8,6 +8,7 @@ N x R, and nothing large passes through the object store.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +21,7 @@ from pipeline.errors import IntegrityError, PipelineError, StageError
 from pipeline.phases import OutputFile
 from pipeline.stage import Side
 from pipeline.tables import bounded, iter_batches, read_dataset, side_of, write_table
-from pipeline.work import (
-    EachCall,
-    Env,
-    Made,
-    MadeFile,
-    MergeCall,
-    OutputCall,
-    ReduceCall,
-    ScatterCall,
-)
+from pipeline.work import Context, EachCall, Env, Made, MadeFile, ReduceCall, ScatterCall
 
 RUN_BYTES = 32 << 20
 """Rows that a scatter holds before it spills a sorted run to scratch."""
@@ -37,7 +29,7 @@ RUN_BYTES = 32 << 20
 _IPC = pa.ipc.IpcWriteOptions(compression="zstd")
 
 
-def _guard(env: Env, what: str, call: Any, *args: Any) -> Any:
+def guarded(env: Env, what: str, call: Any, *args: Any) -> Any:
     """Call a stage's function; its errors become StageErrors that say where."""
     try:
         return call(*args)
@@ -47,7 +39,7 @@ def _guard(env: Env, what: str, call: Any, *args: Any) -> Any:
         raise StageError(f"{env.where}, {what}: {type(error).__name__}: {error}.") from error
 
 
-def _inputs(call: ScatterCall | EachCall, env: Env) -> Iterator[dict[str, pa.Table]]:
+def unit_tables(call: ScatterCall | EachCall, env: Env) -> Iterator[dict[str, pa.Table]]:
     """The tables of one unit: one of them batch by batch, the others whole.
 
     In batches come `docs`, or in an exchange the first table that it reads: signatures of a large
@@ -62,7 +54,7 @@ def _inputs(call: ScatterCall | EachCall, env: Env) -> Iterator[dict[str, pa.Tab
         if name != streamed
     }
     if streamed not in call.inputs:
-        yield whole
+        yield from _single_batches(call, env) if isinstance(call, ScatterCall) else [whole]
         return
     columns = call.phase.columns if _is_docs(streamed) else None
     data = call.inputs[streamed]
@@ -72,11 +64,28 @@ def _inputs(call: ScatterCall | EachCall, env: Env) -> Iterator[dict[str, pa.Tab
         yield {**whole, streamed: read_dataset(env.storage, data)}
 
 
+def _single_batches(call: ScatterCall, env: Env) -> Iterator[dict[str, pa.Table]]:
+    """The one result of a combine that an exchange reads, batch by batch."""
+    name, data = call.phase.reads[0], call.context.tables[call.phase.reads[0]]
+    for batch in iter_batches(env.storage, data):
+        yield {name: batch}
+    if not data.rows:
+        yield {name: read_dataset(env.storage, data)}
+
+
+def _scatter_context(call: ScatterCall) -> Context:
+    """The context without the table that comes in batches."""
+    if call.inputs:
+        return call.context
+    tables = {n: data for n, data in call.context.tables.items() if n != call.phase.reads[0]}
+    return replace(call.context, tables=tables)
+
+
 def _is_docs(name: str) -> bool:
     return name.partition(":")[0] == "docs"
 
 
-def _with_partition(table: pa.Table, call: ScatterCall | EachCall) -> pa.Table:
+def with_partition(table: pa.Table, call: ScatterCall | EachCall) -> pa.Table:
     if not call.is_partition or "partition" in table.column_names:
         return table
     unit = pa.scalar(bytes.fromhex(call.unit), pa.binary(16))
@@ -89,19 +98,19 @@ def _with_partition(table: pa.Table, call: ScatterCall | EachCall) -> pa.Table:
 def run_scatter(call: ScatterCall, env: Env) -> Made:
     """Route one unit's rows and write them bucket-major. Counter `num_buckets`."""
     phase = call.phase
-    side = side_of(call.context, env)
+    side = side_of(_scatter_context(call), env)
     runs: list[Path] = []
     held: list[pa.Table] = []
     held_bytes = rows = 0
     most = -1
     schema: pa.Schema | None = None
-    for tables in _inputs(call, env):
+    for tables in unit_tables(call, env):
         tables = {**side.tables, **tables}
         if phase.route is None:
             table = tables[phase.reads[0]]
         else:
-            table = _guard(env, f"phase '{phase.name}'", phase.route, tables, side)
-        table = _with_partition(table, call)
+            table = guarded(env, f"phase '{phase.name}'", phase.route, tables, side)
+        table = with_partition(table, call)
         schema = schema or table.schema
         if not table.schema.equals(schema):
             raise StageError(
@@ -112,7 +121,7 @@ def run_scatter(call: ScatterCall, env: Env) -> Made:
         if table.num_rows == 0:
             held.append(table)
             continue
-        buckets = _guard(env, f"phase '{phase.name}'", _buckets, table, call)
+        buckets = guarded(env, f"phase '{phase.name}'", _buckets, table, call)
         most = max(most, int(buckets.max()))
         rows += table.num_rows
         held.append(table.append_column("#bucket", pa.array(buckets)))
@@ -139,7 +148,10 @@ def bucket_of(key: pa.ChunkedArray, call: ScatterCall) -> npt.NDArray[np.int32]:
             raise ValueError("a key is null or negative, expected 0..n-1")
         return np.asarray(key.to_numpy(), dtype=np.int32)
     if kind == "partition":
-        at = {bytes.fromhex(name): number for number, name in enumerate(call.partitions)}
+        width = key.type.byte_width
+        at = {bytes.fromhex(name)[:width]: n for n, name in enumerate(call.partitions)}
+        if len(at) < len(call.partitions):
+            raise ValueError(f"two partitions have ids that begin with the same {width} bytes")
         return np.array([at[value] for value in key.to_pylist()], dtype=np.int32)
     bits = _key_bits(key)
     # fmix64 (MurmurHash3): buckets must not follow structure in the key's low bits.
@@ -301,70 +313,15 @@ def run_reduce(call: ReduceCall, env: Env) -> Made:
         )
     table = sort_rows(table, phase.key, phase.order)
     side = side_of(call.context, env)
-    answer = _guard(env, f"phase '{phase.name}'", phase.reduce, table, side)
+    answer = guarded(env, f"phase '{phase.name}'", phase.reduce, table, side)
     if isinstance(answer, pa.Table):
         if phase.schema is None:
             raise StageError(f"{env.where}: phase '{phase.name}' declares no schema for its table.")
         return Made({"rows": [write_table(env.scratch / "rows", answer, phase.schema)]})
-    return Made({"files": [_finished(file, env, side) for file in answer]})
+    return Made({"files": [finished_file(file, env, side) for file in answer]})
 
 
-def _finished(file: OutputFile, env: Env, side: Side) -> MadeFile:
+def finished_file(file: OutputFile, env: Env, side: Side) -> MadeFile:
     if side.scratch not in file.path.parents:
         raise StageError(f"{env.where}: {file.path} is not under the scratch folder of the call.")
     return MadeFile(file.path, int(file.info.get("documents", 0)), file.info, "", file.publish_as)
-
-
-# --- combine and outputs ---------------------------------------------------------------------
-
-
-def run_each(call: EachCall, env: Env) -> Made:
-    """One unit's small state, as output `rows`."""
-    phase = call.phase
-    side = side_of(call.context, env)
-    found: list[pa.Table] = []
-    for tables in _inputs(call, env):
-        if phase.each is None:
-            table = tables[phase.reads[0]]
-        else:
-            table = _guard(
-                env, f"phase '{phase.name}'", phase.each, {**side.tables, **tables}, side
-            )
-        found.append(_with_partition(table, call))
-    if not found and phase.each_schema is None:
-        raise StageError(
-            f"{env.where}: phase '{phase.name}' has no documents and declares no `each_schema`."
-        )
-    schema = phase.each_schema or found[0].schema
-    joined = pa.concat_tables(found) if found else schema.empty_table()
-    return Made({"rows": [write_table(env.scratch / "rows", joined, schema)]})
-
-
-def run_merge(call: MergeCall, env: Env) -> Made:
-    """The states of all units in one table, or (schema None) an artefact's files."""
-    phase = call.phase
-    side = side_of(call.context, env)
-    if call.inputs:
-        tables = [read_dataset(env.storage, data) for data in call.inputs]
-        table = pa.concat_tables(tables, promote_options="permissive")
-    else:
-        table = next((side.tables[n] for n in phase.reads if n in side.tables), pa.table({}))
-    answer = _guard(env, f"phase '{phase.name}'", phase.merge, table, side)
-    if isinstance(answer, pa.Table):
-        if phase.schema is None:
-            raise StageError(f"{env.where}: phase '{phase.name}' declares no schema for its table.")
-        return Made({"rows": [write_table(env.scratch / "rows", answer, phase.schema)]})
-    files = []
-    for name in sorted(answer):
-        path = env.scratch / f"artefact-{name}"
-        path.write_bytes(answer[name])
-        files.append(MadeFile(path, 0, {}, name))
-    return Made({"artefact": files})
-
-
-def run_output(call: OutputCall, env: Env) -> Made:
-    """One partition's documents as a finished file; none if it has no documents."""
-    side = side_of(call.context, env)
-    batches = iter_batches(env.storage, call.documents)
-    file = _guard(env, f"step '{side.step}'", call.stage.write, batches, call.partition, side)
-    return Made({"files": [_finished(file, env, side)] if file else []})

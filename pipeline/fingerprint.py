@@ -67,12 +67,12 @@ def identity(stage: Stage, seed: int, knobs: Iterable[str] | None = None) -> dic
     cls = type(stage)
     wanted = None if knobs is None else set(knobs)
     values: dict[str, Any] = {}
-    models: dict[str, str] = {}
+    models: dict[str, str | list[str]] = {}
     for field in dataclasses.fields(stage):  # type: ignore[arg-type]
         info, value = knob_info(field), getattr(stage, field.name)
         if info.model_file:
-            if value is not None:
-                models[field.name] = path_digest(str(value))
+            if value and (wanted is None or field.name in wanted):
+                models[field.name] = _file_digests(stage, value)
         elif info.identity and (wanted is None or field.name in wanted):
             values[field.name] = canonical(value, f"{stage_name(stage)}.{field.name}")
     models.update((Path(path).name, path_digest(path)) for path in stage.files)
@@ -86,6 +86,12 @@ def identity(stage: Stage, seed: int, knobs: Iterable[str] | None = None) -> dic
         "models": models,
         "seed": seed if stage.draws else None,
     }
+
+
+def _file_digests(stage: Stage, value: Any) -> str | list[str]:
+    if isinstance(value, str):
+        return path_digest(stage.content_of(value))
+    return [path_digest(stage.content_of(path)) for path in value]
 
 
 @cache

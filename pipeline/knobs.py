@@ -21,9 +21,10 @@ class KnobInfo:
     maximum: float | None = None
     choices: tuple[Any, ...] = ()
     identity: bool = True
-    """False for places (paths, caches): they change where bytes come from, never which."""
+    """False for places (paths, caches), which change where bytes come from, never which, and for
+    bounds that only refuse or warn."""
     model_file: bool = False
-    """The value is a path whose content digest enters the key."""
+    """The value is a path, or are paths, whose content digests enter the key."""
     reference: str = ""
     """The value names an artefact step of this kind."""
     unless: str = ""
@@ -53,9 +54,13 @@ def knob(
     minimum: float | None = None,
     maximum: float | None = None,
     choices: tuple[Any, ...] = (),
+    identity: bool = True,
 ) -> Any:
-    """A field with a default, its unit and the source of that default. Part of the identity."""
-    return _field(default, KnobInfo(unit, source, help, minimum, maximum, choices))
+    """A field with a default, its unit and the source of that default. Part of the identity.
+
+    `identity=False` is for bounds that only refuse or warn: they change no output byte.
+    """
+    return _field(default, KnobInfo(unit, source, help, minimum, maximum, choices, identity))
 
 
 def location(default: Any = dataclasses.MISSING, *, help: str = "") -> Any:
@@ -64,8 +69,14 @@ def location(default: Any = dataclasses.MISSING, *, help: str = "") -> Any:
 
 
 def model_file(default: Any = None, *, source: str = "", help: str = "") -> Any:
-    """A path to a model or list; its content's digest is part of the identity, its name is not."""
+    """A path to a model or list. What is part of the identity are the digest of its content and its
+    name below the folder that holds it."""
     return _field(default, KnobInfo(source=source, help=help, identity=False, model_file=True))
+
+
+def model_files(*, help: str = "") -> Any:
+    """Paths as of `model_file`, none by default. A phase is keyed by them if it names the knob."""
+    return _field((), KnobInfo(help=help, identity=False, model_file=True))
 
 
 def reference(kind: str, *, optional: bool = False, unless: str = "") -> Any:

@@ -67,8 +67,8 @@ class Exchange:
     route: Callable[[Tables, Side], pa.Table] | None = None
     knobs: tuple[str, ...] = ()
     buckets: Literal["hash", "partition", "value"] = "hash"
-    """By hash of the key; one a partition of the documents (key = `partition`); one a key value
-    0..n-1."""
+    """By hash of the key; one a partition of the documents (the key is its id, or the first bytes
+    of it); one a key value 0..n-1."""
     order: tuple[str, ...] = ("doc_id", "file", "offset")
     """Further sort columns behind the key; `partition` may be one."""
     columns: tuple[str, ...] | None = None
@@ -84,6 +84,9 @@ class Combine:
     is empty), and gives a table of `schema`, or (schema None) an artefact: file name -> bytes.
     `Combine` results named in `reads` stand in `side.tables` of both calls; with only such in
     `reads`, `each` is not called and `merge` gets the first of them.
+
+    With `fold` the states are never in memory together: two neighbours of about equal size become
+    one, as in a tree, and `merge` gets the last one. `fold` must be associative.
     """
 
     name: str
@@ -94,6 +97,10 @@ class Combine:
     each_schema: pa.Schema | None = None
     knobs: tuple[str, ...] = ()
     columns: tuple[str, ...] | None = None
+    fold: Callable[[pa.Table, pa.Table, Side], pa.Table] | None = None
+    judge: Callable[[pa.Table, Side], Sequence[str]] | None = None
+    """Called with the merged table before a run publishes, also where it was made by an earlier
+    run: gives warnings, or raises StageError. It is in no key."""
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,7 @@ def dataset_folder(limit: int | None) -> str:
 
 def fingerprint_of(body: Mapping[str, Any]) -> str:
     """The dataset fingerprint: H(sorted shard names), of documents where there are no shards."""
-    listed = body.get("shards") or body["documents"]
+    listed = body.get("shards") or body["documents"] or body.get("dedup", ())
     return digest(sorted(posixpath.basename(entry["file"]) for entry in listed))
 
 
@@ -59,6 +59,11 @@ def recipe_fingerprint(plan: Plan) -> str:
     return digest([keys, plan.config.seed])
 
 
+def listed_files(body: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The entries of all files that a version lists, `file` relative to the dataset's folder."""
+    return [entry for kind in ("shards", "documents", "dedup") for entry in body.get(kind, ())]
+
+
 def publish(
     plan: Plan, schedule: Schedule, storage: Storage, limit: int | None
 ) -> tuple[int | None, dict[str, Any]]:
@@ -66,9 +71,9 @@ def publish(
 
     Returns (version number, content of dataset.json); (None, {}) for a plan without outputs.
     """
-    shards, documents = _finished_files(schedule)
+    shards, documents, dedup = _finished_files(schedule)
     writer = _shard_step(plan)
-    if writer is None and not documents:
+    if writer is None and not documents and not dedup:
         return None, {}
     folder = dataset_folder(limit)
     body: dict[str, Any] = {"format_version": FORMAT_VERSION, "name": plan.config.name}
@@ -88,24 +93,32 @@ def publish(
          "num_bytes": ref.num_bytes, "documents": ref.rows}
         for ref in documents
     ]  # fmt: skip
+    if dedup:
+        body["dedup"] = [
+            {"file": posixpath.relpath(ref.path, folder), "sha256": ref.sha256,
+             "num_bytes": ref.num_bytes, **ref.info}
+            for ref in dedup
+        ]  # fmt: skip
     body["fingerprint"] = fingerprint_of(body)
     return _put_version(body, storage, folder)
 
 
-def _finished_files(schedule: Schedule) -> tuple[list[FileRef], list[FileRef]]:
+def _finished_files(schedule: Schedule) -> tuple[list[FileRef], list[FileRef], list[FileRef]]:
+    """Token shards, documents, tables for later runs; each in a fixed order."""
     shards: list[FileRef] = []
     documents: list[FileRef] = []
+    dedup: list[FileRef] = []
     for name, node in schedule.nodes.items():
-        into = (
-            shards if isinstance(node, ReduceNode) else
-            documents if isinstance(node, OutputNode) else None
-        )  # fmt: skip
-        if into is not None:
-            for manifest in schedule.results[name].values():
-                if "files" in manifest.outputs:
-                    into += manifest.outputs["files"].files
+        if not isinstance(node, ReduceNode | OutputNode):
+            continue
+        for manifest in schedule.results[name].values():
+            for ref in manifest.outputs["files"].files if "files" in manifest.outputs else ():
+                into = documents if isinstance(node, OutputNode) else shards
+                (dedup if "table" in ref.info else into).append(ref)
     shards.sort(key=lambda ref: (ref.info["split"], ref.info["group"], ref.info["shard"]))
-    return shards, sorted(documents, key=lambda ref: ref.path)
+    for found in (documents, dedup):
+        found.sort(key=lambda ref: ref.path)
+    return shards, documents, dedup
 
 
 def _shard_step(plan: Plan) -> Step | None:
@@ -211,9 +224,8 @@ def published_sha256(storage: Storage, folder: str = "dataset") -> str:
     """One sha256 over the names and contents of all files that the version in force lists."""
     current = read_version(storage, folder)
     total = hashlib.sha256()
-    for kind in ("shards", "documents"):
-        for entry in (current or {}).get(kind, []):
-            path = posixpath.normpath(f"{folder}/{entry['file']}")
-            total.update(posixpath.basename(path).encode() + b"\0")
-            total.update(hashlib.sha256(storage.get(path)).digest())
+    for entry in listed_files(current or {}):
+        path = posixpath.normpath(f"{folder}/{entry['file']}")
+        total.update(posixpath.basename(path).encode() + b"\0")
+        total.update(hashlib.sha256(storage.get(path)).digest())
     return total.hexdigest()

@@ -22,13 +22,15 @@ from pipeline.funnel import Funnel, check_damage, check_drops, make_funnel
 from pipeline.inputs import list_inputs
 from pipeline.lease import Lease
 from pipeline.manifest import Manifest, load_manifest
+from pipeline.nodes import MergeNode
 from pipeline.plan import Plan
 from pipeline.progress import Progress, Quiet
 from pipeline.publish import dataset_folder, publish
 from pipeline.records import RunRecord, new_run_id
 from pipeline.schedule import Schedule
-from pipeline.stage import Partition
+from pipeline.stage import Partition, Side
 from pipeline.storage import Storage, open_storage
+from pipeline.tables import read_dataset
 from pipeline.work import Work
 
 MIN_FREE_BYTES = 64 << 20
@@ -89,12 +91,15 @@ def run(plan: Plan, options: Options = Options(), progress: Progress | None = No
             funnel = make_funnel(plan, schedule)
             check_damage(plan, funnel)
             check_drops(plan, funnel)
+            judged = judge_combines(schedule, storage)
         except PipelineError as error:
             # What was done can be looked at: `inspect` and `explain` read the latest record.
             with contextlib.suppress(PipelineError):  # a full disk must not hide the first error
                 funnel = make_funnel(plan, schedule)
                 record.finish(storage, funnel, None, _keys(schedule), str(error))
             raise
+        for warning in judged:
+            progress.note(f"warning: {warning}")
         version: int | None = None
         dataset: Mapping[str, Any] = {}
         if not options.until:
@@ -103,7 +108,7 @@ def run(plan: Plan, options: Options = Options(), progress: Progress | None = No
         record.finish(storage, funnel, version, keys)
     return RunResult(
         record.run_id, funnel, version, dataset, engine.executed, engine.reused,
-        time.monotonic() - started, warnings, keys, engine.executed_keys,
+        time.monotonic() - started, [*warnings, *judged], keys, engine.executed_keys,
     )  # fmt: skip
 
 
@@ -113,6 +118,18 @@ def _keys(schedule: Schedule) -> dict[str, dict[str, str]]:
         for name, units in schedule.results.items()
         if units
     }
+
+
+def judge_combines(schedule: Schedule, storage: Storage) -> list[str]:
+    """What the steps say of their own results: warnings. Raises StageError."""
+    found: list[str] = []
+    for name, node in schedule.nodes.items():
+        made = schedule.results[name].get("all")
+        if isinstance(node, MergeNode) and node.phase.judge and made:
+            table = read_dataset(storage, made.outputs["rows"])
+            lines = node.phase.judge(table, Side(node.step.id, schedule.plan.config.seed))
+            found += [f"step '{node.step.id}': {line}" for line in lines]
+    return found
 
 
 def _preflight(storage: Storage) -> None:

@@ -36,6 +36,7 @@ from pipeline.knobs import (
     knob_info,
     location,
     model_file,
+    model_files,
     reference,
 )
 from pipeline.phases import Apply, Combine, Emit, Exchange, OutputFile, Phase
@@ -45,7 +46,8 @@ __all__ = [
     "Apply", "Combine", "Damage", "Emit", "Exchange", "Filter", "GlobalStage", "KnobInfo", "Output",
     "OutputFile", "Page", "Partition", "Phase", "Processed", "Rewrite", "RowStage", "Rule", "Rules",
     "Side", "Source", "SourceBatch", "Stage", "TextBatch", "TextMap", "at_least", "at_most",
-    "between", "equals", "input_steps", "knob", "knob_info", "location", "model_file", "reference",
+    "between", "equals", "input_steps", "knob", "knob_info", "location", "model_file",
+    "model_files", "reference",
 ]  # fmt: skip
 
 Metrics = Mapping[str, Any]
@@ -91,6 +93,10 @@ class Stage:
 
     def check_sources(self, sources: Sequence[str]) -> None:
         """Raise ValueError if a knob names a source that is not among the documents' sources."""
+
+    def content_of(self, path: str) -> str:
+        """The file or folder whose content stands for a path that a model file knob names."""
+        return path
 
     def warm_up(self) -> Sequence[Call]:
         """Calls after which no batch waits for a kernel to be compiled; see `pipeline.warm_up`."""

@@ -16,8 +16,9 @@ from pathlib import Path
 import pyarrow as pa
 import xxhash
 
+from pipeline.combine import run_each, run_merge, run_output
 from pipeline.errors import InputError, IntegrityError
-from pipeline.exchange import run_each, run_merge, run_output, run_reduce, run_scatter
+from pipeline.exchange import run_reduce, run_scatter
 from pipeline.manifest import Dataset, FileRef, Manifest, commit_manifest, load_manifest
 from pipeline.segment import run_segment
 from pipeline.storage import AlreadyExists, Storage, file_sha256, open_storage

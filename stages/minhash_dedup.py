@@ -8,15 +8,12 @@ with it. So A ~ B ~ C never costs C when A and C differ (recipes, traps 13 and 1
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from pipeline.phases import Tables
 from pipeline.schema import DOC_ID, NODE
@@ -31,20 +28,11 @@ from pipeline.stage import (
     Side,
     TextBatch,
     knob,
+    model_files,
 )
 from pipeline.warm_up import Call, example_batch
-from stages.clusters import (
-    ASSIGNED,
-    LINKS,
-    NODE_ORDER,
-    deliver,
-    first_of_group,
-    forest,
-    group_starts,
-    matching_rows,
-    merge_forests,
-    star_links,
-)
+from stages import cluster_report, dedup_store, earlier, forests
+from stages.clusters import NODE_ORDER, deliver, matching_rows
 from stages.keep_policy import (
     check_policy,
     check_policy_sources,
@@ -53,6 +41,20 @@ from stages.keep_policy import (
     metric_columns,
     policy_columns,
 )
+from stages.minhash_notes import plan_notes
+from stages.minhash_walk import (
+    ANNOTATIONS,
+    VERDICTS,
+    Walk,
+    as_binary,
+    cluster_of,
+    from_sets,
+    judged,
+    keys_of,
+)
+
+if TYPE_CHECKING:
+    from stages.kernels.shingles import Normalisation
 
 FINEWEB = "datatrove, TextNormConfig and simplify_text (recipes 2g)"
 TEXT_KNOBS = (
@@ -63,24 +65,12 @@ TEXT_KNOBS = (
     "digits",
     "punctuation",
     "marks",
+    "words",
+    "shingle",
     "engine",
 )
 """The knobs that a signature depends on."""
-
-VERDICTS = pa.schema(
-    [
-        *NODE,
-        ("cluster_id", DOC_ID),
-        ("cluster_size", pa.int64()),
-        ("matched_doc_id", DOC_ID),  # null = kept
-        ("similarity", pa.float64()),  # estimated Jaccard with the matched document
-    ]
-)
-
-
-def candidate_probability(jaccard: float, bands: int, rows: int) -> float:
-    """P(two documents of this Jaccard similarity share a band): the S-curve."""
-    return 1.0 - (1.0 - jaccard**rows) ** bands
+LAYOUT = ("bands", "rows")
 
 
 @dataclass(frozen=True)
@@ -95,9 +85,23 @@ class MinhashDedup(GlobalStage):
     text, not NLTK's or spaCy's; punctuation is Unicode's categories P, S and Cc, not a list of
     about 90 characters; with the marks (Mn) go Me and Cf; lower case knows no context; short texts
     are compared; what is removed matches a kept document (`closure`), which is chosen by `keep`.
+
+    `version` history:
+    2: metric `copies`; with `closure: transitive` the similarity with the kept document; clusters
+       above `max_cluster_size` are verified by signatures with `verify: none` too.
     """
 
-    ngram: int = knob(5, unit="words", source="FineWeb: 5-word shingles (recipes 2g)", minimum=1)
+    version: ClassVar[int] = 2
+
+    ngram: int = knob(
+        5, unit="words or characters", source="FineWeb: 5-word shingles (recipes 2g)", minimum=1
+    )
+    shingle: Literal["words", "characters"] = knob(
+        "words",
+        source="FineWeb; NeMo Curator and SlimPajama take 24 and 13 characters (recipes 2g)",
+        choices=("words", "characters"),
+        help="what `ngram` counts; characters: one space between words, set ngram to 20 or more",
+    )
     bands: int = knob(14, source="FineWeb: 14 x 8 (recipes 2g)", minimum=1)
     rows: int = knob(8, unit="values a band", source="FineWeb: 14 x 8 (recipes 2g)", minimum=1)
     num_hashes: int = knob(
@@ -113,20 +117,27 @@ class MinhashDedup(GlobalStage):
     marks: bool = knob(
         True, source=FINEWEB, help="canonical decomposition without marks (and format characters)"
     )
+    words: Literal["spaced", "alphanumeric"] = knob(
+        "spaced",
+        source="DESIGN section 4: one definition of a word for all stages",
+        choices=("spaced", "alphanumeric"),
+        help=r"alphanumeric: runs of \w, as text-dedup and many reference corpora have them",
+    )
     engine: Literal["kernel", "datasketch"] = knob(
         "kernel",
         source="equal values, 150 against 15 MB/s of text on one core (licence texts, measured)",
         choices=("kernel", "datasketch"),
     )
-    verify: Literal["none", "signature"] = knob(
+    verify: Literal["none", "signature", "exact"] = knob(
         "signature",
         source="marin#6854, text-dedup#129: unverified bands chain into false clusters (trap 13)",
-        choices=("none", "signature"),
-        help="signature: a document is removed only on an estimated Jaccard of `threshold`",
+        choices=("none", "signature", "exact"),
+        help="a document is removed only on a Jaccard similarity of `threshold`: estimated from "
+        "signatures, or exact, of the sets of shingles (reads the texts of candidates again)",
     )
     threshold: float = knob(
         0.75,
-        unit="estimated Jaccard",
+        unit="Jaccard similarity",
         source="data-prep-kit verifies signatures at 0.75; FineWeb's 14 x 8 aims at it (2g)",
         minimum=0.0,
         maximum=1.0,
@@ -142,7 +153,16 @@ class MinhashDedup(GlobalStage):
         unit="documents",
         source="marin#6854: clusters of 50,000 unrelated books and more (trap 13)",
         minimum=2,
-        help="a larger cluster is resolved directly whatever `closure` says",
+        help="a larger cluster is resolved directly and by signatures, whatever `closure` and "
+        "`verify: none` say, with a warning",
+    )
+    cluster_memory: int = knob(
+        8_000_000_000,
+        unit="bytes",
+        source=f"58 million documents in clusters at {forests.MERGE_BYTES} bytes (measured)",
+        minimum=1,
+        identity=False,
+        help="above it the run stops: for the merge of all clusters, or the texts of one",
     )
     max_tries: int = knob(
         256,
@@ -151,14 +171,60 @@ class MinhashDedup(GlobalStage):
         minimum=1,
         help="a document is compared with the first so many kept ones of each of its buckets",
     )
+    action: Literal["drop", "annotate"] = knob(
+        "drop",
+        source="FineWeb drops",
+        choices=("drop", "annotate"),
+        help="annotate: nothing is dropped; columns say what would be, and how many copies it has",
+    )
+    keep_copies: int = knob(
+        1,
+        unit="documents",
+        source="one copy survives, as in every published recipe (2g)",
+        minimum=1,
+        help="so many kept documents must match before a further one is removed",
+    )
     keep: tuple[str, ...] = knob(
         (),
         source="doc_id order: deterministic, and blind to the order of files (trap 15)",
         help="which copy survives: '-date', '+column', 'source:books,web'; strongest first",
     )
+    max_source_drop_ratio: float = knob(
+        0.95,
+        unit="share of a source of over 1,000 documents",
+        source="marin#6854 lost 99.99 % of a source (trap 13); tools remove up to 88 % of a crawl "
+        "(datatrove#107)",
+        minimum=0.0,
+        maximum=1.0,
+        identity=False,
+    )
+    source_alarm: Literal["error", "warning"] = knob(
+        "error",
+        source="nobody reads the warning of a run that lost a source and ended well",
+        choices=("error", "warning"),
+        identity=False,
+        help="what a source above max_source_drop_ratio does; a rerun with another bound is free",
+    )
+    against: tuple[str, ...] = model_files(
+        help="workdirs, or files of dataset/versions, of earlier runs with `store`: what matches "
+        "one of their documents goes"
+    )
+    store: bool = knob(
+        False,
+        source="off: some 520 bytes a document at 14 x 8 (measured)",
+        help="publish bands and signatures of what is kept, for `against` of later runs",
+    )
     compiles: ClassVar[bool] = True
-    adds: ClassVar[dict[str, pa.DataType]] = {"cluster_id": DOC_ID}
-    metrics: ClassVar[dict[str, type]] = {"cluster_size": int, "similarity": float}
+
+    @property
+    def metrics(self) -> dict[str, type]:  # type: ignore[override]
+        """With `against` also the number, from 0, of the corpus that a document was lost to."""
+        found: dict[str, type] = {"cluster_size": int, "similarity": float, "copies": int}
+        return {**found, "against": int} if self.against else found
+
+    @property
+    def adds(self) -> dict[str, pa.DataType]:  # type: ignore[override]
+        return {"cluster_id": DOC_ID, **(ANNOTATIONS if self.action == "annotate" else {})}
 
     @property
     def reads(self) -> tuple[str, ...]:  # type: ignore[override]
@@ -179,49 +245,69 @@ class MinhashDedup(GlobalStage):
                 "closure: transitive removes documents that match no kept one, so it cannot "
                 "verify. Set verify: none, or closure: direct."
             )
+        earlier.check(self)
 
     def check_sources(self, sources: Any) -> None:
         check_policy_sources(self.keep, sources)
 
     def plan_notes(self) -> list[str]:
-        """Lines for the plan: how likely a pair is to become a candidate, by its similarity."""
-        curve = ", ".join(
-            f"{j:g} {candidate_probability(j, self.bands, self.rows):.3f}"
-            for j in (0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
-        )
-        note = f"P(candidate) by Jaccard, {self.bands} bands x {self.rows} rows: {curve}"
-        if self.verify == "none":
-            return [note]
-        error = math.sqrt(self.threshold * (1 - self.threshold) / self.num_hashes)
-        verified = f"removed from an estimated Jaccard of {self.threshold} (s.e. {error:.3f})"
-        return [note, verified]
+        return [*plan_notes(self), *earlier.plan_notes(self)]
+
+    def content_of(self, path: str) -> str:
+        return dedup_store.version_file(path)
 
     def phases(self) -> tuple[Phase, ...]:
+        exact = self.verify == "exact"
+        merging = forests.Merging(self.cluster_memory, 4 * self.num_hashes)
+        judging = (
+            "verify", "threshold", "closure", "max_cluster_size", "max_tries", "keep",
+            "keep_copies",
+        )  # fmt: skip
         policy = policy_columns(self.keep)
-        sources = ("signatures", "assigned", "docs") if policy else ("signatures", "assigned")
-        columns = tuple(dict.fromkeys(("doc_id", "file", "offset", *policy))) if policy else None
-        layout = ("bands", "rows")
-        judging = ("verify", "threshold", "closure", "max_cluster_size", "max_tries", "keep")
+        columns = tuple(dict.fromkeys((*NODE.names[1:], *policy, *(("text",) if exact else ()))))
+        sources: tuple[str, ...] = ("docs" if exact else "signatures", "assigned")
+        sources += ("docs",) if policy and not exact else ()
+        sources += ("matches_here",) if self.against else ()
+        texts = TEXT_KNOBS if exact else ()
         return (
             Emit("signatures", self.signatures, self.signature_schema(), TEXT_KNOBS),
+            *earlier.asking(self),
             Exchange(
-                "buckets", ("signatures",), "key", star_links, LINKS, self.route_bands, layout,
-                order=NODE_ORDER,
+                "buckets", ("signatures",), "key", forests.bucket_forest, forests.FOREST,
+                self.route_bands, LAYOUT, order=("node", "partition"),
             ),
-            Combine("clusters", ("buckets",), merge_forests, ASSIGNED, forest, LINKS),
-            Exchange(
-                "assigned", ("clusters",), "partition", deliver, ASSIGNED, buckets="partition",
-                order=NODE_ORDER,
-            ),
-            Exchange(
-                "members", sources, "key", self.walk_clusters, VERDICTS, self.route_members,
-                (*layout, *judging), order=("keep", *NODE_ORDER), columns=columns,
+            Combine(
+                "clusters", ("buckets",), merging.clusters, forests.CLUSTERED, fold=merging.fold,
             ),
             Exchange(
-                "verdicts", ("members",), "partition", deliver, VERDICTS, buckets="partition",
-                order=NODE_ORDER,
+                "assigned", ("clusters",), "partition", deliver, forests.CLUSTERED,
+                buckets="partition", order=("node",),
             ),
-            Apply("drop", "verdicts", drop_near_duplicates),
+            Exchange(
+                "members", sources, "key", self.walk().verdicts, VERDICTS,
+                self.route_texts if exact else self.route_members, (*LAYOUT, *judging, *texts),
+                order=("keep", *NODE_ORDER), columns=columns,
+            ),
+            Exchange(
+                "walked" if self.against else "verdicts", ("members",), "partition", deliver,
+                VERDICTS, buckets="partition", order=NODE_ORDER,
+            ),
+            *earlier.joining(self, VERDICTS),
+            Exchange(
+                "cluster_table", ("members",), "key", cluster_report.cluster_rows,
+                cluster_report.CLUSTERS, cluster_report.route_clusters, order=("lost", "doc_id"),
+            ),
+            Combine(
+                "largest", ("cluster_table",), cluster_report.largest, cluster_report.CLUSTERS,
+                cluster_report.largest_of, cluster_report.CLUSTERS, judge=self.judge_clusters,
+            ),
+            Combine(
+                "sources", ("docs", "verdicts"), cluster_report.sum_sources,
+                cluster_report.SOURCES, cluster_report.count_sources, cluster_report.SOURCES,
+                columns=("source", *NODE.names[1:]), judge=self.judge_sources,
+            ),
+            Apply("drop", "verdicts", self.drop_near_duplicates, ("action",)),
+            *dedup_store.storing(self),
         )  # fmt: skip
 
     def warm_up(self) -> Sequence[Call]:
@@ -234,15 +320,20 @@ class MinhashDedup(GlobalStage):
         signature = pa.field("signature", pa.binary(4 * self.num_hashes))
         return pa.schema([*(NODE.field(n) for n in ("doc_id", "file", "offset")), signature])
 
-    def signatures(self, batch: TextBatch, side: Side) -> pa.Table:
-        from stages.kernels.minhash import datasketch_signatures, kernel_signatures
+    def normalisation(self) -> Normalisation:
         from stages.kernels.shingles import Normalisation
 
-        normalisation = Normalisation(self.lower, self.digits, self.punctuation, self.marks)
+        alphanumeric = self.words == "alphanumeric"
+        return Normalisation(self.lower, self.digits, self.punctuation, self.marks, alphanumeric)
+
+    def signatures(self, batch: TextBatch, side: Side) -> pa.Table:
+        from stages.kernels.minhash import datasketch_signatures, kernel_signatures
+
         sign = kernel_signatures if self.engine == "kernel" else datasketch_signatures
         values, has_words = sign(
-            batch.column("text"), self.ngram, self.num_hashes, self.hash_seed, normalisation
-        )
+            batch.column("text"), self.ngram, self.num_hashes, self.hash_seed,
+            self.normalisation(), self.shingle == "characters",
+        )  # fmt: skip
         schema = self.signature_schema()
         stored = as_binary(values, schema.field("signature").type)
         nodes = [batch.column(name) for name in ("doc_id", "file", "offset")]
@@ -250,91 +341,58 @@ class MinhashDedup(GlobalStage):
 
     def route_bands(self, tables: Tables, side: Side) -> pa.Table:
         """A row a document and band; the key holds the band's number and its values."""
-        from stages.kernels.minhash import band_keys
-
         table = tables["signatures"]
-        keys = band_keys(as_matrix(table["signature"]), self.bands, self.rows)
-        row = pa.array(np.repeat(np.arange(table.num_rows), self.bands))
-        nodes = table.select(["doc_id", "file", "offset"]).take(row)
-        return nodes.append_column("key", pa.array(keys.ravel()))
+        keys = keys_of(table, self.bands, self.rows)
+        nodes = np.repeat(forests.node_hashes(table), self.bands)
+        return pa.table({"key": pa.array(keys.ravel()), "node": pa.array(nodes)})
 
     # --- The walk ------------------------------------------------------------------------------
 
+    def walk(self) -> Walk:
+        return Walk(
+            self.bands, self.rows, self.num_hashes, self.hash_seed, self.verify, self.threshold,
+            self.closure == "transitive", self.max_cluster_size, self.max_tries, self.keep_copies,
+            self.cluster_memory,
+        )  # fmt: skip
+
     def route_members(self, tables: Tables, side: Side) -> pa.Table:
-        """The documents of clusters: key = cluster_id, with signature and keep key."""
-        signatures, assigned = tables["signatures"], tables["assigned"]
-        found = matching_rows(signatures, assigned)
-        cluster = assigned["cluster_id"].combine_chunks().take(found)
-        members = signatures.append_column("key", cluster).filter(found.is_valid())
+        """Documents of clusters; the key is the cluster, with signature and keep key."""
+        signatures = tables["signatures"]
+        if self.against:  # what an earlier corpus has keeps nothing of this one out
+            gone = matching_rows(signatures, tables["matches_here"])
+            signatures = signatures.filter(gone.is_null())
+        cluster = cluster_of(signatures, tables["assigned"])
+        members = signatures.append_column("key", cluster).filter(cluster.is_valid())
         if not self.keep:
             return members.append_column("keep", keep_keys(members, ()))
         documents = tables["docs"].take(matching_rows(members, tables["docs"]))
         return members.append_column("keep", keep_keys(documents, self.keep))
 
-    def walk_clusters(self, table: pa.Table, side: Side) -> pa.Table:
-        """Members sorted by (cluster, keep order) -> who is kept and who loses to whom."""
-        starts = group_starts(table["key"])
-        sizes = np.repeat(np.diff(starts), np.diff(starts))
-        winner, similarity = self._walk(as_matrix(table["signature"]))
-        if self.closure == "transitive":
-            first = first_of_group(starts)
-            first[first == np.arange(len(first))] = -1
-            closed = sizes <= self.max_cluster_size
-            winner = np.where(closed, first, winner)
-            similarity = np.where(closed, np.nan, similarity)
-        lost = winner >= 0
-        matched = table["doc_id"].take(pa.array(winner, mask=~lost)).combine_chunks()
-        return pa.table(
-            [
-                *table.select(NODE.names).columns,
-                table["key"],
-                pa.array(sizes),
-                matched,
-                pa.array(np.where(lost, similarity, np.nan), from_pandas=True),
-            ],
-            schema=VERDICTS,
+    def route_texts(self, tables: Tables, side: Side) -> pa.Table:
+        """Documents of clusters; the key is the cluster, with the set of shingles and keep key."""
+        from stages.kernels.shingles import shingle_hashes
+
+        documents = tables["docs"]
+        cluster = cluster_of(documents, tables["assigned"])
+        members = documents.append_column("key", cluster).filter(cluster.is_valid())
+        hashes, starts = shingle_hashes(
+            members["text"].combine_chunks(), self.ngram, self.normalisation(),
+            self.shingle == "characters", distinct=True,
+        )  # fmt: skip
+        columns = members.select(["key", *NODE.names[1:]])
+        columns = columns.append_column("shingles", from_sets(hashes, starts))
+        return columns.append_column("keep", keep_keys(members, self.keep))
+
+    # --- Verdicts ------------------------------------------------------------------------------
+
+    def judge_clusters(self, table: pa.Table, side: Side) -> Sequence[str]:
+        return cluster_report.oversized(table, self.max_cluster_size)
+
+    def judge_sources(self, table: pa.Table, side: Side) -> Sequence[str]:
+        annotates = self.action == "annotate"
+        return cluster_report.collapsed(
+            table, self.max_source_drop_ratio, self.source_alarm, annotates, side
         )
 
-    def _walk(self, values: npt.NDArray[np.uint32]) -> tuple[Any, Any]:
-        """The kept member that each member loses to (-1 = kept), and their estimated Jaccard."""
-        from stages.kernels.minhash import band_keys
-        from stages.kernels.unionfind import walk
-
-        keys = band_keys(values, self.bands, self.rows)
-        distinct, slots = np.unique(keys.ravel(), return_inverse=True)
-        least = 0 if self.verify == "none" else math.ceil(self.threshold * self.num_hashes - 1e-9)
-        winner, equal = walk(
-            values, slots.reshape(keys.shape), len(distinct), least, self.max_tries
-        )
-        return winner, equal / self.num_hashes
-
-
-def as_binary(values: npt.NDArray[np.uint32], kind: pa.DataType) -> pa.Array:
-    """A matrix of uint32 as fixed-size binary, one value a row."""
-    data = np.ascontiguousarray(values, dtype="<u4")
-    return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(data)])
-
-
-def as_matrix(column: pa.ChunkedArray) -> npt.NDArray[np.uint32]:
-    """Fixed-size binary signatures as a matrix of uint32."""
-    array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-    width = array.type.byte_width // 4
-    raw = np.frombuffer(array.buffers()[1] or b"", dtype="<u4")
-    return raw[array.offset * width : (array.offset + len(array)) * width].reshape(-1, width)
-
-
-def drop_near_duplicates(batch: TextBatch, side: Side) -> Processed:
-    rows = side.tables["verdicts"]
-    found = matching_rows(batch.table, rows)
-
-    def column(name: str) -> pa.Array:
-        return rows[name].combine_chunks().take(found)
-
-    matched = column("matched_doc_id")
-    return Processed(
-        columns={"cluster_id": column("cluster_id")},
-        metrics={"cluster_size": column("cluster_size"), "similarity": column("similarity")},
-        drop=pc.is_valid(matched),
-        reason="near_duplicate",
-        matched=matched,
-    )
+    def drop_near_duplicates(self, batch: TextBatch, side: Side) -> Processed:
+        return judged(batch, side.tables["verdicts"], self.action == "annotate")

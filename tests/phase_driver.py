@@ -8,6 +8,7 @@ No files, no Ray, no cache: about a hundred lines to test stages against.
 
 from __future__ import annotations
 
+import functools
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -115,7 +116,7 @@ def route(
         for tables_of_call in calls:
             side = Side("step", 0, {})
             part = call(tables_of_call, side) if call else tables_of_call[phase.reads[0]]
-            if "partition" not in part.column_names:
+            if "partition" not in part.column_names and len(key) == 16:  # no bucket
                 ids = pa.array([key] * part.num_rows, pa.binary(16))
                 part = part.append_column("partition", ids)
             found.append(part)
@@ -134,7 +135,7 @@ def exchange(
         table = table.take(pa.array(rows, pa.int64()))
     keys = table[phase.key].to_pylist()
     if phase.buckets == "partition":
-        names, where = parts, keys
+        names, where = parts, [next(p for p in parts if p.startswith(key)) for key in keys]
     else:
         names = [b.to_bytes(2, "big") for b in range(buckets)]
         where = [names[xxhash.xxh3_64_intdigest(repr(key).encode()) % buckets] for key in keys]
@@ -162,7 +163,11 @@ def combine(
         parts = [
             checked([part.select(phase.each_schema.names)], phase.each_schema) for part in parts
         ]
-    merged = phase.merge(pa.concat_tables(parts), side)
+    if phase.fold:
+        state = functools.reduce(lambda a, b: phase.fold(a, b, side), parts)
+    else:
+        state = pa.concat_tables(parts)
+    merged = phase.merge(state, side)
     assert isinstance(merged, pa.Table)
     assert phase.schema is not None
     return checked([merged], phase.schema)

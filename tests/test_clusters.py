@@ -15,18 +15,21 @@ from scipy.sparse import coo_matrix  # type: ignore[import-untyped]
 from scipy.sparse.csgraph import connected_components  # type: ignore[import-untyped]
 
 from pipeline.errors import ConfigError
-from pipeline.schema import NODE
 from pipeline.stage import Side
-from stages.clusters import (
-    LINKS,
-    forest,
-    group_starts,
-    matching_rows,
-    merge_forests,
-    number_nodes,
+from stages.clusters import group_starts, matching_rows
+from stages.forests import (
+    CLUSTERED,
+    FOREST,
+    bucket_forest,
+    clustered,
+    largest_tree,
+    merged,
+    node_hashes,
+    union_size,
 )
 from stages.keep_policy import check_policy, check_policy_sources, keep_keys, policy_columns
-from stages.kernels.unionfind import components, walk
+from stages.kernels.unionfind import components, jaccard, walk
+from stages.minhash_walk import pieces
 
 SIDE = Side("step", 0)
 EDGES = st.lists(st.tuples(st.integers(0, 29), st.integers(0, 29)), max_size=60)
@@ -45,30 +48,45 @@ def test_components_agree_with_scipy_whatever_the_order_of_edges(edges: Any, ran
     assert roots.tolist() == [smallest[label] for label in labels.tolist()]
 
 
+def slow_jaccard(left: Any, right: Any) -> float:
+    return len(set(left) & set(right)) / len(set(left) | set(right))
+
+
+SETS = st.sets(st.integers(0, 40), min_size=1)
+
+
+@settings(max_examples=300, deadline=None)
+@given(SETS, SETS, st.sampled_from([0.0, 0.1, 1 / 3, 0.5, 0.75, 0.8, 1.0]))
+def test_the_exact_similarity_is_that_of_sets_or_minus_one_below_the_bound(
+    left: set[int], right: set[int], least: float
+) -> None:
+    values = np.array([*sorted(left), *sorted(right)], dtype=np.uint64)
+    starts = np.array([0, len(left), len(left) + len(right)])
+    expected = slow_jaccard(left, right)
+    assert jaccard(values, starts, 0, 1, least) == (expected if expected >= least else -1.0)
+
+
 def slow_walk(
-    signatures: list[list[int]], slots: list[list[int]], least: int, max_tries: int
-) -> list[tuple[int, int]]:
-    """The walk as its docstring says it: (winner or -1, equal places)."""
+    similarity: Any, slots: list[list[int]], least: float, max_tries: int, copies: int
+) -> list[tuple[int, float]]:
+    """The walk as its docstring says it: (winner or -1, similarity)."""
     kept: dict[int, list[int]] = {}
     answers = []
     for i, mine in enumerate(slots):
         candidates = {other for slot in mine for other in kept.get(slot, [])[:max_tries]}
-        scored = [
-            (sum(a == b for a, b in zip(signatures[i], signatures[j], strict=True)), -j)
-            for j in candidates
-        ]
-        places, winner = max((s for s in scored if s[0] >= least), default=(0, 1))
-        answers.append((-winner, places))
-        if winner == 1:
+        scored = sorted((-similarity(i, j), j) for j in candidates if similarity(i, j) >= least)
+        lost = len(scored) >= copies
+        answers.append((scored[0][1], -scored[0][0]) if lost else (-1, 0.0))
+        if not lost:
             for slot in set(mine):
                 kept.setdefault(slot, []).append(i)
     return answers
 
 
 @settings(deadline=None)
-@given(st.data(), st.integers(0, 12), st.integers(0, 4), st.integers(1, 3))
+@given(st.data(), st.integers(0, 12), st.integers(0, 4), st.integers(1, 3), st.integers(1, 3))
 def test_the_walk_agrees_with_its_slow_definition(
-    data: st.DataObject, members: int, least: int, max_tries: int
+    data: st.DataObject, members: int, least: int, max_tries: int, copies: int
 ) -> None:
     def matrix(width: int, values: st.SearchStrategy[int]) -> list[list[int]]:
         row = st.lists(values, min_size=width, max_size=width)
@@ -77,58 +95,106 @@ def test_the_walk_agrees_with_its_slow_definition(
     signatures = matrix(4, st.integers(0, 2))
     # Buckets of different bands never coincide.
     slots = [[s + 3 * band for band, s in enumerate(r)] for r in matrix(2, st.integers(0, 2))]
-    winner, places = walk(
-        np.array(signatures, dtype=np.uint32).reshape(members, 4),
-        np.array(slots, dtype=np.int64).reshape(members, 2),
-        6,
-        least,
-        max_tries,
-    )
-    assert list(zip(winner, places, strict=True)) == slow_walk(signatures, slots, least, max_tries)
+    sets = [sorted(s) for s in data.draw(st.lists(SETS, min_size=members, max_size=members))]
+
+    def estimate(i: int, j: int) -> float:
+        return sum(a == b for a, b in zip(signatures[i], signatures[j], strict=True)) / 4
+
+    hashes = np.array([value for one in sets for value in one], dtype=np.uint64)
+    starts = np.cumsum([0, *map(len, sets)])
+    for exact in (False, True):
+        winner, similarity = walk(
+            np.array(signatures, dtype=np.uint32).reshape(members, 4),
+            hashes if exact else hashes[:0],
+            starts if exact and members else starts[:0],
+            np.array(slots, dtype=np.int64).reshape(members, 2),
+            6,
+            np.full(members, least / 4),
+            max_tries,
+            copies,
+        )
+        slow = (lambda i, j: slow_jaccard(sets[i], sets[j])) if exact else estimate
+        expected = slow_walk(slow, slots, least / 4, max_tries, copies)
+        assert list(zip(winner, similarity, strict=True)) == expected
 
 
-NODES = st.tuples(
-    st.sampled_from([bytes(16), bytes(15) + b"\1", b"\xff" * 16]),
-    st.sampled_from(["", "b", "a", "ä", None]),
-    st.sampled_from([0, 1, None, -1]),
-    st.sampled_from([bytes(16), b"\x80" * 16]),
+# --- Forests ----------------------------------------------------------------------------------
+
+ROWS = st.lists(
+    st.tuples(st.integers(0, 6), st.integers(0, 9), st.sampled_from([b"a", b"b"])), max_size=40
 )
+"""(key, node, partition) as an exchange brings them."""
 
 
-def sortable(node: tuple[Any, ...]) -> tuple[Any, ...]:
-    doc_id, file, offset, partition = node
-    file_key = (file is not None, (file or "").encode())
-    return doc_id, file_key, (offset is not None, offset or 0), partition
+def bucket(rows: Any) -> pa.Table:
+    rows = sorted(set(rows))
+    return pa.table(
+        {
+            "key": pa.array([row[0] for row in rows], pa.uint64()),
+            "node": pa.array([row[1] for row in rows], pa.uint64()),
+            "partition": pa.array([row[2] * 16 for row in rows], pa.binary(16)),
+        }
+    )
 
 
-def node_table(rows: list[tuple[Any, ...]]) -> pa.Table:
-    names = ("doc_id", "file", "offset", "partition")
-    return pa.Table.from_pylist([dict(zip(names, row, strict=True)) for row in rows], schema=NODE)
+def joined(parts: list[pa.Table]) -> pa.Table:
+    left, *rest = parts
+    for right in rest:
+        left = merged(left, right, union_size(left, right))
+    return left
 
 
-@settings(deadline=None)
-@given(st.lists(NODES, min_size=1, max_size=20))
-def test_nodes_are_numbered_in_their_total_order(rows: list[tuple[Any, ...]]) -> None:
-    first, numbers = number_nodes(node_table(rows))
-    distinct = sorted(set(rows), key=sortable)
-    assert [rows[i] for i in first] == distinct
-    assert [distinct[n] for n in numbers] == rows
+def slow_clusters(rows: Any) -> dict[tuple[int, bytes], tuple[int, bytes]]:
+    """Node -> the smallest node of its component, of all nodes that share a key with another."""
+    found: dict[Any, Any] = {}
+    groups = [{(n, p) for k, n, p in rows if k == key} for key in {row[0] for row in rows}]
+    for group in groups:
+        if len(group) > 1:
+            found.update({node: min([node, found.get(node, node)]) for node in group})
+    changed = True
+    while changed:
+        changed = False
+        for group in groups:
+            smallest = min((found[node] for node in group if node in found), default=None)
+            for node in group:
+                if len(group) > 1 and found[node] != smallest:
+                    found[node], changed = smallest, True
+    return found
 
 
-@settings(deadline=None)
-@given(st.lists(st.tuples(NODES, NODES), max_size=20), st.integers(1, 4))
-def test_forests_of_any_split_merge_to_the_same_clusters(links: Any, parts: int) -> None:
-    rows = [{**node_dict(a), **{f"to_{k}": v for k, v in node_dict(b).items()}} for a, b in links]
-    whole = pa.Table.from_pylist(rows, schema=LINKS)
-    forests = [
-        forest({"buckets": pa.Table.from_pylist(rows[i::parts], schema=LINKS)}, SIDE)
-        for i in range(parts)
+@settings(deadline=None, max_examples=200)
+@given(ROWS, st.integers(1, 4), st.randoms(use_true_random=False))
+def test_forests_of_any_split_merge_in_any_order_to_the_components(
+    rows: Any, parts: int, random: Any
+) -> None:
+    keys = [[row for row in rows if row[0] % parts == part] for part in range(parts)]
+    random.shuffle(keys)
+    forest = joined([bucket_forest(bucket(part), SIDE) for part in keys])
+    assert forest.schema.equals(FOREST)
+    whole = bucket_forest(bucket(rows), SIDE)
+    assert forest.equals(whole)
+    table = clustered(forest)
+    assert table.schema.equals(CLUSTERED)
+    expected = slow_clusters(set(rows))
+    assert [(row["node"], row["partition"][:1]) for row in table.to_pylist()] == sorted(expected)
+    for row in table.to_pylist():
+        node, partition = expected[row["node"], row["partition"][:1]]
+        assert row["cluster"] == node.to_bytes(8, "little") + partition * 8
+    sizes = list(expected.values())
+    assert largest_tree(forest) == max((sizes.count(root) for root in sizes), default=0)
+
+
+def test_documents_that_differ_in_id_file_or_offset_are_other_nodes() -> None:
+    rows = [
+        {"doc_id": doc_id, "file": file, "offset": offset, "text": ""}
+        for doc_id in (bytes(16), bytes(15) + b"\1", b"\1" + bytes(15))
+        for file in ("", "a", "ä", None)
+        for offset in (0, 1, -1, None)
     ]
-    assert merge_forests(pa.concat_tables(forests), SIDE).equals(merge_forests(whole, SIDE))
-
-
-def node_dict(node: tuple[Any, ...]) -> dict[str, Any]:
-    return dict(zip(("doc_id", "file", "offset", "partition"), node, strict=True))
+    hashes = node_hashes(documents(rows))
+    assert len(set(hashes.tolist())) == len(rows)
+    assert (node_hashes(documents(rows[5:7])) == hashes[5:7]).all()
+    assert len(node_hashes(documents([]))) == 0
 
 
 def test_a_repeated_doc_id_is_told_apart_by_file_and_offset() -> None:
@@ -142,6 +208,17 @@ def test_a_repeated_doc_id_is_told_apart_by_file_and_offset() -> None:
         ]
     )
     assert matching_rows(docs, docs.slice(1)).to_pylist() == [None, 0, 1, 2]
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(1, 9), max_size=20), st.integers(1, 12))
+def test_pieces_are_whole_groups_and_as_large_as_allowed(sizes: list[int], rows: int) -> None:
+    starts = np.cumsum([0, *sizes])
+    found = pieces(starts, rows)
+    assert [n for a, b in found for n in range(a, b)] == list(range(len(sizes)))
+    for a, b in found:
+        assert b == a + 1 or starts[b] - starts[a] <= rows
+        assert b == len(sizes) or starts[b + 1] - starts[a] > rows
 
 
 def test_groups_of_equal_keys_are_found_in_an_empty_and_in_a_chunked_column() -> None:

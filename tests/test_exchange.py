@@ -18,8 +18,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline import exchange
+from pipeline.combine import run_each, run_merge, run_output
 from pipeline.errors import IntegrityError, StageError
-from pipeline.exchange import run_each, run_merge, run_output, run_reduce, run_scatter
+from pipeline.exchange import run_reduce, run_scatter
 from pipeline.manifest import Dataset, FileRef
 from pipeline.phases import Combine, Exchange, OutputFile, Tables
 from pipeline.schedule import BUCKET_BYTES, MAX_BUCKETS, num_buckets

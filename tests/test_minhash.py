@@ -23,7 +23,8 @@ from stages.kernels.minhash import (
     permutations,
 )
 from stages.kernels.shingles import Normalisation, shingle_hashes
-from stages.minhash_dedup import MinhashDedup, candidate_probability
+from stages.minhash_dedup import MinhashDedup
+from stages.minhash_notes import candidate_probability
 
 PLAIN = Normalisation()
 TEXTS = st.lists(st.text(alphabet="ab .1é東", max_size=40), max_size=8)
@@ -141,11 +142,15 @@ def strip_tags(html: str) -> str:
 
 def test_the_plan_prints_the_s_curve() -> None:
     assert candidate_probability(0.75, 14, 8) == pytest.approx(0.772, abs=1e-3)
-    note, verified = MinhashDedup().plan_notes()
+    note, verified, memory = MinhashDedup().plan_notes()
     assert "14 bands x 8 rows" in note
     assert "0.8 0.924" in note
     assert "0.75" in verified
-    assert len(MinhashDedup(verify="none").plan_notes()) == 1
+    assert "takes 16 bytes" in memory
+    assert len(MinhashDedup(verify="none").plan_notes()) == 2
+    assert "exact" in MinhashDedup(verify="exact").plan_notes()[1]
+    assert "13" not in MinhashDedup(shingle="characters", ngram=20).plan_notes()[2]
+    assert "NeMo" in MinhashDedup(shingle="characters", ngram=13).plan_notes()[2]
 
 
 # --- The stage ----------------------------------------------------------------------------------
@@ -215,7 +220,7 @@ def test_a_chain_of_near_copies_does_not_cost_its_far_end() -> None:
     assert run_stage(cut, [chain(9)]).kept.num_rows < outcome.kept.num_rows
 
 
-def test_a_cluster_above_the_bound_is_resolved_directly() -> None:
+def test_a_cluster_above_the_bound_is_resolved_directly_and_verified() -> None:
     whole = MinhashDedup(verify="none", closure="transitive", bands=28, rows=4, keep=("+date",))
     table = chain(9)
     size = max(v for v in run_stage(whole, [table]).metrics["cluster_size"].to_pylist() if v)
@@ -223,8 +228,20 @@ def test_a_cluster_above_the_bound_is_resolved_directly() -> None:
         verify="none", closure="transitive", bands=28, rows=4, keep=("+date",),
         max_cluster_size=size - 1,
     )  # fmt: skip
-    direct = MinhashDedup(verify="none", bands=28, rows=4, keep=("+date",))
+    direct = MinhashDedup(bands=28, rows=4, keep=("+date",))
     assert nodes(run_stage(bounded, [table]).kept) == nodes(run_stage(direct, [table]).kept)
+
+
+def test_many_clusters_are_walked_piece_by_piece_to_the_same_verdicts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    table = texts(*(variant(i % 7, 50 + i % 3) for i in range(40)), *map(str, BASE[:9] * 3))
+    whole = run_stage(MinhashDedup(), [table], buckets=1)
+    for rows in (1, 5):
+        monkeypatch.setattr("stages.minhash_walk.WALK_ROWS", rows)
+        parts = run_stage(MinhashDedup(), [table], buckets=1)
+        assert parts.kept.equals(whole.kept)
+        assert parts.metrics.equals(whole.metrics)
 
 
 def test_one_document_that_comes_through_two_inputs_is_kept_once() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import unicodedata
 from collections.abc import Sequence
 
@@ -42,7 +43,7 @@ HOSTILE = st.text(
     ),
     max_size=60,
 )
-SWITCHES = st.builds(Normalisation, st.booleans(), st.booleans(), st.booleans(), st.booleans())
+SWITCHES = st.builds(Normalisation, *[st.booleans()] * 5)
 
 
 def slow_mix(value: int) -> int:
@@ -73,6 +74,17 @@ def is_punctuation(char: str) -> bool:
     return category[0] in "PS" or (category == "Cc" and not char.isspace())
 
 
+def slow_words(text: str, switches: Normalisation) -> list[str]:
+    text = slow_normalise(text, switches)
+    return re.findall(r"\w+", text) if switches.alphanumeric else split_words(text)
+
+
+def slow_characters(text: str, switches: Normalisation) -> list[str]:
+    """Characters between which only separators were have one space between them."""
+    pattern = r"\W+" if switches.alphanumeric else r"\s+"
+    return list(re.sub(pattern, " ", slow_normalise(text, switches)).strip(" "))
+
+
 def slow_word_hash(word: str) -> int:
     value = 0xCBF29CE484222325
     for byte in word.encode():
@@ -80,8 +92,11 @@ def slow_word_hash(word: str) -> int:
     return slow_mix(value)
 
 
-def slow_shingles(text: str, ngram: int, switches: Normalisation) -> list[int]:
-    words = [slow_word_hash(word) for word in split_words(slow_normalise(text, switches))]
+def slow_shingles(
+    text: str, ngram: int, switches: Normalisation, characters: bool = False
+) -> list[int]:
+    units = slow_characters if characters else slow_words
+    words = [slow_word_hash(unit) for unit in units(text, switches)]
     size = min(ngram, len(words))
     if not size:
         return []
@@ -103,18 +118,29 @@ def hashes_of(text: str, ngram: int = 5, switches: Normalisation | None = None) 
 
 @needs_same_unicode
 @settings(max_examples=300, deadline=None)
-@given(st.lists(HOSTILE, min_size=1, max_size=4), st.integers(1, 7), SWITCHES)
+@given(st.lists(HOSTILE, min_size=1, max_size=4), st.integers(1, 7), SWITCHES, st.booleans())
 def test_the_kernel_hashes_what_the_slow_definition_says(
-    texts: list[str], ngram: int, switches: Normalisation
+    texts: list[str], ngram: int, switches: Normalisation, characters: bool
 ) -> None:
-    hashes, starts = shingle_hashes(column(texts), ngram, switches)
+    hashes, starts = shingle_hashes(column(texts), ngram, switches, characters)
+    sets, set_starts = shingle_hashes(column(texts), ngram, switches, characters, distinct=True)
     for row, text in enumerate(texts):
         got = [int(value) for value in hashes[starts[row] : starts[row + 1]]]
-        assert got == slow_shingles(text, ngram, switches)
+        expected = slow_shingles(text, ngram, switches, characters)
+        assert got == expected
+        assert sets[set_starts[row] : set_starts[row + 1]].tolist() == sorted(set(expected))
 
 
 @needs_same_unicode
-@pytest.mark.parametrize("switches", [Normalisation(), Normalisation(False, False, False, False)])
+@pytest.mark.parametrize(
+    "switches",
+    [
+        Normalisation(),
+        Normalisation(False, False, False, False),
+        Normalisation(alphanumeric=True),
+        Normalisation(True, False, False, False, True),
+    ],
+)
 def test_every_character_of_unicode_is_normalised_as_defined(switches: Normalisation) -> None:
     planes = [*range(0xD800), *range(0xE000, 0x20000), *range(0x2F800, 0x2FA20)]
     characters = [*planes, 0x20000, 0x2A6DF, 0x30000, 0xE0001, 0xE0100, 0x10FFFF]
@@ -123,7 +149,7 @@ def test_every_character_of_unicode_is_normalised_as_defined(switches: Normalisa
     assert (np.diff(starts) == 1).all()
     memo: dict[str, int] = {}
     for row, text in enumerate(texts):
-        normal = " ".join(split_words(slow_normalise(text, switches)))
+        normal = " ".join(slow_words(text, switches))
         if normal not in memo:
             memo[normal] = slow_shingles(text, 9, switches)[0]
         assert int(hashes[row]) == memo[normal], hex(characters[row])
@@ -150,13 +176,16 @@ def test_hashes_are_the_same_for_ever() -> None:
 
 
 def test_no_code_point_makes_more_words_than_a_scan_keeps_room_for() -> None:
-    for switches in (Normalisation(), Normalisation(False, False, False, False)):
-        table = unicode_table(switches.lower, switches.digits, switches.punctuation, switches.marks)
+    for switches in itertools.product([False, True], repeat=5):
+        table = unicode_table(*switches)
         for code in np.flatnonzero(table.entries >> KIND_SHIFT == SEQUENCE).tolist():
             first = int(table.entries[code]) & 0xFFFFFF
             parts = table.pool[first + 1 : first + 1 + int(table.pool[first])] >> KIND_SHIFT
             words = int((parts == ALONE).sum())
             assert words + 2 <= SLACK
+            # As characters: each part, a space before it; `_hashes_of` has a slot a byte.
+            assert 2 * len(parts) <= SLACK
+            assert len(parts) <= len(chr(code).encode())
             assert words <= len(chr(code).encode())
             assert words == 0 or int((parts == SEPARATOR).sum()) == 0
 
@@ -177,6 +206,27 @@ def test_no_code_point_makes_more_words_than_a_scan_keeps_room_for() -> None:
 )
 def test_normalised_texts_have_equal_hashes(left: str, right: str) -> None:
     assert hashes_of(left) == hashes_of(right)
+
+
+@needs_same_unicode
+def test_alphanumeric_words_are_those_of_the_regular_expression() -> None:
+    text = "Don't re-enter snake_case 3.14 caf\u00e9 \u6771\u4eac \u00a9 2001, na\u00efve"
+    switches = Normalisation(True, False, False, False, True)
+    assert hashes_of(text, 1, switches) == [
+        slow_mix(slow_word_hash(word)) for word in re.findall(r"\w+", text.lower())
+    ]
+
+
+def test_shingles_of_characters_know_where_words_end_but_not_how_far_apart_they_are() -> None:
+    def characters(text: str) -> list[int]:
+        hashes, _ = shingle_hashes(column([text]), 4, Normalisation(), characters=True)
+        return [int(value) for value in hashes]
+
+    assert characters("  Hello,\n\t world! ") == characters("hello world")
+    assert characters("hello world") != characters("helloworld")
+    assert len(characters("hello world")) == 11 - 3
+    assert len(characters("ab")) == 1
+    assert characters(" ?! ") == []
 
 
 def test_each_switch_makes_a_difference() -> None:

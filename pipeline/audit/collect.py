@@ -19,6 +19,7 @@ from pipeline.audit.expected import DATASET
 from pipeline.audit.lookup import read_json
 from pipeline.errors import InputError
 from pipeline.manifest import load_manifest
+from pipeline.publish import listed_files
 from pipeline.records import runs_of
 from pipeline.storage import ObjectInfo, Storage
 
@@ -116,7 +117,7 @@ def kind_of(path: str) -> str | None:
         return None
     if rest.startswith("shards/"):
         return "token shards"
-    return "dataset files" if rest.startswith(("index-", "tokenizer-")) else None
+    return "dataset files" if rest.startswith(("index-", "tokenizer-", "dedup/")) else None
 
 
 def _needed(storage: Storage, runs: list[str], done: Collected) -> set[str]:
@@ -133,7 +134,7 @@ def _needed(storage: Storage, runs: list[str], done: Collected) -> set[str]:
             continue
         done.versions += is_version
         body = read_json(storage, info.path)
-        for entry in (*body.get("shards", []), *body.get("documents", [])):
+        for entry in listed_files(body):
             needed.add(posixpath.normpath(f"{folder}/{entry['file']}"))
         if "index" in body:
             needed.add(f"{folder}/{body['index']}")

@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from pipeline.audit.shards import first_line
 from pipeline.errors import IntegrityError
 from pipeline.manifest import Dataset, Manifest, parse_manifest
-from pipeline.publish import fingerprint_of
+from pipeline.publish import fingerprint_of, listed_files
 from pipeline.records import runs_of
 from pipeline.storage import Storage
 
@@ -168,10 +168,6 @@ def _version(storage: Storage, path: str, number: int | None, report: Report) ->
     return None
 
 
-def _listed(body: Mapping[str, Any]) -> list[Any]:
-    return [*body.get("shards", []), *body.get("documents", [])]
-
-
 def _check_current(
     storage: Storage, folder: str, bodies: Mapping[int, Any], report: Report
 ) -> None:
@@ -194,12 +190,12 @@ def _expect_version(
     expected: dict[str, Expected],
 ) -> None:
     name = f"{folder} version {number}"
-    for entry in _listed(body):
+    for entry in listed_files(body):
         path = posixpath.normpath(f"{folder}/{entry['file']}")
         known = expected.setdefault(path, Expected(entry["sha256"], entry["num_bytes"]))
         known.hash_it = True
         known.named_by.append(name)
-        known.documents = entry["documents"]
+        known.documents = entry["documents"]  # rows of a table of dedup
         if entry in body.get("shards", []):
             known.shard = entry
         if known.sha256 != entry["sha256"]:

@@ -21,6 +21,7 @@ from stages.kernels.shingles import (
     make_shingles,
     mix64,
     scan,
+    scan_characters,
     shingle_hashes,
     text_buffers,
 )
@@ -40,23 +41,33 @@ def permutations(num_hashes: int, seed: int) -> tuple[UInt32s, UInt32s]:
 
 
 def kernel_signatures(
-    texts: pa.Array, ngram: int, num_hashes: int, seed: int, normalisation: Normalisation
+    texts: pa.Array,
+    ngram: int,
+    num_hashes: int,
+    seed: int,
+    normalisation: Normalisation,
+    characters: bool = False,
 ) -> tuple[UInt32s, npt.NDArray[np.bool_]]:
     """Signatures (texts x num_hashes), and which texts have one: those with at least one word."""
     data, offsets = text_buffers(texts)
     entries, pool = normalisation.tables()
     factor, offset = permutations(num_hashes, seed)
-    signatures, has_words = _sign(data, offsets, entries, pool, ngram, factor, offset)
+    signatures, has_words = _sign(data, offsets, entries, pool, ngram, characters, factor, offset)
     return signatures, has_words
 
 
 def datasketch_signatures(
-    texts: pa.Array, ngram: int, num_hashes: int, seed: int, normalisation: Normalisation
+    texts: pa.Array,
+    ngram: int,
+    num_hashes: int,
+    seed: int,
+    normalisation: Normalisation,
+    characters: bool = False,
 ) -> tuple[UInt32s, npt.NDArray[np.bool_]]:
     """What `kernel_signatures` gives, by datasketch: the oracle, about 10 times slower."""
     from datasketch import MinHash
 
-    hashes, starts = shingle_hashes(texts, ngram, normalisation)
+    hashes, starts = shingle_hashes(texts, ngram, normalisation, characters)
     folded = (hashes & np.uint64(0xFFFFFFFF)).astype(np.uint32)
     empty = MinHash(num_hashes, seed=seed, hashfunc=lambda value: value, scheme="affine32")
     signatures = np.empty((len(texts), num_hashes), dtype=np.uint32)
@@ -89,7 +100,14 @@ def lower_minima(hashes: Any, factor: Any, offset: Any, row: Any) -> None:
 
 @jit
 def _sign(
-    data: Any, offsets: Any, entries: Any, pool: Any, ngram: Any, factor: Any, offset: Any
+    data: Any,
+    offsets: Any,
+    entries: Any,
+    pool: Any,
+    ngram: Any,
+    characters: Any,
+    factor: Any,
+    offset: Any,
 ) -> Any:
     """The whole way from text to signature; memory is one block of shingles."""
     num_texts = len(offsets) - 1
@@ -101,9 +119,13 @@ def _sign(
         at, stop, held = offsets[row], offsets[row + 1], 0
         carry, done = (np.uint64(0), False, False), False
         while not done:
-            at, held, carry = scan(data, at, stop, entries, pool, carry, words, held)
-            if at >= stop:
-                held, done = end_text(carry, words, held), True
+            if characters:
+                at, held, carry = scan_characters(data, at, stop, entries, pool, carry, words, held)
+                done = at >= stop
+            else:
+                at, held, carry = scan(data, at, stop, entries, pool, carry, words, held)
+                if at >= stop:
+                    held, done = end_text(carry, words, held), True
             whole_text = done and not has_words[row]
             count = make_shingles(words[:held], ngram, whole_text, wide)
             for j in range(count):
@@ -115,6 +137,21 @@ def _sign(
             words[:kept] = words[held - kept : held].copy()
             held = kept
     return signatures, has_words
+
+
+@jit
+def sign_sets(hashes: Any, starts: Any, factor: Any, offset: Any) -> Any:
+    """The signatures of sets of shingle hashes: those of the texts that they come from."""
+    num_sets = len(starts) - 1
+    signatures = np.full((num_sets, len(factor)), 0xFFFFFFFF, dtype=np.uint32)
+    narrow = np.empty(_BLOCK, dtype=np.uint32)
+    for row in range(num_sets):
+        for first in range(starts[row], starts[row + 1], _BLOCK):
+            count = min(starts[row + 1] - first, _BLOCK)
+            for j in range(count):
+                narrow[j] = mix32(np.uint32(hashes[first + j] & np.uint64(0xFFFFFFFF)))
+            lower_minima(narrow[:count], factor, offset, signatures[row])
+    return signatures
 
 
 @jit

@@ -10,6 +10,9 @@ The hash of a shingle is fixed for good; a change is another signature key. All 
 
 A text of fewer than n words has one shingle of all of them (n = their number); a text without
 words has none. Normalisation (`unicode_tables`) is part of the pass: nothing is written but hashes.
+
+Shingles of characters take the code points of the normalised text instead of words, one space
+between words that were apart, none at the ends.
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ from stages.kernels.unicode_tables import (
     DIGIT,
     DROPPED,
     LETTER,
+    SEPARATOR,
     SEQUENCE,
     unicode_table,
 )
@@ -38,7 +42,8 @@ FNV_PRIME = np.uint64(0x100000001B3)
 TERM = np.uint64(0x9E3779B97F4A7C15)
 REPLACEMENT = 0xFFFD
 SLACK = 8
-"""Free slots that a scan keeps: the most words that one code point ends or makes (a test)."""
+"""Free slots that a scan keeps: the most words or characters that one code point ends or makes (a
+test)."""
 
 _LETTERS_END = 1 << 24
 """Table entries of kind LETTER are below."""
@@ -52,10 +57,14 @@ class Normalisation:
     digits: bool = True
     punctuation: bool = True
     marks: bool = True
+    alphanumeric: bool = False
+    """Words are runs of `\\w`, not those of `pipeline.batch.split_words`."""
 
     def tables(self) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint32]]:
         """`entries` and `pool` of `unicode_tables`, for the kernels."""
-        table = unicode_table(self.lower, self.digits, self.punctuation, self.marks)
+        table = unicode_table(
+            self.lower, self.digits, self.punctuation, self.marks, self.alphanumeric
+        )
         return table.entries, table.pool
 
 
@@ -72,28 +81,42 @@ def text_buffers(texts: pa.Array) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np
 
 
 def shingle_hashes(
-    texts: pa.Array, ngram: int, normalisation: Normalisation
+    texts: pa.Array,
+    ngram: int,
+    normalisation: Normalisation,
+    characters: bool = False,
+    distinct: bool = False,
 ) -> tuple[UInt64s, npt.NDArray[np.int64]]:
-    """The shingle hashes of all texts, repeats included, and where each text's begin."""
+    """The shingle hashes of all texts, and where each text's begin.
+
+    In the order of the text and with repeats; with `distinct` ascending and without them.
+    """
     data, offsets = text_buffers(texts)
     entries, pool = normalisation.tables()
     found: list[UInt64s] = []
     ends = np.zeros(len(texts) + 1, dtype=np.int64)
     for row in range(len(texts)):
-        hashes = _hashes_of(data, offsets[row], offsets[row + 1], entries, pool, ngram)
-        found.append(hashes)
+        start, stop = offsets[row], offsets[row + 1]
+        hashes = _hashes_of(data, start, stop, entries, pool, ngram, characters)
+        found.append(np.unique(hashes) if distinct else hashes)
+        hashes = found[-1]
         ends[row + 1] = ends[row] + len(hashes)
     return np.concatenate(found) if found else np.empty(0, np.uint64), ends
 
 
 @jit
-def _hashes_of(data: Any, start: Any, stop: Any, entries: Any, pool: Any, ngram: Any) -> Any:
+def _hashes_of(
+    data: Any, start: Any, stop: Any, entries: Any, pool: Any, ngram: Any, characters: Any
+) -> Any:
     """All shingle hashes of the text data[start:stop]."""
     words = np.empty(stop - start + SLACK, dtype=np.uint64)
     hashes = np.empty(len(words), dtype=np.uint64)
     carry = (np.uint64(0), False, False)
-    _, count, carry = scan(data, start, stop, entries, pool, carry, words, 0)
-    count = end_text(carry, words, count)
+    if characters:
+        _, count, carry = scan_characters(data, start, stop, entries, pool, carry, words, 0)
+    else:
+        _, count, carry = scan(data, start, stop, entries, pool, carry, words, 0)
+        count = end_text(carry, words, count)
     return hashes[: make_shingles(words[:count], ngram, True, hashes)].copy()
 
 
@@ -223,3 +246,44 @@ def scan(
                 words[count] = mix64(hash_code(FNV_START, code))
                 count += 1
     return at, count, (word, in_word, after_digit)
+
+
+@jit
+def scan_characters(
+    data: Any, at: Any, stop: Any, entries: Any, pool: Any, carry: Any, units: Any, count: Any
+) -> Any:
+    """Append the hashes of characters as `scan` does those of words; a character is hashed as a
+    word of its own would be.
+
+    `carry` is (1 once a character was met, whether a space is due, whether a digit came last); it
+    starts as (0, False, False).
+    """
+    room = len(units) - SLACK
+    started, space_due, after_digit = carry
+    while at < stop and count < room:
+        code, size = np.int64(data[at]), np.int64(1)
+        if code >= 0x80:
+            code, size = decode(data, at, stop)
+        entry = np.int64(entries[code])
+        at += size
+        parts, first = np.int64(1), np.int64(-1)
+        if entry >> 24 == SEQUENCE:
+            first = entry & 0xFFFFFF
+            parts = np.int64(pool[first])
+        for part in range(parts):
+            if first >= 0:
+                entry = np.int64(pool[first + 1 + part])
+            kind, code = entry >> 24, entry & 0xFFFFFF
+            if kind == DROPPED or (kind == DIGIT and after_digit):
+                continue
+            after_digit = kind == DIGIT
+            if kind == SEPARATOR:
+                space_due = started > 0
+                continue
+            if space_due:
+                units[count] = mix64(hash_byte(FNV_START, 0x20))
+                count += 1
+            units[count] = mix64(hash_code(FNV_START, code))
+            count += 1
+            started, space_due = np.uint64(1), False
+    return at, count, (started, space_due, after_digit)

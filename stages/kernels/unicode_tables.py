@@ -70,16 +70,18 @@ def lower_case() -> UInt32s:
 
 
 @lru_cache(maxsize=8)
-def unicode_table(lower: bool, digits: bool, punctuation: bool, marks: bool) -> UnicodeTable:
+def unicode_table(
+    lower: bool, digits: bool, punctuation: bool, marks: bool, alphanumeric: bool = False
+) -> UnicodeTable:
     """The table of a normalisation.
 
     In this order a code point is lower-cased (`lower`), decomposed canonically with its marks and
     invisible format characters dropped (`marks`), and each part judged: white space and, with
     `punctuation`, punctuation, symbols and control characters separate words; a decimal digit
     becomes `0`, runs of which count as one (`digits`); a character of a script written without
-    spaces is a word.
+    spaces is a word. With `alphanumeric` words are runs of `\\w` instead, in any script.
     """
-    plain = _plain_entries(digits, punctuation, marks)
+    plain = _plain_entries(digits, punctuation, marks, alphanumeric)
     mapped = lower_case() if lower else np.arange(NUM_CODE_POINTS, dtype=np.uint32)
     entries = plain[mapped]
     pool: list[int] = []
@@ -93,11 +95,14 @@ def unicode_table(lower: bool, digits: bool, punctuation: bool, marks: bool) -> 
     return UnicodeTable(entries, np.array(pool or [0], dtype=np.uint32))
 
 
-def _plain_entries(digits: bool, punctuation: bool, marks: bool) -> UInt32s:
+def _plain_entries(digits: bool, punctuation: bool, marks: bool, alphanumeric: bool) -> UInt32s:
     """Entries of code points that are already lower-cased and decomposed; later lines win."""
     kind = np.zeros(NUM_CODE_POINTS, dtype=np.uint32)
     code = np.arange(NUM_CODE_POINTS, dtype=np.uint32)
-    kind[members("unspaced")] = ALONE
+    if alphanumeric:
+        kind[~members("word")] = SEPARATOR
+    else:
+        kind[members("unspaced")] = ALONE
     if digits:
         kind[members("digit")] = DIGIT
         code[members("digit")] = ord("0")
