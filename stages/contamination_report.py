@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipeline.schema import DOC_ID, NODE
 from pipeline.stage import Side
 from stages.benchmark_examples import Index
-from stages.clusters import number_nodes
+from stages.clusters import node_keys
 
 Int64s = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
@@ -143,9 +144,19 @@ def _left(found: Judged, action: str) -> Bools:
     return ~np.isin(found.document, dropped)
 
 
+def _document_numbers(rows: pa.Table) -> Int64s:
+    """For each row the place of its document among the distinct ones, by doc_id."""
+    if not rows.num_rows:
+        return np.empty(0, np.int64)
+    found = node_keys(rows).dictionary_encode()
+    ranks: Int64s = np.empty(len(found.dictionary), np.int64)
+    ranks[pc.sort_indices(found.dictionary).to_numpy()] = np.arange(len(ranks))
+    numbers: Int64s = ranks[found.indices.to_numpy()]
+    return numbers
+
+
 def _judged_rows(rows: pa.Table, index: Index, min_share: float) -> Judged:
-    _, document = number_nodes(rows) if rows.num_rows else (None, np.empty(0, np.int64))
-    return judged(document, rows["gram"].to_numpy(), index, min_share)
+    return judged(_document_numbers(rows), rows["gram"].to_numpy(), index, min_share)
 
 
 def example_parts(rows: pa.Table, index: Index, min_share: float, action: str) -> pa.Table:
