@@ -75,7 +75,8 @@ def identity(stage: Stage, seed: int, knobs: Iterable[str] | None = None) -> dic
                 models[field.name] = _file_digests(stage, value)
         elif info.identity and (wanted is None or field.name in wanted):
             values[field.name] = canonical(value, f"{stage_name(stage)}.{field.name}")
-    models.update((Path(path).name, path_digest(path)) for path in stage.files)
+    if stage.files:
+        models[""] = [path_digest(path) for path in stage.files]  # beside those of knobs
     built_in = cls.__module__.partition(".")[0] in BUILT_IN
     return {
         "format": FORMAT_VERSION,
