@@ -26,7 +26,7 @@ from pipeline.audit.lookup import open_run
 from pipeline.audit.targets import find_target
 from pipeline.batch import split_words
 from pipeline.errors import InputError
-from pipeline.fingerprint import identity, path_digest
+from pipeline.fingerprint import identity
 from stages.benchmark_examples import MAX_PLACES, Lengths, benchmark_files, load_index, read_rows
 from stages.contamination_report import judged
 from stages.decontaminate import Decontaminate, cut, excerpt
@@ -499,15 +499,3 @@ def strings(value: Any) -> list[str]:
         return [value]
     values = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     return [text for part in values for text in strings(part)]
-
-
-def test_files_of_one_name_in_two_folders_are_both_in_the_identity(tmp_path: Path) -> None:
-    paths = [tmp_path / folder / "test.jsonl" for folder in ("a", "b")]
-    keys = []
-    for said in ("one", "two"):
-        for path, text in zip(paths, (f"{said} question", "the other question"), strict=True):
-            path.parent.mkdir(exist_ok=True)
-            path.write_text(json.dumps({"question": text}) + "\n")
-        path_digest.cache_clear()
-        keys.append(identity(Decontaminate(benchmarks=tuple(map(str, paths))), 1))
-    assert keys[0] != keys[1]

@@ -8,6 +8,7 @@ import json
 import re
 import tarfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import ConfigError, InputError
-from pipeline.fingerprint import path_digest
-from pipeline.stage import Side, TextBatch
+from pipeline.fingerprint import identity, path_digest
+from pipeline.stage import Filter, Side, TextBatch, location
 from stages.kernels.urls import normal_form
 from stages.url_filter import UrlFilter
 from stages.url_hosts import ascii_host
@@ -261,6 +262,28 @@ def test_where_a_list_lies_is_not_part_of_the_identity_and_its_name_is(tmp_path:
     for same, equal, other in zip(*made, strict=True):
         assert path_digest(same) == path_digest(equal) == path_digest(f"file://{same}")
         assert path_digest(same) != path_digest(other)
+
+
+@dataclass(frozen=True)
+class Reading(Filter):
+    """A stage that reads two files."""
+
+    folder: str = location()
+
+    @property
+    def files(self) -> tuple[str, ...]:  # type: ignore[override]
+        return tuple(f"{self.folder}/{name}/list.txt" for name in "ab")
+
+
+def test_files_of_one_name_in_two_folders_are_both_in_the_identity(tmp_path: Path) -> None:
+    keys = []
+    for words in (("one", "same"), ("two", "same")):
+        for folder, word in zip("ab", words, strict=True):
+            (tmp_path / folder).mkdir(exist_ok=True)
+            (tmp_path / folder / "list.txt").write_text(word)
+        path_digest.cache_clear()
+        keys.append(identity(Reading(folder=str(tmp_path)), 1)["models"])
+    assert keys[0] != keys[1]
 
 
 # --- Words -------------------------------------------------------------------------------------
