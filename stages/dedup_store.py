@@ -35,6 +35,23 @@ from stages.minhash_walk import keys_of
 if TYPE_CHECKING:
     from stages.minhash_dedup import MinhashDedup
 
+TEXT_KNOBS = (
+    "ngram",
+    "num_hashes",
+    "hash_seed",
+    "lower",
+    "digits",
+    "punctuation",
+    "marks",
+    "words",
+    "shingle",
+    "engine",
+)
+"""The knobs that a signature depends on."""
+LAYOUT = ("bands", "rows")
+"""Those that its bands depend on besides."""
+SIGNATURE_VERSION = 1
+"""Bump when equal knobs give other signatures or keys: another table of Unicode, another hash."""
 RANGE_ROWS = 2_000_000
 """Rows a range of bands is planned for: 50 MB as it is stored, as much again where it is read."""
 MAX_RANGES = 4096
@@ -214,12 +231,9 @@ def read_stored(path: str | None, columns: Sequence[str]) -> pa.Table | None:
 
 def made_with(stage: MinhashDedup) -> str:
     """What stored signatures and bands must share to be compared, as JSON."""
-    from stages.minhash_dedup import LAYOUT, TEXT_KNOBS
-
     names = [name for name in (*TEXT_KNOBS, *LAYOUT) if name != "engine"]
-    return orjson.dumps(
-        {name: getattr(stage, name) for name in names}, option=orjson.OPT_SORT_KEYS
-    ).decode()
+    found = {"signature_version": SIGNATURE_VERSION} | {n: getattr(stage, n) for n in names}
+    return orjson.dumps(found, option=orjson.OPT_SORT_KEYS).decode()
 
 
 def storing(stage: MinhashDedup) -> tuple[Phase, ...]:

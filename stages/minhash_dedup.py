@@ -33,6 +33,7 @@ from pipeline.stage import (
 from pipeline.warm_up import Call, example_batch
 from stages import cluster_report, dedup_store, earlier, forests
 from stages.clusters import NODE_ORDER, deliver, matching_rows
+from stages.dedup_store import LAYOUT, TEXT_KNOBS
 from stages.keep_policy import (
     check_policy,
     check_policy_sources,
@@ -57,20 +58,6 @@ if TYPE_CHECKING:
     from stages.kernels.shingles import Normalisation
 
 FINEWEB = "datatrove, TextNormConfig and simplify_text (recipes 2g)"
-TEXT_KNOBS = (
-    "ngram",
-    "num_hashes",
-    "hash_seed",
-    "lower",
-    "digits",
-    "punctuation",
-    "marks",
-    "words",
-    "shingle",
-    "engine",
-)
-"""The knobs that a signature depends on."""
-LAYOUT = ("bands", "rows")
 
 
 @dataclass(frozen=True)
