@@ -26,6 +26,7 @@ from typing import Any
 
 from benchmarks.decisions import compared_with_datatrove
 from benchmarks.measure import MeasureError
+from benchmarks.own_filter import own_filter_ratio
 from benchmarks.peers import LISTS, peer_environment, pins, python_of
 from benchmarks.report import ROOT, Options, Report, input_json, our_versions, side_json
 from benchmarks.turns import Side, say
@@ -200,7 +201,10 @@ def run(options: Options) -> Report:
             SAME_WORDS: _shown(same, web, chain=agreement(ours, same)),
         },
         {"ours_vs_datatrove_four_filters": ratio(peer, ours_few)},
-        {"ours_vs_datatrove_our_words": ratio(same, ours)},
+        {
+            "ours_vs_datatrove_our_words": ratio(same, ours),
+            "own_filter_vs_plain_python": own_filter_ratio(found),
+        },
         {
             **our_versions(),
             **{f"peer {name}": at for name, at in pins("datatrove").items() if name in shown},

@@ -115,7 +115,7 @@ def peer_lists() -> Path:
 
 
 def url_side(name: str, lists: Path) -> Side:
-    ours = name == "ours"
+    ours = name.startswith("ours")
     python = Path(sys.executable) if ours else python_of("url_filter")
     variables = {"PYTHONPATH": str(ROOT)} if ours else {}
 
@@ -341,8 +341,11 @@ def run(options: Options) -> Report:
     urls = some_urls(options.data, options.pages or (QUICK_URLS if options.quick else URLS))
     web, empty = url_web(urls), url_web(["https://start.example/"])
     ours, peer = url_side("ours", lists), url_side(PEER, lists)
-    for side in (ours, peer):
+    lists_alone = url_side("ours_lists", lists)
+    for side in (ours, lists_alone, peer):
         side.start_up(empty)
+    for _ in range(options.turns):
+        lists_alone.turn(web)
     alternate(ours, options.turns, peer, options.peer_turns, web)
     say("the index of 5 M domains")
     index = big_index(urls, options.turns)
@@ -352,6 +355,8 @@ def run(options: Options) -> Report:
     verdicts = _verdicts(ours.found, peer.found, len(urls))
     above = side_json(ours.turns, ours.startup, {"batch": 8192})
     rate = len(urls) / max(above["cpu_seconds"] - above["startup"]["cpu_seconds"], 1e-3)
+    alone = side_json(lists_alone.turns, lists_alone.startup, {"lists": "domains and URLs"})
+    alone_seconds = max(alone["cpu_seconds"] - alone["startup"]["cpu_seconds"], 1e-3)
     peer_side = side_json(peer.turns, peer.startup, {"lists": "integrated"})
     return Report(
         "nsfw",
@@ -359,6 +364,7 @@ def run(options: Options) -> Report:
         {
             **above,
             "urls_per_cpu_second": round(rate),
+            "lists_alone": {**alone, "urls_per_cpu_second": round(len(urls) / alone_seconds)},
             "verdicts": verdicts,
             "index": index,
             "bad_words": speed,

@@ -33,6 +33,8 @@ def _speed(found: Json, ours: Json) -> list[str]:
     index, words, verdicts = ours["index"], ours["bad_words"], ours["verdicts"]
     rows = [
         ("URLs/s of CPU time, 5 M domains, the lookup alone", f"{index['urls_per_cpu_second']:,}"),
+        *([("URLs/s of CPU time, lists, the stage",
+            f"{ours['lists_alone']['urls_per_cpu_second']:,}")] if "lists_alone" in ours else []),
         ("URLs/s of CPU time, lists and words, the stage", f"{ours['urls_per_cpu_second']:,}"),
         ("faster than datatrove's `URLFilter` by",
          f"{found['ratios']['ours_vs_datatrove_url_filter']:.1f}x"),

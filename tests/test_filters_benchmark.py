@@ -13,6 +13,7 @@ import pytest
 from benchmarks import filters, filters_table
 from benchmarks.decisions import compared_with_datatrove
 from benchmarks.measure import MeasureError
+from benchmarks.own_filter import own_filter_ratio
 from benchmarks.peers import environment
 
 TABLE = {
@@ -113,3 +114,8 @@ def test_the_table_shows_verdicts_causes_and_speeds(tmp_path: Path) -> None:
     assert "`--quick` is less input" in lines[0]
     assert "| c4_lines | 4 | 2 | 1 | 75.00% | 1: unexplained |" in lines
     assert "| datatrove | 0.08 | 2 of 4 | 75.0% |" in lines
+
+
+def test_an_own_filter_measures_what_its_python_does() -> None:
+    texts = ["A line of TEXT.", "", "quiet words, said low", "LOUD"] * 200
+    assert 0.1 < own_filter_ratio(texts, turns=1) < 3  # the figure is the benchmark's

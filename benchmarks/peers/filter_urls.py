@@ -14,6 +14,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 Judge = Callable[[list[str]], Iterator[tuple[int, str]]]
 """URLs -> (number, reason) of those that are dropped."""
@@ -40,11 +41,15 @@ def datatrove_filter(lists: Path) -> Judge:
     return judge
 
 
+def our_lists(lists: Path) -> Judge:
+    """The stage `url_filter` over the list of domains and URLs alone."""
+    from stages.url_filter import UrlFilter
+
+    return judge_by(UrlFilter(lists=str(lists / TAR)))
+
+
 def our_filter(lists: Path) -> Judge:
     """The stage `url_filter` over the same lists."""
-    import pyarrow as pa
-
-    from pipeline.stage import Side, TextBatch
     from stages.url_filter import UrlFilter
 
     stage = UrlFilter(
@@ -53,6 +58,14 @@ def our_filter(lists: Path) -> Judge:
         soft_words=str(lists / "soft_banned_words.txt"),
         substrings=str(lists / "banned_subwords.txt"),
     )
+    return judge_by(stage)
+
+
+def judge_by(stage: Any) -> Judge:
+    """The stage over batches, judged by its rules."""
+    import pyarrow as pa
+
+    from pipeline.stage import Side, TextBatch
 
     def judge(urls: list[str]) -> Iterator[tuple[int, str]]:
         for start in range(0, len(urls), BATCH):
@@ -66,7 +79,11 @@ def our_filter(lists: Path) -> Judge:
     return judge
 
 
-ENGINES: dict[str, Callable[[Path], Judge]] = {"ours": our_filter, "datatrove": datatrove_filter}
+ENGINES: dict[str, Callable[[Path], Judge]] = {
+    "ours": our_filter,
+    "ours_lists": our_lists,
+    "datatrove": datatrove_filter,
+}
 
 
 def main(name: str, source: Path, out: Path, lists: Path) -> None:
