@@ -149,7 +149,7 @@ def test_the_plan_prints_the_s_curve() -> None:
     assert "takes 16 bytes" in memory
     assert len(MinhashDedup(verify="none").plan_notes()) == 2
     assert "exact" in MinhashDedup(verify="exact").plan_notes()[1]
-    assert "13" not in MinhashDedup(shingle="characters", ngram=20).plan_notes()[2]
+    assert "NeMo" not in MinhashDedup(shingle="characters", ngram=20).plan_notes()[2]
     assert "NeMo" in MinhashDedup(shingle="characters", ngram=13).plan_notes()[2]
 
 
