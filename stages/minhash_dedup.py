@@ -146,7 +146,7 @@ class MinhashDedup(GlobalStage):
     cluster_memory: int = knob(
         8_000_000_000,
         unit="bytes",
-        source=f"58 million documents in clusters at {forests.MERGE_BYTES} bytes (measured)",
+        source=f"50 million documents in clusters at {forests.MERGE_BYTES} bytes (measured)",
         minimum=1,
         identity=False,
         help="above it the run stops: for the merge of all clusters, or the texts of one",
