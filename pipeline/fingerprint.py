@@ -75,8 +75,11 @@ def identity(stage: Stage, seed: int, knobs: Iterable[str] | None = None) -> dic
                 models[field.name] = _file_digests(stage, value)
         elif info.identity and (wanted is None or field.name in wanted):
             values[field.name] = canonical(value, f"{stage_name(stage)}.{field.name}")
-    if stage.files:
-        models[""] = [path_digest(path) for path in stage.files]  # beside those of knobs
+    for path in stage.files:
+        name = Path(path).name
+        while name in models:  # another folder's file of that name
+            name += "'"
+        models[name] = path_digest(path)
     built_in = cls.__module__.partition(".")[0] in BUILT_IN
     return {
         "format": FORMAT_VERSION,
