@@ -100,9 +100,11 @@ def ranges_in(tables: Tables) -> int:
     return int(tables["ranges"]["ranges"][0].as_py())
 
 
-def kept_signatures(tables: Tables) -> pa.Table:
-    """The signatures of the documents of a partition that no verdict drops."""
+def kept_signatures(tables: Tables, action: str) -> pa.Table:
+    """The signatures of the documents of a partition that stay: all of them with `annotate`."""
     signatures, verdicts = tables["signatures"], tables["verdicts"]
+    if action == "annotate":
+        return signatures
     lost = verdicts.filter(pc.is_valid(verdicts["matched_doc_id"]))
     return signatures.filter(matching_rows(signatures, lost).is_null())
 
@@ -243,7 +245,7 @@ def storing(stage: MinhashDedup) -> tuple[Phase, ...]:
     about = {"made_with": made_with(stage)}
 
     def bands(tables: Tables, side: Side) -> pa.Table:
-        kept, ranges = kept_signatures(tables), ranges_in(tables)
+        kept, ranges = kept_signatures(tables, stage.action), ranges_in(tables)
         keys = keys_of(kept, stage.bands, stage.rows).ravel()
         row = pa.array(np.repeat(np.arange(kept.num_rows), stage.bands))
         return pa.table(
@@ -252,7 +254,7 @@ def storing(stage: MinhashDedup) -> tuple[Phase, ...]:
         )
 
     def signatures(tables: Tables, side: Side) -> pa.Table:
-        kept = kept_signatures(tables)
+        kept = kept_signatures(tables, stage.action)
         at = pa.array(range_of(id_bits(kept["doc_id"]), ranges_in(tables)))
         return kept.select(["doc_id", "signature"]).append_column("range", at)
 
@@ -264,7 +266,7 @@ def storing(stage: MinhashDedup) -> tuple[Phase, ...]:
         Combine("ranges", ("signatures",), lambda rows, side: plan_ranges(rows, stage.bands),
                 RANGES, count_documents, RANGES, ("bands",)),
         Exchange("stored_bands", reads, "range", written(BANDS), None, bands,
-                 ("bands", "rows", "store"), "value", ("key", "doc_id")),
+                 ("bands", "rows", "store", "action"), "value", ("key", "doc_id")),
         Exchange("stored_signatures", reads, "range", written(SIGNATURES), None, signatures,
-                 ("store",), "value", ("doc_id",)),
+                 ("store", "action"), "value", ("doc_id",)),
     )  # fmt: skip

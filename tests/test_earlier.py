@@ -190,6 +190,14 @@ def test_tables_hold_what_was_kept_in_order(run_yaml: RunConfig, tmp_path: Path)
     assert np.array_equal(keys, np.sort(keys))
 
 
+def test_all_are_stored_where_duplicates_are_only_marked(
+    run_yaml: RunConfig, tmp_path: Path
+) -> None:
+    crawl(run_yaml, tmp_path / "run", [*OLD, *COPIES], "store: true, action: annotate")
+    signatures = rows_of(tmp_path / "run", "dataset/dedup/*-signatures-*.parquet")
+    assert len(signatures) == len(OLD) + len(COPIES)
+
+
 def test_stored_files_are_published_verified_and_spared_by_gc(first: Path) -> None:
     storage = open_storage(str(first / "work"))
     assert verify(storage, True, lambda *_: None).problems == []
