@@ -34,7 +34,7 @@ from pipeline.storage import open_storage
 from pipeline.tables import single_thread
 from pipeline.work import Context, Env, Link, SegmentCall
 from pipeline.worker import partition_id
-from stages.exact_dedup import ExactDedup, drop_losers, losers
+from stages.dedup.exact import ExactDedup, drop_losers, losers
 from stages.write_documents import WriteDocuments
 
 

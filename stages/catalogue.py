@@ -30,13 +30,13 @@ CATALOGUE: dict[str, str] = {
     "classify": "stages.classify.stage:Classify",
     "keep_top": "stages.keep_top:KeepTop",
     # duplicates
-    "exact_dedup": "stages.exact_dedup:ExactDedup",
-    "line_dedup": "stages.line_dedup:LineDedup",
-    "span_dedup": "stages.span_dedup:SpanDedup",
-    "paragraph_dedup": "stages.span_dedup:ParagraphDedup",
-    "minhash_dedup": "stages.minhash_dedup:MinhashDedup",
+    "exact_dedup": "stages.dedup.exact:ExactDedup",
+    "line_dedup": "stages.dedup.lines:LineDedup",
+    "span_dedup": "stages.dedup.spans:SpanDedup",
+    "paragraph_dedup": "stages.dedup.spans:ParagraphDedup",
+    "minhash_dedup": "stages.dedup.minhash:MinhashDedup",
     # what must not be in it
-    "decontaminate": "stages.decontaminate:Decontaminate",
+    "decontaminate": "stages.decontaminate.stage:Decontaminate",
     # what stays is masked last
     "pii": "stages.pii:Pii",
     # text -> tokens

@@ -23,7 +23,7 @@ from pipeline.errors import ConfigError
 from pipeline.phases import Apply, Combine, Emit, Exchange, Phase, Tables
 from pipeline.schema import DOC_ID
 from pipeline.stage import GlobalStage, Processed, Side, TextBatch, knob
-from stages.clusters import deliver
+from stages.dedup.clusters import deliver
 
 BITS = 16
 """Bits of a round: at most 65,536 buckets a partition."""

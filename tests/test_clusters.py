@@ -16,8 +16,8 @@ from scipy.sparse.csgraph import connected_components  # type: ignore[import-unt
 
 from pipeline.errors import ConfigError
 from pipeline.stage import Side
-from stages.clusters import group_starts, matching_rows
-from stages.forests import (
+from stages.dedup.clusters import group_starts, matching_rows
+from stages.dedup.forests import (
     CLUSTERED,
     FOREST,
     bucket_forest,
@@ -27,9 +27,9 @@ from stages.forests import (
     node_hashes,
     union_size,
 )
-from stages.keep_policy import check_policy, check_policy_sources, keep_keys, policy_columns
+from stages.dedup.keep_policy import check_policy, check_policy_sources, keep_keys, policy_columns
+from stages.dedup.minhash_walk import pieces
 from stages.kernels.unionfind import components, jaccard, walk
-from stages.minhash_walk import pieces
 
 SIDE = Side("step", 0)
 EDGES = st.lists(st.tuples(st.integers(0, 29), st.integers(0, 29)), max_size=60)

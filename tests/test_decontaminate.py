@@ -27,9 +27,15 @@ from pipeline.audit.targets import find_target
 from pipeline.batch import split_words
 from pipeline.errors import InputError
 from pipeline.fingerprint import identity
-from stages.benchmark_examples import MAX_PLACES, Lengths, benchmark_files, load_index, read_rows
-from stages.contamination_report import judged
-from stages.decontaminate import Decontaminate, cut, excerpt
+from stages.decontaminate.examples import (
+    MAX_PLACES,
+    Lengths,
+    benchmark_files,
+    load_index,
+    read_rows,
+)
+from stages.decontaminate.report import judged
+from stages.decontaminate.stage import Decontaminate, cut, excerpt
 from stages.kernels.grams import WORDS, gram_hits, make_grams, word_hashes, word_places
 from stages.kernels.shingles import text_buffers
 

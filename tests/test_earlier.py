@@ -19,7 +19,7 @@ from pipeline.errors import ConfigError
 from pipeline.publish import published_sha256
 from pipeline.runner import RunResult
 from pipeline.storage import open_storage
-from stages import dedup_store
+from stages.dedup import stored
 from stages.kernels.minhash import kernel_signatures
 from stages.kernels.shingles import Normalisation
 
@@ -168,7 +168,7 @@ def test_partitions_and_workers_change_nothing(
     new = [*COPIES, *FRESH, *(row(f"again-{n}", words(1000 + n)) for n in range(5))]
     crawl(run_yaml, tmp_path / "one", new, against(first), files=1)
     crawl(run_yaml, tmp_path / "many", new[::-1], against(first), files=7)
-    monkeypatch.setattr(dedup_store, "RANGE_ROWS", 16)
+    monkeypatch.setattr(stored, "RANGE_ROWS", 16)
     crawl(run_yaml, tmp_path / "cut", OLD[::-1], "store: true", files=2)
     assert len(list((tmp_path / "cut" / "work" / "dataset" / "dedup").glob("*-bands-*"))) > 30
     crawl(run_yaml, tmp_path / "fine", new, against(tmp_path / "cut"))
@@ -230,7 +230,7 @@ def test_the_content_of_a_corpus_is_in_the_key_and_its_place_is_not(
     from pipeline.fingerprint import path_digest
 
     path_digest.cache_clear()
-    dedup_store.read_corpus.cache_clear()
+    stored.read_corpus.cache_clear()
     crawl(run_yaml, tmp_path / "second", [*COPIES, *FRESH], against(first))
     assert kept(tmp_path / "second") >= {row["text"] for row in FRESH[1:]}
 

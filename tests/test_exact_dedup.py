@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from phase_driver import run_stage
 
-from stages.exact_dedup import ExactDedup
+from stages.dedup.exact import ExactDedup
 
 WORDS = st.sampled_from(["", " ", "One", "one", "ONE \n two", "one two", "three", "İ", "i̇"])
 ROWS = st.lists(

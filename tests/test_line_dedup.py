@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from phase_driver import Outcome, run_stage
 
-from stages.line_dedup import LineDedup, page_hash
+from stages.dedup.lines import LineDedup, page_hash
 
 LINES = st.sampled_from(["A line.", "a LINE. ", "Another line here.", "", "Third one.", "  "])
 PAGES = st.lists(

@@ -16,6 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from phase_driver import Outcome, run_stage
 
+from stages.dedup.minhash import MinhashDedup
+from stages.dedup.minhash_notes import candidate_probability
 from stages.kernels.minhash import (
     band_keys,
     datasketch_signatures,
@@ -23,8 +25,6 @@ from stages.kernels.minhash import (
     permutations,
 )
 from stages.kernels.shingles import Normalisation, shingle_hashes
-from stages.minhash_dedup import MinhashDedup
-from stages.minhash_notes import candidate_probability
 
 PLAIN = Normalisation()
 TEXTS = st.lists(st.text(alphabet="ab .1é東", max_size=40), max_size=8)
@@ -238,7 +238,7 @@ def test_many_clusters_are_walked_piece_by_piece_to_the_same_verdicts(
     table = texts(*(variant(i % 7, 50 + i % 3) for i in range(40)), *map(str, BASE[:9] * 3))
     whole = run_stage(MinhashDedup(), [table], buckets=1)
     for rows in (1, 5):
-        monkeypatch.setattr("stages.minhash_walk.WALK_ROWS", rows)
+        monkeypatch.setattr("stages.dedup.minhash_walk.WALK_ROWS", rows)
         parts = run_stage(MinhashDedup(), [table], buckets=1)
         assert parts.kept.equals(whole.kept)
         assert parts.metrics.equals(whole.metrics)

@@ -15,6 +15,8 @@ from phase_driver import Outcome, partition_id, run_stage
 from test_shingles import needs_same_unicode, slow_shingles
 
 from pipeline.errors import StageError
+from stages.dedup.minhash import MinhashDedup
+from stages.dedup.minhash_walk import as_sets, from_sets
 from stages.kernels.minhash import (
     datasketch_signatures,
     kernel_signatures,
@@ -22,8 +24,6 @@ from stages.kernels.minhash import (
     sign_sets,
 )
 from stages.kernels.shingles import Normalisation, shingle_hashes
-from stages.minhash_dedup import MinhashDedup
-from stages.minhash_walk import as_sets, from_sets
 
 GROUND_TRUTH = {"words": "alphanumeric", "digits": False, "punctuation": False, "marks": False}
 """The shingles of shared/data/near_dup: lower case and no other normalisation, words are \\w+."""

@@ -22,8 +22,8 @@ from pipeline.audit.targets import find_target, targets
 from pipeline.errors import StageError
 from pipeline.runner import RunResult
 from pipeline.stage import Side
-from stages import cluster_report
-from stages.minhash_dedup import MinhashDedup
+from stages.dedup import cluster_report
+from stages.dedup.minhash import MinhashDedup
 
 SIDE = Side("dedup", 0)
 LOOSE: dict[str, Any] = {"bands": 28, "rows": 4, "keep": ("+date",)}

@@ -19,7 +19,7 @@ import pytest
 from conftest import ROOT, write_jsonl
 from dedup_documents import shared_rows
 
-from stages.forests import MERGE_BYTES
+from stages.dedup.forests import MERGE_BYTES
 
 CONFIG = """\
 seed: 3
@@ -194,8 +194,8 @@ from pipeline.manifest import Dataset, FileRef
 from pipeline.storage import open_storage
 from pipeline.tables import write_table
 from pipeline.work import Context, Env, MergeCall
-from stages.forests import FOREST
-from stages.minhash_dedup import MinhashDedup
+from stages.dedup.forests import FOREST
+from stages.dedup.minhash import MinhashDedup
 
 folder, documents = Path(sys.argv[1]), int(sys.argv[2])
 phase = {phase.name: phase for phase in MinhashDedup().phases()}["clusters"]

@@ -14,9 +14,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pytest
 
+from stages.dedup.minhash_notes import candidate_probability
 from stages.kernels.minhash import band_keys, kernel_signatures, permutations, sign_sets
 from stages.kernels.shingles import Normalisation, shingle_hashes
-from stages.minhash_notes import candidate_probability
 
 NUM_HASHES = 112
 LETTERS = np.frombuffer(b"abcdefghijklmnopqrstuvwxyz", np.uint8)

@@ -16,12 +16,12 @@ from phase_driver import run_stage
 from test_shingles import slow_normalise
 
 from pipeline.batch import split_words
+from stages.dedup.lines import page_hash
+from stages.dedup.spans import ParagraphDedup, SpanDedup, without_units
 from stages.kernels.sentences import sentence_counts
 from stages.kernels.shingles import Normalisation
 from stages.kernels.spans import UNITS, cut_units, folded_units
 from stages.kernels.unicode_tables import NUM_CODE_POINTS
-from stages.line_dedup import page_hash
-from stages.span_dedup import ParagraphDedup, SpanDedup, without_units
 
 FREE: dict[str, Any] = {"min_sentences": 0, "min_words": 0}
 PIECES = st.sampled_from(["One two.", "ONE, two!", "Three 4.", "Three 5.", "Six?", "***", "東京。"])

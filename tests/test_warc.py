@@ -100,12 +100,15 @@ def raw_deflate(body: bytes) -> bytes:
 @pytest.mark.parametrize(
     ("headers", "body"),
     [
-        (["Content-Encoding: gzip"], gzip.compress(PAGE)),
+        (["Content-Encoding: gzip"], gzip.compress(PAGE, mtime=0)),
         (["Content-Encoding: deflate"], zlib.compress(PAGE)),
         (["Content-Encoding: deflate"], raw_deflate(PAGE)),
         (["Content-Encoding: zstd"], zstd(PAGE)),
         (["Transfer-Encoding: chunked"], chunked(PAGE)),
-        (["Transfer-Encoding: chunked", "Content-Encoding: gzip"], chunked(gzip.compress(PAGE))),
+        (
+            ["Transfer-Encoding: chunked", "Content-Encoding: gzip"],
+            chunked(gzip.compress(PAGE, mtime=0)),
+        ),
         # The header is left over, the body was stored decoded.
         (["Content-Encoding: gzip"], PAGE),
         (["Content-Encoding: br"], PAGE),
@@ -152,7 +155,7 @@ def test_reading_at_a_documents_offset_gives_that_document(pack: Any) -> None:
 
 @pytest.mark.parametrize(
     "data",
-    [gzip.compress(b"".join(five_records())), zstd(b"".join(five_records()))],
+    [gzip.compress(b"".join(five_records()), mtime=0), zstd(b"".join(five_records()))],
     ids=["one gzip member", "zstd"],
 )
 def test_files_compressed_as_a_whole_are_read(data: bytes) -> None:
@@ -172,7 +175,7 @@ def test_the_same_record_has_the_same_id_in_any_container_and_order() -> None:
 
 def test_an_arc_file_is_damage_of_the_whole_file_and_is_named() -> None:
     arc = b"filedesc://x.arc 0.0.0.0 20080430204825 text/plain 76\n1 0 InternetArchive\n\n"
-    for data in (arc, gzip.compress(arc)):
+    for data in (arc, gzip.compress(arc, mtime=0)):
         (damage,) = Reading(WARC, data).damage
         assert (damage.offset, damage.num_bytes) == (0, len(data))
         assert "looks like an ARC file" in damage.reason
@@ -185,7 +188,7 @@ def test_a_file_of_rubbish_is_damage_and_an_empty_file_is_not() -> None:
 
 
 def test_rubbish_between_members_is_counted_to_the_byte() -> None:
-    records = [gzip.compress(r) for r in five_records()]
+    records = [gzip.compress(r, mtime=0) for r in five_records()]
     data = b"".join(records[:2]) + b"\xff" * 123 + b"".join(records[2:])
     reading = Reading(WARC, data)
     assert len(reading.rows) == 5
@@ -218,7 +221,7 @@ def walked(data: bytes) -> tuple[list[Record], list[Lost]]:
 
 
 RECORDS = five_records()
-MEMBERS = [gzip.compress(r) for r in RECORDS]
+MEMBERS = [gzip.compress(r, mtime=0) for r in RECORDS]
 WHOLE = {r.id: r.block for r in walked(b"".join(MEMBERS))[0]}
 
 

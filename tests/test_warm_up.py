@@ -47,7 +47,7 @@ from stages.extract import Extract
 from stages.extract.stage import _Reader
 from stages.fineweb import FinewebQuality
 from stages.gopher import GopherQuality, GopherRepetition
-from stages.minhash_dedup import MinhashDedup
+from stages.dedup.minhash import MinhashDedup
 from stages.normalise import Normalise
 from stages.pii import Pii
 

@@ -25,7 +25,7 @@ ROWS = 8192
 def ours(column: Any) -> tuple[float, int]:
     from pipeline.schema import DOC_ID
     from pipeline.stage import Side, TextBatch
-    from stages.minhash_dedup import MinhashDedup
+    from stages.dedup.minhash import MinhashDedup
 
     stage, side = MinhashDedup(), Side("minhash", 1)
 

@@ -20,7 +20,7 @@ from pipeline.phases import Combine, Tables
 from pipeline.schema import DOC_ID
 from pipeline.stage import Side
 from pipeline.texts import capped_sizes, capped_texts
-from stages.clusters import node_keys
+from stages.dedup.clusters import node_keys
 
 PURPOSE = "train_classifier"
 BITS = 16

@@ -1,4 +1,4 @@
-"""Dedup against the corpora of earlier runs, which stored what `dedup_store` says.
+"""Dedup against the corpora of earlier runs, which stored what `stored` says.
 
 A run sends its band keys to the range of the stored ones that they fall in: each stored file of
 bands is read once, from start to end. Pairs that share a key then go to the range of the earlier
@@ -24,8 +24,9 @@ from pipeline.phases import Exchange, Phase, Tables
 from pipeline.schema import DOC_ID, NODE
 from pipeline.stage import Side
 from pipeline.tables import fill
-from stages.clusters import NODE_ORDER, deliver, group_starts, matching_rows, node_keys
-from stages.dedup_store import (
+from stages.dedup.clusters import NODE_ORDER, deliver, group_starts, matching_rows, node_keys
+from stages.dedup.minhash_walk import as_matrix, keys_of
+from stages.dedup.stored import (
     Corpus,
     bases,
     id_bits,
@@ -35,10 +36,9 @@ from stages.dedup_store import (
     read_corpus,
     read_stored,
 )
-from stages.minhash_walk import as_matrix, keys_of
 
 if TYPE_CHECKING:
-    from stages.minhash_dedup import MinhashDedup
+    from stages.dedup.minhash import MinhashDedup
 
 CANDIDATES = pa.schema([*NODE, ("against", pa.int32()), ("earlier", DOC_ID)])
 """A new document and one of an earlier corpus that share a band."""

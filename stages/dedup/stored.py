@@ -29,11 +29,11 @@ from pipeline.errors import ConfigError
 from pipeline.phases import Combine, Exchange, OutputFile, Phase, Tables
 from pipeline.stage import Side
 from pipeline.storage import open_input
-from stages.clusters import Int64s, matching_rows
-from stages.minhash_walk import keys_of
+from stages.dedup.clusters import Int64s, matching_rows
+from stages.dedup.minhash_walk import keys_of
 
 if TYPE_CHECKING:
-    from stages.minhash_dedup import MinhashDedup
+    from stages.dedup.minhash import MinhashDedup
 
 TEXT_KNOBS = (
     "ngram",

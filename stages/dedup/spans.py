@@ -43,7 +43,7 @@ from pipeline.stage import (
     at_least,
     knob,
 )
-from stages.clusters import (
+from stages.dedup.clusters import (
     NODE_ORDER,
     deliver,
     first_of_group,
@@ -51,15 +51,15 @@ from stages.clusters import (
     matching_rows,
     node_keys,
 )
-from stages.exact_dedup import within_source
-from stages.keep_policy import (
+from stages.dedup.exact import within_source
+from stages.dedup.keep_policy import (
     check_policy,
     check_policy_sources,
     document_columns,
     keep_keys,
     metric_columns,
 )
-from stages.line_dedup import page_hash
+from stages.dedup.lines import page_hash
 
 DATATROVE = "datatrove, sentence_dedup.py, SentDedupConfig"
 SPANS = pa.schema(

@@ -18,8 +18,8 @@ import pyarrow.compute as pc
 from pipeline.errors import StageError
 from pipeline.schema import DOC_ID, NODE
 from pipeline.stage import Processed, Side, TextBatch
-from stages.clusters import Int64s, first_of_group, group_starts, matching_rows
-from stages.forests import halves, node_hashes
+from stages.dedup.clusters import Int64s, first_of_group, group_starts, matching_rows
+from stages.dedup.forests import halves, node_hashes
 
 VERDICTS = pa.schema(
     [

@@ -23,14 +23,14 @@ from pipeline.stage import (
     TextBatch,
     knob,
 )
-from stages.clusters import (
+from stages.dedup.clusters import (
     NODE_ORDER,
     deliver,
     first_of_group,
     group_starts,
     matching_rows,
 )
-from stages.keep_policy import (
+from stages.dedup.keep_policy import (
     check_policy,
     check_policy_sources,
     document_columns,

@@ -35,7 +35,7 @@ from pipeline.stage import (
     at_least,
     knob,
 )
-from stages.clusters import NODE_ORDER, deliver, first_of_group, group_starts, matching_rows
+from stages.dedup.clusters import NODE_ORDER, deliver, first_of_group, group_starts, matching_rows
 
 LINES = pa.schema(
     [

@@ -16,7 +16,7 @@ from pipeline.errors import StageError
 from pipeline.phases import Tables
 from pipeline.schema import DOC_ID
 from pipeline.stage import Side
-from stages.clusters import Int64s, group_starts, matching_rows
+from stages.dedup.clusters import Int64s, group_starts, matching_rows
 
 CLUSTERS = pa.schema(
     [

@@ -2,7 +2,8 @@
 
 As GPT-3 does it (Brown et al. 2020, arXiv:2005.14165, appendix C): a document is contaminated where
 it shares a run of 13 words with an example, in lower case and without punctuation.
-`stages/benchmark_examples.py` says what an example's runs are, and what becomes of short examples.
+`stages/decontaminate/examples.py` says what an example's runs are, and what becomes of short
+examples.
 With `skip_words` words within a run may differ, as in Llama 2 (arXiv:2307.09288, appendix A.6): it
 must begin with `seed_words` equal words and end in an equal one.
 
@@ -47,9 +48,14 @@ from pipeline.stage import (
     location,
 )
 from pipeline.warm_up import Call, example_batch
-from stages.benchmark_examples import Index, Lengths, benchmark_files, count_examples, load_index
-from stages.clusters import NODE_ORDER, deliver, group_starts, matching_rows, node_keys
-from stages.contamination_report import (
+from stages.decontaminate.examples import (
+    Index,
+    Lengths,
+    benchmark_files,
+    count_examples,
+    load_index,
+)
+from stages.decontaminate.report import (
     BENCHMARK_PARTS,
     BENCHMARKS,
     EXAMPLE_PARTS,
@@ -60,6 +66,7 @@ from stages.contamination_report import (
     merge_benchmarks,
     merge_examples,
 )
+from stages.dedup.clusters import NODE_ORDER, deliver, group_starts, matching_rows, node_keys
 
 EXCERPT_BYTES = 60
 """Bytes of text on either side of a hit that an excerpt shows."""

@@ -14,8 +14,8 @@ import pyarrow.compute as pc
 
 from pipeline.schema import DOC_ID, NODE
 from pipeline.stage import Side
-from stages.benchmark_examples import Index
-from stages.clusters import node_keys
+from stages.decontaminate.examples import Index
+from stages.dedup.clusters import node_keys
 
 Int64s = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]

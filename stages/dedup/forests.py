@@ -21,7 +21,7 @@ import xxhash
 
 from pipeline.errors import StageError
 from pipeline.stage import Side
-from stages.clusters import Int64s, first_of_group, group_starts
+from stages.dedup.clusters import Int64s, first_of_group, group_starts
 
 FOREST = pa.schema(
     [

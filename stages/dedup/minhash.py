@@ -31,10 +31,9 @@ from pipeline.stage import (
     model_files,
 )
 from pipeline.warm_up import Call, example_batch
-from stages import cluster_report, dedup_store, earlier, forests
-from stages.clusters import NODE_ORDER, deliver, matching_rows
-from stages.dedup_store import LAYOUT, TEXT_KNOBS
-from stages.keep_policy import (
+from stages.dedup import cluster_report, earlier, forests, stored
+from stages.dedup.clusters import NODE_ORDER, deliver, matching_rows
+from stages.dedup.keep_policy import (
     check_policy,
     check_policy_sources,
     document_columns,
@@ -42,8 +41,8 @@ from stages.keep_policy import (
     metric_columns,
     policy_columns,
 )
-from stages.minhash_notes import plan_notes
-from stages.minhash_walk import (
+from stages.dedup.minhash_notes import plan_notes
+from stages.dedup.minhash_walk import (
     ANNOTATIONS,
     VERDICTS,
     Walk,
@@ -53,6 +52,7 @@ from stages.minhash_walk import (
     judged,
     keys_of,
 )
+from stages.dedup.stored import LAYOUT, TEXT_KNOBS
 
 if TYPE_CHECKING:
     from stages.kernels.shingles import Normalisation
@@ -241,7 +241,7 @@ class MinhashDedup(GlobalStage):
         return [*plan_notes(self), *earlier.plan_notes(self)]
 
     def content_of(self, path: str) -> str:
-        return dedup_store.version_file(path)
+        return stored.version_file(path)
 
     def phases(self) -> tuple[Phase, ...]:
         exact = self.verify == "exact"
@@ -294,7 +294,7 @@ class MinhashDedup(GlobalStage):
                 columns=("source", *NODE.names[1:]), judge=self.judge_sources,
             ),
             Apply("drop", "verdicts", self.drop_near_duplicates, ("action",)),
-            *dedup_store.storing(self),
+            *stored.storing(self),
         )  # fmt: skip
 
     def warm_up(self) -> Sequence[Call]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from stages.forests import MERGE_BYTES
+from stages.dedup.forests import MERGE_BYTES
 
 if TYPE_CHECKING:
-    from stages.minhash_dedup import MinhashDedup
+    from stages.dedup.minhash import MinhashDedup
 
 SHORT_SHINGLE = 20
 """Characters below which the plan warns (NeMo Curator's own warning; recipes, trap 13)."""

@@ -1,0 +1,1 @@
+"""Duplicates: whole documents, nearly equal ones, lines and spans; of one run and of others."""
