@@ -46,6 +46,28 @@ def test_the_article_body_comes_first() -> None:
     assert rescue(VISIBLE.encode(), JsonLd(article_body=f"<p>{LONG}</p>")) == (LONG, "json_ld")
 
 
+def state(**fields: Any) -> bytes:
+    """A page that a script draws, with its data as a server renders them."""
+    data = json.dumps({"queries": [{"data": fields}]}).replace("<", "\\u003c")
+    return f"<html><body><div id=app></div><script>push({data});</script></body></html>".encode()
+
+
+def test_the_longest_html_among_the_data_of_scripts_is_the_text() -> None:
+    article = f'<p>{LONG}</p><p>It <b>costs</b> "nothing".</p><p>{SENTENCE}</p>'
+    page = state(notice="<p>a</p><p>b</p><p>c</p>", body=article, title="Bridge", number=3)
+    assert rescue(page, JsonLd()) == (f'{LONG}\nIt costs "nothing".\n{SENTENCE}', "script")
+    assert rescue(page, JsonLd(article_body=LONG)) == (LONG, "json_ld")
+
+
+def test_strings_of_program_code_are_no_text() -> None:
+    code = (
+        b'<script>f(a, \'<p>x<p>y<p>z\', "<p>\\x<p><p>", ["' + b"<p>word " * 200 + b'"+1]</script>'
+    )
+    assert rescue(code, JsonLd()) is None
+    few = state(body=f"<p>{LONG}</p><p>{LONG}</p>")
+    assert rescue(few, JsonLd()) is None
+
+
 def test_a_teaser_is_no_article_body() -> None:
     teaser = " ".join(["word"] * (MIN_BODY_WORDS - 1))
     found = rescue(VISIBLE.encode(), JsonLd(article_body=teaser))
@@ -105,8 +127,12 @@ def test_the_way_from_a_page_whose_text_is_only_data_to_its_text() -> None:
         b"<select>" + b"<option>x" * 90_000,
         b"<select>" + b"<option>x" * 4_900,
         (b"<div>" * 29 + b"<p>x</p>" * 49_000),
+        b':"' * 1_000_000,
+        b':"' + b'\\"' * 1_000_000,
+        b"," + b" " * 2_000_000 + b'"',
+        b',"<p' * 500_000,
     ],
-    ids=range(15),
+    ids=range(19),
 )
 def test_a_hostile_page_takes_time_by_its_length_alone(html: bytes) -> None:
     assert_time_in_proportion(lambda page: rescue(page, JsonLd()), html)

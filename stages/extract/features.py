@@ -24,9 +24,10 @@ from stages.kernels.html_context import NUM_CONTEXT, context_features
 from stages.kernels.html_features import page_features
 from stages.kernels.html_groups import slots_for
 from stages.kernels.html_nodes import PLACE_COLUMNS, SUM_COLUMNS
+from stages.kernels.html_repeats import EVERY, LEAST_SAMPLES, WINDOW, drop_retold
 from stages.kernels.html_select import choose_blocks
 from stages.kernels.html_tags import FACT
-from stages.kernels.html_text import NODE, PARENT
+from stages.kernels.html_text import END, NODE, PARENT, START
 from stages.kernels.html_words import COUNT_COLUMNS, WORDS
 
 _TITLE, _DESCRIPTION = FACT["title"], FACT["meta_description"]
@@ -100,7 +101,21 @@ def best_blocks(
         np.empty(slots_for(num), dtype=np.int32), np.empty(num, dtype=np.int32),
         np.empty(num, dtype=np.int32), kept,
     )  # fmt: skip
+    without_retold(page.text, page.blocks, parents, kept)
     return kept, float(expected)
+
+
+def without_retold(text: Any, blocks: Any, parents: Any, kept: Any) -> None:
+    """Clear `kept` of blocks that tell again what kept blocks under other parents told before."""
+    sizes = (blocks[:, END] - blocks[:, START])[kept]
+    longest = int(sizes.max(initial=0))
+    if longest < WINDOW + LEAST_SAMPLES:
+        return
+    slots = slots_for(int(sizes.sum()) // EVERY)
+    drop_retold(
+        text, blocks, parents, kept, np.zeros(slots, dtype=np.uint64),
+        np.empty(slots, dtype=np.int32), np.empty(longest, dtype=np.uint64),
+    )  # fmt: skip
 
 
 def _first(page: ScannedPage, kind: int) -> npt.NDArray[np.int64]:

@@ -1,8 +1,12 @@
-"""Text for a page that came out empty: its JSON-LD article body, then another extractor.
+"""Text for a page that came out empty: JSON-LD, data of its scripts, then another extractor.
 
 Some pages hold their article only as data for a script that shows it, others in markup that the
 blocks engine reads as boilerplate throughout. Both ways are for empty pages alone: an article body
 beside visible text brings teasers of paywalled text and text twice (docs of the extract stage).
+
+Applications that draw the page in the browser carry its article as HTML in a JSON string of a
+script (React Query, Next, Nuxt: the state that the server rendered). The longest such string is
+read like an article body.
 
 The article body is data by hand: plain text, HTML, or HTML escaped once or twice. It is resolved
 until tags or no more references show; tags then go through the page scanner, so that paragraphs,
@@ -16,8 +20,10 @@ import re
 from collections import Counter
 from collections.abc import Callable
 
+import orjson
+
 from pipeline.batch import split_words
-from stages.extract.json_ld import JsonLd, unescaped
+from stages.extract.json_ld import MAX_BODY_CHARS, JsonLd, unescaped
 from stages.extract.metadata import clean
 
 MIN_BODY_WORDS = 100
@@ -36,6 +42,8 @@ elements up to the root at 0.2 microseconds a step: 50,000 tags at depth 500 tak
 pages one is over it, with large drawings: `<path/>` is taken for unclosed."""
 MAX_OPTIONS = 5_000
 """A page with more `<option>` is not tried: their cost is quadratic, 0.6 s for 10,000."""
+_MAX_STRINGS = 4
+"""Strings that are tried until one is JSON: only those of program code are not."""
 _MAX_UNESCAPES = 3
 """Two are seen; the third finds that nothing is left."""
 _MARKUP = re.compile(
@@ -49,7 +57,9 @@ _PARAGRAPHS = re.compile(
 
 
 def rescue(html: bytes, json_ld: JsonLd) -> tuple[str, str] | None:
-    """(text, `json_ld` or `resiliparse`) of a page without extracted text; None if none is found.
+    """(text, which way found it) of a page without extracted text; None if none did.
+
+    The ways are `json_ld`, `script` and `resiliparse`, tried in this order.
 
     Lines of the text are blocks of the page. Never raises on a page's content.
     """
@@ -57,8 +67,33 @@ def rescue(html: bytes, json_ld: JsonLd) -> tuple[str, str] | None:
         text = body_text(json_ld.article_body)
         if len(split_words(text)) >= MIN_BODY_WORDS:
             return text, "json_ld"
+    text = body_text(_html_of_scripts(html[:MAX_HTML_BYTES]))
+    if len(split_words(text)) >= MIN_BODY_WORDS:
+        return text, "script"
     text = _main_content(html[:MAX_HTML_BYTES])
     return (text, "resiliparse") if len(split_words(text)) >= MIN_MAIN_WORDS else None
+
+
+_JSON_STRING = re.compile(rb'[:,\[]\s*+("[^"\\]*+(?:\\.[^"\\]*+)*+")\s*+[,}\]]', re.DOTALL)
+_OPENS_PARAGRAPH = re.compile(rb"(?:<|\\u003c)p(?:[ >]|\\u003e)", re.IGNORECASE)
+_MIN_PARAGRAPHS = 3
+"""Strings with fewer are notices and menus; the state of a page holds many of them."""
+
+
+def _html_of_scripts(html: bytes) -> str:
+    """The longest JSON string of a page that holds paragraphs of HTML; empty if there is none."""
+    found = [
+        text
+        for text in _JSON_STRING.findall(html)
+        if len(text) <= MAX_BODY_CHARS and len(_OPENS_PARAGRAPH.findall(text)) >= _MIN_PARAGRAPHS
+    ]
+    for text in sorted(found, key=len, reverse=True)[:_MAX_STRINGS]:
+        try:
+            decoded = orjson.loads(text)
+        except orjson.JSONDecodeError:
+            continue
+        return str(decoded)
+    return ""
 
 
 def body_text(body: str) -> str:

@@ -40,4 +40,4 @@ class Extracted:
     kind: str | None = None
     """Page kind: article, forum, documentation, product, listing, collection or service."""
     rescued: str | None = None
-    """`json_ld` or `resiliparse` if the engine found nothing and this found the text."""
+    """`json_ld`, `script` or `resiliparse` if the engine found nothing and this found the text."""

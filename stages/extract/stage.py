@@ -9,6 +9,8 @@ as `too_complex`, one without main text as `empty`.
 
 History:
 
+4: a model trained anew; what a page tells twice is written once; the text of an empty page is looked
+   for in the data of its scripts too.
 3: a model trained anew, whose trees end early where a block is sure.
 2: the engine `blocks`, now the default; the columns author, published, html_lang, canonical_url,
    licence, page_kind and extraction_score; titles from metadata where a page has them.
@@ -39,7 +41,7 @@ from pipeline.warm_up import Call
 from stages.extract.result import SHIPPED_MODEL, Extracted, Metadata, TooComplexError
 
 _MEASURED = "docs/benchmarks.md, extraction: F1 and pages/s of every engine on 1,647 gold pages"
-_RESCUES = (None, "json_ld", "resiliparse")
+_RESCUES = (None, "json_ld", "resiliparse", "script")
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ class Extract(RowStage):
         None, help="blocks: a model trained with `python -m stages.extract train`, else ours"
     )
 
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     expensive: ClassVar[bool] = True
     compiles: ClassVar[bool] = True
     reads: ClassVar[tuple[str, ...]] = ("html",)
