@@ -66,6 +66,15 @@ class Plan:
             found.update(dict.fromkeys(self.sources_of(name)))
         return list(found)
 
+    def needs(self, step_id: str) -> tuple[str, ...]:
+        """Earlier metrics that a step reads as document columns: its own, and those that the
+        artefacts without inputs that it looks up name."""
+        step = self[step_id]
+        looked_up = [self[name] for name in step.references.values() if not self[name].inputs]
+        stages = [step.stage] if step.inputs else []
+        stages += [found.stage for found in looked_up]
+        return tuple(dict.fromkeys(name for stage in stages for name in stage.needs()))
+
     def sources_seen_by(self, step_id: str) -> list[str]:
         """Sources that reach a step or, for an artefact that is only looked up, its readers."""
         readers = [s.id for s in self.steps if step_id in s.references.values()]
@@ -114,9 +123,10 @@ def make_plan(config: Config) -> Plan:
     _check_used(plan)
     for step in plan.steps:
         _check_sources_apart(plan, step)
-        for metric in step.stage.needs():
+        for metric in plan.needs(step.id):
             _check_metric(plan, step, metric)
         try:
+            _check_columns(plan, step)
             step.stage.check_sources(plan.sources_seen_by(step.id))
         except ValueError as error:
             raise ConfigError(f"{config.at(step.line)}: step '{step.id}': {error}") from error
@@ -313,6 +323,15 @@ def _check_metric(plan: Plan, step: Step, metric: str) -> None:
         where = plan.config.at(step.line)
         hint = nearest(metric, measured)
         raise ConfigError(f"{where}: '{step.id}' needs the metric '{metric}'.{hint}")
+
+
+def _check_columns(plan: Plan, step: Step) -> None:
+    """Raise ValueError if an artefact that `step` looks up names a column that it does not get."""
+    schemas = [plan[name].schema for name in step.inputs]
+    names = dict.fromkeys(name for schema in schemas if schema for name in schema.names)
+    for target in step.references.values():
+        if not plan[target].inputs:
+            plan[target].stage.check_columns(list(names))
 
 
 def _check_used(plan: Plan) -> None:
