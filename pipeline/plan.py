@@ -67,13 +67,17 @@ class Plan:
         return list(found)
 
     def needs(self, step_id: str) -> tuple[str, ...]:
-        """Earlier metrics that a step reads as document columns: its own, and those that the
-        artefacts without inputs that it looks up name."""
+        """Earlier metrics that a step reads as document columns, also for a mixture that it looks
+        up: that one reads no document itself, wherever it stands."""
         step = self[step_id]
-        looked_up = [self[name] for name in step.references.values() if not self[name].inputs]
-        stages = [step.stage] if step.inputs else []
-        stages += [found.stage for found in looked_up]
+        stages = [] if _is_looked_up(step.stage) else [step.stage]
+        stages += self.looked_up_by(step_id)
         return tuple(dict.fromkeys(name for stage in stages for name in stage.needs()))
+
+    def looked_up_by(self, step_id: str) -> list[Stage]:
+        """Stages of the artefacts that a step names and that are nothing but their knobs."""
+        named = [self[name].stage for name in self[step_id].references.values()]
+        return [stage for stage in named if _is_looked_up(stage)]
 
     def sources_seen_by(self, step_id: str) -> list[str]:
         """Sources that reach a step or, for an artefact that is only looked up, its readers."""
@@ -83,6 +87,11 @@ class Plan:
         for name in names:
             found.update(dict.fromkeys(self.sources_of(name)))
         return list(found)
+
+
+def _is_looked_up(stage: Stage) -> bool:
+    """True for an artefact that is nothing but its knobs, such as a mixture."""
+    return bool(stage.kind) and not isinstance(stage, GlobalStage)
 
 
 def yields_documents(stage: Stage) -> bool:
@@ -329,9 +338,8 @@ def _check_columns(plan: Plan, step: Step) -> None:
     """Raise ValueError if an artefact that `step` looks up names a column that it does not get."""
     schemas = [plan[name].schema for name in step.inputs]
     names = dict.fromkeys(name for schema in schemas if schema for name in schema.names)
-    for target in step.references.values():
-        if not plan[target].inputs:
-            plan[target].stage.check_columns(list(names))
+    for stage in plan.looked_up_by(step.id):
+        stage.check_columns(list(names))
 
 
 def _check_used(plan: Plan) -> None:

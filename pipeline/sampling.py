@@ -188,8 +188,8 @@ class Mixture:
         name = str(stage.get("name", f"stage{number}"))
         recipe = self.recipe
         if any(key in stage for key in ("weights", "budgets", "alpha")):
-            found = (stage.get(key) for key in ("weights", "budgets", "alpha"))
-            recipe = Recipe(*found, self.alpha_of)
+            weights, budgets, alpha = (stage.get(key) for key in ("weights", "budgets", "alpha"))
+            recipe = Recipe(weights, budgets, alpha, self.alpha_of)
         tokens = stage.get("tokens")
         if isinstance(tokens, str) and tokens.endswith("%"):
             return Part(recipe, name, share=Fraction(tokens[:-1].strip()) / 100)
@@ -215,8 +215,11 @@ class Mixture:
         """Raises ValueError where the knobs contradict each other."""
         if not self.by or len(set(self.by)) != len(self.by):
             raise ValueError(f"by = {list(self.by)}: name at least one column, each once.")
-        named = self.max_epochs if isinstance(self.max_epochs, Mapping) else {}
-        bounds = {**named, "": MAX_EPOCHS if named else self.max_epochs}
+        bounds: dict[str, float] = {"": MAX_EPOCHS}
+        if isinstance(self.max_epochs, Mapping):
+            bounds |= self.max_epochs
+        else:
+            bounds[""] = self.max_epochs
         for name, bound in sorted(bounds.items()):
             if not (math.isfinite(bound) and bound > 0):
                 of = f" of '{name}'" if name else ""

@@ -242,7 +242,7 @@ def _check_room(
     where = f"stage '{part.name}': " if part.name else ""
     if group in (part.recipe.budgets or {}):
         what = f"the budget of {int(want[group]):,} tokens"
-        advice = f"Ask for at most {most} tokens of it"
+        advice = f"ask for at most {most} tokens of it"
     else:
         share = want[group] / (size - part.recipe.budget)
         most = f"{int(left / share) + part.recipe.budget:,}"
@@ -250,6 +250,6 @@ def _check_room(
         advice = f"its share is {float(share):.4g}. Ask for at most {most} tokens, lower its weight"
     raise ConfigError(
         f"mix: {where}{what} needs {epochs:.2f} epochs of the group '{group}', which has "
-        f"{tokens:,} tokens; max_epochs is {float(limits[group] / max(tokens, 1)):g}. {advice}, "
+        f"{tokens:,} tokens; max_epochs is {float(limits[group] / max(tokens, 1)):g}; {advice}, "
         f"raise max_epochs, or hold it there with over_max_epochs: cap."
     )

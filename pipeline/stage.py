@@ -94,7 +94,8 @@ class Stage:
     def check_columns(self, names: Sequence[str]) -> None:
         """Raise ValueError if a knob names a column that is not among those of the documents.
 
-        Asked of an artefact without inputs, such as a mixture, for each step that looks it up.
+        Asked of an artefact that is nothing but its knobs, such as a mixture, for each step that
+        names it.
         """
 
     def check_sources(self, sources: Sequence[str]) -> None:
