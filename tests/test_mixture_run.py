@@ -358,8 +358,6 @@ def test_real_text_is_mixed_to_a_thousandth_or_one_document(
     for row in train:
         slack = max(row["target_tokens"] / 1000, longest[row["group"]])
         assert abs(row["target_tokens"] - row["written_tokens"]) <= slack, row
-    written = sum(row["written_tokens"] for row in train)
-    assert written > 0.97 * sum(row["target_tokens"] for row in train)
     if mix == "alpha":
         assert {"help/ja", "help/pl", "speeches/en"} <= {row["group"] for row in train}
 
