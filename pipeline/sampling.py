@@ -233,6 +233,10 @@ class Mixture:
         self._check_stages()
         for part in self.parts:
             part.recipe.check()
+            if part.share is not None and not part.recipe.shares_rest:
+                raise ValueError(
+                    f"stage '{part.name}' has budgets alone, which are its size: no share in %."
+                )
             rest = part.recipe.budgets is not None and part.recipe.shares_rest
             if rest and part.tokens is None and self.tokens is None:
                 raise ValueError("budgets beside weights or alpha need `tokens`: the rest of what?")

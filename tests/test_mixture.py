@@ -82,6 +82,7 @@ def test_budgets_beside_alpha_leave_the_rest_to_all_other_groups() -> None:
         ({"stages": ({"tokens": "80%"}, {"tokens": "10%"})}, "90 % in all. Expected 100 %"),
         ({"stages": ({"tokens": "80%"}, {"tokens": 5})}, "Expected 100 %"),
         ({"stages": ({"tokens": 5, "name": "x"}, {"tokens": 5, "name": "x"})}, "stage name 'x'"),
+        ({"stages": ({"tokens": "100%", "budgets": {"a": 5}},)}, "no share in %"),
         ({"stages": ({"tokens": 5},), "tokens": 6}, "tokens = 6, but the stages have 5"),
         ({"upsample": {"column": "n", "copies": {1: 64}}}, "over 255 copies in all"),
         ({"upsample": {"column": "n", "copies": {"x": 1}}}, "bound 'x'"),
