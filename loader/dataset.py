@@ -2,8 +2,9 @@
 
 Opening reads two small files, never a shard's footer. Of dataset.json the loader uses
 `format_version`, `dtype`, `index` (file name beside it) and `fingerprint`; of the index the
-columns of `INDEX`. A **stream** is the row groups of one (split, group) in order of shard number:
-a single run of tokens in stored order, in which whole documents follow each other.
+columns of `INDEX` and `stage`, where the mixture has stages (named in dataset.json's
+`mixture.stages`). A **stream** is the row groups of one (split, stage, group) in order of shard
+number: a single run of tokens in stored order, in which whole documents follow each other.
 """
 
 from __future__ import annotations
@@ -40,9 +41,11 @@ INDEX = pa.schema(
 
 @dataclass(frozen=True)
 class Stream:
-    """The row groups of one (split, group), in order."""
+    """The row groups of one (split, stage, group), in order."""
 
     group: str
+    stage: int
+    """Number of the stage, from 0; 0 where the mixture has none."""
     files: tuple[str, ...]
     """File of each row group, relative to the dataset's folder."""
     row_groups: tuple[int, ...]
@@ -89,13 +92,32 @@ class Dataset:
     def path(self, file: str) -> str:
         return f"{self.root}/{file}"
 
-    def streams(self, split: str) -> tuple[Stream, ...]:
-        """The streams of a split in order of group; at least one. Raises ConfigError."""
+    @cached_property
+    def stages(self) -> tuple[str, ...]:
+        """Names of the mixture's stages in order; none where it has none."""
+        found = self.facts.get("mixture", {}).get("stages", ())
+        return tuple(str(stage["name"]) for stage in found)
+
+    def streams(self, split: str, stage: str | None = None) -> tuple[Stream, ...]:
+        """The streams of a split, or of one stage of it, in order of (stage, group); at least one.
+
+        Raises ConfigError.
+        """
         if split not in self.splits:
             raise ConfigError(f"{self.root}: no split '{split}'.{nearest(split, self.splits)}")
         rows = self.index.filter(pc.equal(self.index["split"], split))
-        groups = sorted(set(rows["group"].to_pylist()))
-        return tuple(_stream(rows.filter(pc.equal(rows["group"], name)), name) for name in groups)
+        if stage is not None:
+            if stage not in self.stages:
+                raise ConfigError(f"{self.root}: no stage '{stage}'.{nearest(stage, self.stages)}")
+            rows = rows.filter(pc.equal(rows["stage"], self.stages.index(stage)))
+            if not rows.num_rows:
+                raise ConfigError(f"{self.root}: stage '{stage}' has no tokens in '{split}'.")
+        names = sorted(set(zip(rows["stage"].to_pylist(), rows["group"].to_pylist(), strict=True)))
+        found = []
+        for number, group in names:
+            of_group = pc.and_(pc.equal(rows["group"], group), pc.equal(rows["stage"], number))
+            found.append(_stream(rows.filter(of_group), group, number))
+        return tuple(found)
 
 
 def _shard_number(file: str) -> int:
@@ -109,7 +131,7 @@ def _shard_number(file: str) -> int:
         ) from None
 
 
-def _stream(rows: pa.Table, group: str) -> Stream:
+def _stream(rows: pa.Table, group: str, stage: int) -> Stream:
     numbers = [_shard_number(file) for file in rows["file"].to_pylist()]
     keys = [(name, "ascending") for name in ("number", "file", "row_group")]
     rows = rows.append_column("number", pa.array(numbers, pa.int64())).sort_by(keys)
@@ -117,7 +139,7 @@ def _stream(rows: pa.Table, group: str) -> Stream:
     files, row_groups, documents, checksums = (
         tuple(rows[name].to_pylist()) for name in ("file", "row_group", "documents", "checksum")
     )
-    return Stream(group, files, row_groups, documents, checksums, starts)
+    return Stream(group, stage, files, row_groups, documents, checksums, starts)
 
 
 def open_dataset(uri: str) -> Dataset:
@@ -145,7 +167,7 @@ def open_dataset(uri: str) -> Dataset:
 
 
 def read_index(filesystem: pafs.FileSystem, path: str) -> pa.Table:
-    """The index, verified against the 8 hex digits of its sha256 in its name."""
+    """The index with the column `stage`, verified against the digits of its sha256 in its name."""
     content = _read(filesystem, path)
     name = path.rpartition("/")[2]
     found = hashlib.sha256(content).hexdigest()[:8]
@@ -155,7 +177,10 @@ def read_index(filesystem: pafs.FileSystem, path: str) -> pa.Table:
             f"damaged: restore it, or publish the dataset again."
         )
     table = pq.read_table(pa.BufferReader(content))
-    return table.select(INDEX.names).cast(INDEX)
+    stage = pa.array([0] * table.num_rows, pa.int32())
+    if "stage" in table.column_names:
+        stage = pc.fill_null(table["stage"].cast(pa.int32()), 0)
+    return table.select(INDEX.names).cast(INDEX).append_column("stage", stage)
 
 
 def _read(filesystem: pafs.FileSystem, path: str) -> bytes:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ import numpy.typing as npt
 import xxhash
 
 from loader.dataset import Dataset
-from loader.order import BLOCK, Order, Shuffle, WeightedOrder, block_counts
+from loader.order import BLOCK, Order, Shuffle, StagedOrder, WeightedOrder, block_counts
 from loader.row_groups import RowGroupCache
 from pipeline.errors import ConfigError, IntegrityError
 
@@ -49,7 +50,8 @@ class Batch:
     samples_B: npt.NDArray[np.int64]
     """Sample index of each row; -1 for the rows that fill up the last batch."""
     groups_B: npt.NDArray[np.int64]
-    """Number of each row's group in `Loader.groups`; -1 where samples_B is."""
+    """Number of each row's group in `Loader.groups`, which names a group once for each of its
+    stages; -1 where samples_B is."""
 
 
 class Loader:
@@ -68,6 +70,7 @@ class Loader:
         *,
         seed: int = 0,
         split: str = "train",
+        stage: str | None = None,
         weights: Mapping[str, float] | None = None,
         shuffle: str | Mapping[str, int] = "full",
         epochs: int | None = 1,
@@ -76,7 +79,10 @@ class Loader:
         cross_document_labels: bool = False,
         cache_bytes: int = CACHE_BYTES,
     ) -> None:
-        """`weights` None: every window once an epoch; `epochs` None: without end."""
+        """`weights` None: every window once an epoch; `epochs` None: without end.
+
+        Of a dataset with stages an epoch is all stages in order, or the one that `stage` names.
+        """
         if seq_len < 1 or batch_size < 1 or not 0 <= rank < world_size:
             raise ConfigError(
                 f"seq_len = {seq_len}, batch_size = {batch_size}, rank = {rank} of {world_size}: "
@@ -92,13 +98,25 @@ class Loader:
         self._rank, self._rows = rank, batch_size // world_size
         self._across = cross_document_labels
         self._shuffle = Shuffle.parse(shuffle)
-        self._streams = dataset.streams(split)
+        self._streams = dataset.streams(split, stage)
+        stages = sorted({stream.stage for stream in self._streams})
+        if weights is not None and len(stages) > 1:
+            raise ConfigError(
+                f"weights over a dataset with the stages {', '.join(dataset.stages)}: its order is "
+                f"a mixture already. Name one (`stage`), or leave `weights` out."
+            )
         self.groups = tuple(stream.group for stream in self._streams)
         self._cache = RowGroupCache(dataset, cache_bytes)
         sizes = [stream.windows(seq_len) for stream in self._streams]
         if weights is None:
             self._counts: list[int] | None = None
             self.order = Order(sizes, seed, self._shuffle)
+            if len(stages) > 1:
+                of_stage = [
+                    [stream.stage == number for stream in self._streams] for number in stages
+                ]
+                by_stage = [list(compress(sizes, chosen)) for chosen in of_stage]
+                self.order = StagedOrder(by_stage, seed, self._shuffle)
         else:
             self._counts = block_counts(self.groups, weights)
             self.order = WeightedOrder(sizes, seed, self._shuffle, self._counts)
@@ -208,7 +226,9 @@ class Loader:
 
     def _identity(self) -> dict[str, Any]:
         """Everything that the order and content of samples depend on."""
-        mixture = [self.groups, self._counts, BLOCK if self._counts else None]
+        mixture: list[object] = [self.groups, self._counts, BLOCK if self._counts else None]
+        if self.dataset.stages:
+            mixture.append([stream.stage for stream in self._streams])
         packing = ["concatenate", PAD, IGNORED, self._across]
         return {
             "format": STATE_FORMAT,

@@ -3,7 +3,8 @@
 Nothing is drawn, stored or built: sample i is found in constant memory, whatever the size.
 
 A **window** is `seq_len` input tokens of one group's stream; a **sample** is a place in training,
-filled by one window. Without weights an epoch is every window of every group exactly once. With
+filled by one window. Without weights an epoch is every window of every group exactly once; where
+the dataset has stages, all of the first before any of the second. With
 weights samples come in blocks of `BLOCK`; each block holds each group's share exactly, and each
 group goes through its own windows epoch after epoch.
 
@@ -120,8 +121,8 @@ class Located:
 class Order:
     """Sample index -> window. `sizes` are the windows of each group, all above 0."""
 
-    def __init__(self, sizes: Sequence[int], seed: int, shuffle: Shuffle) -> None:
-        self.sizes, self.seed, self.shuffle = tuple(sizes), seed, shuffle
+    def __init__(self, sizes: Sequence[int], seed: int, shuffle: Shuffle, stage: str = "") -> None:
+        self.sizes, self.seed, self.shuffle, self._stage = tuple(sizes), seed, shuffle, stage
         self.epoch_samples = sum(sizes)
         """Samples in one epoch."""
         self._firsts = np.concatenate([[0], np.cumsum(self.sizes)]).astype(np.int64)
@@ -131,7 +132,7 @@ class Order:
         epochs, places = np.divmod(samples, self.epoch_samples)
         for epoch in np.unique(epochs):
             at = epochs == epoch
-            key = f"order/{self.seed}/{epoch}"
+            key = f"{self._stage}order/{self.seed}/{epoch}"
             places[at] = self.shuffle.place(places[at], self.epoch_samples, key)
         if self.shuffle.kind != "full" and len(self.sizes) > 1:
             found = [interleaved(self.sizes, int(place)) for place in places]
@@ -139,6 +140,31 @@ class Order:
             return Located(pairs[:, 0], pairs[:, 1])
         groups = np.searchsorted(self._firsts, places, side="right").astype(np.int64) - 1
         return Located(groups, places - self._firsts[groups])
+
+
+class StagedOrder(Order):
+    """Orders one after the other: an epoch is every stage in turn. Groups count through."""
+
+    def __init__(self, stages: Sequence[Sequence[int]], seed: int, shuffle: Shuffle) -> None:
+        super().__init__([size for sizes in stages for size in sizes], seed, shuffle)
+        self._orders = [
+            Order(sizes, seed, shuffle, f"stage{number}/") for number, sizes in enumerate(stages)
+        ]
+        samples = [order.epoch_samples for order in self._orders]
+        self._starts = np.concatenate([[0], np.cumsum(samples)]).astype(np.int64)
+        self._numbers = np.concatenate([[0], np.cumsum([len(sizes) for sizes in stages])])
+
+    def locate(self, samples: Ints) -> Located:
+        epochs, places = np.divmod(samples, self.epoch_samples)
+        stages = np.searchsorted(self._starts, places, side="right") - 1
+        groups, windows = np.empty_like(samples), np.empty_like(samples)
+        for stage in np.unique(stages).tolist():
+            at, order = stages == stage, self._orders[stage]
+            inner = epochs[at] * order.epoch_samples + places[at] - self._starts[stage]
+            located = order.locate(inner)
+            groups[at] = located.groups + self._numbers[stage]
+            windows[at] = located.windows
+        return Located(groups, windows)
 
 
 class WeightedOrder(Order):

@@ -13,7 +13,7 @@ import msgspec
 
 from pipeline.config import Config, StepSpec, expand
 from pipeline.errors import ConfigError, nearest
-from pipeline.knobs import KnobInfo, knob_info
+from pipeline.knobs import KnobInfo, as_counts, knob_info
 from pipeline.stage import Stage, is_frozen_stage
 
 CATALOGUE_MODULE = "stages.catalogue"
@@ -87,7 +87,7 @@ def _required(field: dataclasses.Field[Any]) -> bool:
 
 def _typed(name: str, value: Any, hint: Any, info: KnobInfo, stage: str, where: str) -> Any:
     try:
-        typed = msgspec.convert(value, type=hint)
+        typed = msgspec.convert(as_counts(value) if info.counts else value, type=hint)
     except msgspec.ValidationError as error:
         raise ConfigError(f"{where}: knob '{name}' of {stage}: {error}; got {value!r}.") from error
     if info.choices and typed not in info.choices:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 _KEY = "tokenmill"
+_COUNT = re.compile(r"(\d[\d_]*)(?:\.(\d+))?(?:[eE]\+?(\d{1,2}))? ?([KMBT]?)")
+_THOUSANDS = {"": 0, "K": 3, "M": 6, "B": 9, "T": 12}
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,8 @@ class KnobInfo:
     """The value names an artefact step of this kind."""
     unless: str = ""
     """No step is looked for where this other knob has a value."""
+    counts: bool = False
+    """Whole numbers may be written 1_000_000, 1e9 or 2.5B, also inside mappings and lists."""
     input_steps: bool = False
     """The value names steps whose documents are the stage's inputs."""
 
@@ -55,12 +61,37 @@ def knob(
     maximum: float | None = None,
     choices: tuple[Any, ...] = (),
     identity: bool = True,
+    counts: bool = False,
 ) -> Any:
     """A field with a default, its unit and the source of that default. Part of the identity.
 
-    `identity=False` is for bounds that only refuse or warn: they change no output byte.
+    `identity=False` is for bounds that only refuse or warn: they change no output byte. With
+    `counts` whole numbers may be written as `as_counts` reads them.
     """
-    return _field(default, KnobInfo(unit, source, help, minimum, maximum, choices, identity))
+    info = KnobInfo(unit, source, help, minimum, maximum, choices, identity, counts=counts)
+    return _field(default, info)
+
+
+def as_counts(value: Any) -> Any:
+    """`value` with each count in it as an int: `2.5B` (K, M, B, T), `1_000_000`, `1e9`.
+
+    What is no whole number stays as it is, for the type to refuse it.
+    """
+    if isinstance(value, Mapping):
+        return {key: as_counts(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [as_counts(item) for item in value]
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, str) and (found := _COUNT.fullmatch(value.strip())):
+        whole, rest, exponent, unit = found.groups(default="")
+        power = int(exponent or 0) + _THOUSANDS[unit] - len(rest)
+        digits = int(whole.replace("_", "") + rest)
+        if power >= 0:
+            return digits * 10**power
+        if digits % 10**-power == 0:
+            return digits // 10**-power
+    return value
 
 
 def location(default: Any = dataclasses.MISSING, *, help: str = "") -> Any:

@@ -128,7 +128,7 @@ class Lowering:
     def _needed_behind(self, step: Step) -> set[str]:
         """Metrics that steps behind this one read as document columns."""
         behind = [s for s in self.plan.steps if step in self.plan.before(s.id)]
-        return {name for later in behind for name in later.stage.needs()}
+        return {name for later in behind for name in self.plan.needs(later.id)}
 
     def _open(self, step: Step) -> list[SegmentNode]:
         """Segments to extend for a step: open tails of its inputs, or one new one behind them."""

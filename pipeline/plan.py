@@ -66,6 +66,19 @@ class Plan:
             found.update(dict.fromkeys(self.sources_of(name)))
         return list(found)
 
+    def needs(self, step_id: str) -> tuple[str, ...]:
+        """Earlier metrics that a step reads as document columns, also for a mixture that it looks
+        up: that one reads no document itself, wherever it stands."""
+        step = self[step_id]
+        stages = [] if _is_looked_up(step.stage) else [step.stage]
+        stages += self.looked_up_by(step_id)
+        return tuple(dict.fromkeys(name for stage in stages for name in stage.needs()))
+
+    def looked_up_by(self, step_id: str) -> list[Stage]:
+        """Stages of the artefacts that a step names and that are nothing but their knobs."""
+        named = [self[name].stage for name in self[step_id].references.values()]
+        return [stage for stage in named if _is_looked_up(stage)]
+
     def sources_seen_by(self, step_id: str) -> list[str]:
         """Sources that reach a step or, for an artefact that is only looked up, its readers."""
         readers = [s.id for s in self.steps if step_id in s.references.values()]
@@ -74,6 +87,11 @@ class Plan:
         for name in names:
             found.update(dict.fromkeys(self.sources_of(name)))
         return list(found)
+
+
+def _is_looked_up(stage: Stage) -> bool:
+    """True for an artefact that is nothing but its knobs, such as a mixture."""
+    return bool(stage.kind) and not isinstance(stage, GlobalStage)
 
 
 def yields_documents(stage: Stage) -> bool:
@@ -114,9 +132,10 @@ def make_plan(config: Config) -> Plan:
     _check_used(plan)
     for step in plan.steps:
         _check_sources_apart(plan, step)
-        for metric in step.stage.needs():
+        for metric in plan.needs(step.id):
             _check_metric(plan, step, metric)
         try:
+            _check_columns(plan, step)
             step.stage.check_sources(plan.sources_seen_by(step.id))
         except ValueError as error:
             raise ConfigError(f"{config.at(step.line)}: step '{step.id}': {error}") from error
@@ -313,6 +332,14 @@ def _check_metric(plan: Plan, step: Step, metric: str) -> None:
         where = plan.config.at(step.line)
         hint = nearest(metric, measured)
         raise ConfigError(f"{where}: '{step.id}' needs the metric '{metric}'.{hint}")
+
+
+def _check_columns(plan: Plan, step: Step) -> None:
+    """Raise ValueError if an artefact that `step` looks up names a column that it does not get."""
+    schemas = [plan[name].schema for name in step.inputs]
+    names = dict.fromkeys(name for schema in schemas if schema for name in schema.names)
+    for stage in plan.looked_up_by(step.id):
+        stage.check_columns(list(names))
 
 
 def _check_used(plan: Plan) -> None:

@@ -18,6 +18,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.dataset_index import append_to, index_of, shard_order
 from pipeline.errors import IntegrityError
 from pipeline.fingerprint import digest
 from pipeline.lowering import phase_key
@@ -27,19 +28,6 @@ from pipeline.plan import Plan, Step
 from pipeline.schedule import Schedule
 from pipeline.schema import FORMAT_VERSION
 from pipeline.storage import AlreadyExists, Storage
-
-INDEX = pa.schema(
-    [
-        ("file", pa.string()),  # relative to the dataset's folder
-        ("split", pa.string()),
-        ("group", pa.string()),
-        ("row_group", pa.int32()),
-        ("first_token", pa.int64()),  # tokens of this file before the row group
-        ("tokens", pa.int64()),
-        ("documents", pa.int64()),
-        ("checksum", pa.string()),  # xxh3-128 of the row group's decoded token bytes, hex
-    ]
-)
 
 
 def dataset_folder(limit: int | None) -> str:
@@ -81,7 +69,6 @@ def publish(
     if writer is not None:
         body |= _dataset_part(writer, schedule, storage)
         body["tokenizer"] |= {"folder": _put_tokenizer(writer, schedule, storage, folder)}
-        body["index"] = _put_index(shards, storage, folder)
         body["shards"] = [
             {"file": posixpath.relpath(ref.path, folder), "sha256": ref.sha256,
              "num_bytes": ref.num_bytes, "documents": ref.info["documents"],
@@ -99,6 +86,12 @@ def publish(
              "num_bytes": ref.num_bytes, **ref.info}
             for ref in dedup
         ]  # fmt: skip
+    if writer is not None:
+        index = index_of(shards, folder)
+        earlier = read_version(storage, folder) if getattr(writer.stage, "append", False) else None
+        if earlier is not None:
+            index = append_to(earlier, body, index, storage, folder)
+        body["index"] = _put_index(index, storage, folder)
     body["fingerprint"] = fingerprint_of(body)
     return _put_version(body, storage, folder)
 
@@ -115,7 +108,7 @@ def _finished_files(schedule: Schedule) -> tuple[list[FileRef], list[FileRef], l
             for ref in manifest.outputs["files"].files if "files" in manifest.outputs else ():
                 into = documents if isinstance(node, OutputNode) else shards
                 (dedup if "table" in ref.info else into).append(ref)
-    shards.sort(key=lambda ref: (ref.info["split"], ref.info["group"], ref.info["shard"]))
+    shards.sort(key=shard_order)
     for found in (documents, dedup):
         found.sort(key=lambda ref: ref.path)
     return shards, documents, dedup
@@ -146,20 +139,9 @@ def _put_tokenizer(step: Step, schedule: Schedule, storage: Storage, folder: str
     return name
 
 
-def _put_index(shards: list[FileRef], storage: Storage, folder: str) -> str:
-    rows = [
-        {
-            "file": posixpath.relpath(ref.path, folder),
-            "split": ref.info["split"],
-            "group": ref.info["group"],
-            "row_group": number,
-            **{name: group[name] for name in ("first_token", "tokens", "documents", "checksum")},
-        }
-        for ref in shards
-        for number, group in enumerate(ref.info["row_groups"])
-    ]
+def _put_index(index: pa.Table, storage: Storage, folder: str) -> str:
     out = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist(rows, INDEX), out, compression="zstd")
+    pq.write_table(index, out, compression="zstd")
     data = out.getvalue()
     name = f"index-{hashlib.sha256(data).hexdigest()[:8]}.parquet"
     _put_once(storage, f"{folder}/{name}", data)

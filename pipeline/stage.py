@@ -91,6 +91,13 @@ class Stage:
         """Earlier metrics, `<step id>.<metric>`, that the stage reads as document columns."""
         return ()
 
+    def check_columns(self, names: Sequence[str]) -> None:
+        """Raise ValueError if a knob names a column that is not among those of the documents.
+
+        Asked of an artefact that is nothing but its knobs, such as a mixture, for each step that
+        names it.
+        """
+
     def check_sources(self, sources: Sequence[str]) -> None:
         """Raise ValueError if a knob names a source that is not among the documents' sources."""
 

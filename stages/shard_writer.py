@@ -53,17 +53,28 @@ class TokenizerFacts:
 
 @dataclass(frozen=True)
 class ShardName:
-    """Shard `number` of `count` of one (split, group)."""
+    """Shard `number` of `count` of one (split, group), or of one stage of it."""
 
     split: str
     group: str
     number: int
     count: int
+    stage: str = ""
+    """Empty where the mixture has no stages."""
+    stage_number: int = 0
 
     @property
     def publish_as(self) -> str:
         """Final path in the workdir; the engine fills in `{checksum}`."""
-        return f"dataset/shards/{self.split}-{safe(self.group)}-{self.number}-{{checksum}}.parquet"
+        place = f"{self.split}.{self.stage}" if self.stage else self.split
+        return f"dataset/shards/{place}-{safe(self.group)}-{self.number}-{{checksum}}.parquet"
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """As in the footer and the index."""
+        stage = {"stage": self.stage, "stage_number": self.stage_number} if self.stage else {}
+        group = {"split": self.split, "group": self.group, **stage}
+        return {**group, "shard": self.number, "shards": self.count}
 
 
 def safe(name: str) -> str:
@@ -112,10 +123,7 @@ def write_shard(
         footer = _footer(name, tokenizer, [str(group["checksum"]) for group in groups])
         writer.add_key_value_metadata({SHARD_FOOTER: footer})
     return {
-        "split": name.split,
-        "group": name.group,
-        "shard": name.number,
-        "shards": name.count,
+        **name.facts,
         "documents": rows.num_rows,
         "tokens": first,
         "dtype": tokenizer.dtype,
@@ -147,10 +155,7 @@ def _narrowed(
 def _footer(name: ShardName, tokenizer: TokenizerFacts, checksums: list[str]) -> bytes:
     footer = {
         "format_version": FORMAT_VERSION,
-        "split": name.split,
-        "group": name.group,
-        "shard": name.number,
-        "shards": name.count,
+        **name.facts,
         "dtype": tokenizer.dtype,
         "tokenizer_sha256": tokenizer.sha256,
         "special_tokens": dict(tokenizer.special_tokens),

@@ -2,14 +2,16 @@
 
 A written copy of a document has h = draw("shuffle", doc_id, copy). Shard k of a (split, group)'s S
 holds the copies with floor(h * S / 2^64) = k in order of (h, doc_id, copy, file, offset); S is the
-group's written tokens over `tokens_per_shard`, rounded up. Documents x copies = written + cut.
+group's written tokens over `tokens_per_shard`, rounded up. A mixture in stages has shards of each
+stage of a group. Documents x copies = written + cut.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
 import numpy as np
@@ -17,8 +19,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from pipeline.phases import Combine, Emit, Exchange, OutputFile, Phase, Tables
-from pipeline.rank_cut import SIZES, SIZES_KNOBS, rank_cut, sizes_table, taken_rows
-from pipeline.sampling import Mixture, Take, mixture_of
+from pipeline.rank_cut import SIZES, SIZES_KNOBS, rank_cut, sizes_table, taken_nodes
+from pipeline.sampling import TRAIN, Mixture, Take, mixture_of
 from pipeline.schema import FORMAT_VERSION
 from pipeline.stage import GlobalStage, Side, TextBatch, knob, reference
 from stages.shard_writer import ShardName, TokenizerFacts, write_shard
@@ -29,8 +31,13 @@ CARRIED = ("doc_id", "source", "url", "file", "offset", "num_tokens", "tokens")
 
 @dataclass(frozen=True)
 class WriteShards(GlobalStage):
-    """Token shards under `dataset/shards/` and this step's part of `dataset.json`."""
+    """Token shards under `dataset/shards/` and this step's part of `dataset.json`.
 
+    `version` history:
+    2: totals say what was wanted of each group and what is missing.
+    """
+
+    version: ClassVar[int] = 2
     reads: ClassVar[tuple[str, ...]] = CARRIED
     draws: ClassVar[bool] = True
 
@@ -39,6 +46,14 @@ class WriteShards(GlobalStage):
         unit="tokens",
         source="DESIGN section 3; about 95 MB a file at 0.93 bytes a token",
         minimum=1,
+        counts=True,
+    )
+    append: bool = knob(
+        False,
+        source="a run publishes the whole of its own list",
+        identity=False,
+        help="list the files of the version in force too: for a new dump with the same tokenizer, "
+        "mixture groups, split rule and seed; a run of nothing new adds nothing",
     )
     mixture: str | None = reference("mixture", optional=True)
     tokenizer: str = reference("tokenizer")
@@ -46,7 +61,7 @@ class WriteShards(GlobalStage):
     def phases(self) -> tuple[Phase, ...]:
         return (
             Emit("sizes", self.sizes, SIZES, knobs=SIZES_KNOBS),
-            *rank_cut(self.takes, sizes="sizes", knobs=("mixture",)),
+            *rank_cut(self.takes, sizes="sizes", knobs=("mixture",), judge=shortfalls),
             Exchange(
                 "shards",
                 ("docs", "cuts"),
@@ -77,15 +92,18 @@ class WriteShards(GlobalStage):
     def route(self, tables: Tables, side: Side) -> pa.Table:
         """One row a written copy, with its shard's number among all shards as `bucket`."""
         docs, cuts = tables["docs"], tables["cuts"]
-        split, group = mixture_of(side).split_and_group(docs)
-        rows, copies = taken_rows(docs, split, group, cuts, side)
+        mixture = mixture_of(side)
+        split, group = mixture.split_and_group(docs)
+        taken = taken_nodes(docs, split, group, mixture.copies(docs, split), cuts, side)
+        rows, copies = taken.rows, taken.copies
         h = np.zeros(len(rows), np.uint64)
         for copy in np.unique(copies):
             at = copies == copy
             h[at] = side.draw("shuffle", docs["doc_id"].take(pa.array(rows[at])), int(copy))
         first, count = shard_ranges(cuts, self.tokens_per_shard)
         names = list(zip(split.to_pylist(), group.to_pylist(), strict=True))
-        written = [names[row] for row in rows]
+        stages = taken.stages.tolist()
+        written = [(*names[row], stage) for row, stage in zip(rows, stages, strict=True)]
         bucket = np.array([first[name] for name in written], np.int64)
         bucket += scaled(h, np.array([count[name] for name in written], np.uint64))
         table = docs.select(CARRIED).take(pa.array(rows))
@@ -99,7 +117,8 @@ class WriteShards(GlobalStage):
         if not rows.num_rows:
             return []
         bucket = rows["bucket"][0].as_py()
-        name = shard_names(side.tables["cuts"], self.tokens_per_shard)[bucket]
+        stages = mixture_of(side).stage_names
+        name = shard_names(side.tables["cuts"], self.tokens_per_shard, stages)[bucket]
         path = side.scratch / f"shard-{bucket}.parquet"
         facts = TokenizerFacts.read(side.artefacts["tokenizer"])
         info = write_shard(path, rows, name, facts)
@@ -109,7 +128,7 @@ class WriteShards(GlobalStage):
         """This step's part of dataset.json; the engine adds files, versions and fingerprints."""
         facts = TokenizerFacts.read(side.artefacts["tokenizer"])
         mixture = mixture_of(side)
-        groups = [group_totals(cut, self.tokens_per_shard) for cut in cuts.to_pylist()]
+        groups = all_totals(cuts, self.tokens_per_shard, mixture)
         part = {
             "format_version": FORMAT_VERSION,
             "dtype": facts.dtype,
@@ -134,72 +153,144 @@ def scaled(h: npt.NDArray[np.uint64], count: npt.NDArray[np.uint64]) -> npt.NDAr
     return ((high * count + ((low * count) >> half)) >> half).astype(np.int64)
 
 
-def written_tokens(cut: dict[str, Any]) -> int:
-    """Tokens written of one (split, group)."""
-    return int(cut["whole"] * cut["size"] + cut["last_size"])
+def shard_count(cut: Mapping[str, Any], tokens_per_shard: int) -> int:
+    """S of one (split, group, stage): its written tokens / tokens_per_shard, rounded up."""
+    return -(-int(cut["written_size"]) // tokens_per_shard)
 
 
-def shard_count(cut: dict[str, Any], tokens_per_shard: int) -> int:
-    """S of one (split, group): its written tokens / tokens_per_shard, rounded up."""
-    return -(-written_tokens(cut) // tokens_per_shard)
+def shard_names(
+    cuts: pa.Table, tokens_per_shard: int, stages: Sequence[str] = ()
+) -> list[ShardName]:
+    """Every shard in order of (split, group, stage, number); the position is the shard's bucket.
 
-
-def shard_names(cuts: pa.Table, tokens_per_shard: int) -> list[ShardName]:
-    """Every shard in order of (split, group, number); the position is the shard's bucket."""
+    `stages` are the names of a mixture's stages; validation documents are in none.
+    """
     names = []
     for cut in cuts.to_pylist():
         count = shard_count(cut, tokens_per_shard)
-        names += [ShardName(cut["split"], cut["group"], k, count) for k in range(count)]
+        split, group, at = cut["split"], cut["group"], cut["stage"]
+        stage = stages[at] if stages and split == TRAIN else ""
+        names += [ShardName(split, group, k, count, stage, at) for k in range(count)]
     return names
 
 
-def shard_ranges(
-    cuts: pa.Table, tokens_per_shard: int
-) -> tuple[dict[tuple[str, str], int], dict[tuple[str, str], int]]:
-    """Of each (split, group): the bucket of its shard 0, and its number of shards."""
-    first: dict[tuple[str, str], int] = {}
-    count: dict[tuple[str, str], int] = {}
+Key = tuple[str, str, int]
+"""Split, group, stage."""
+
+
+def shard_ranges(cuts: pa.Table, tokens_per_shard: int) -> tuple[dict[Key, int], dict[Key, int]]:
+    """Of each (split, group, stage): the bucket of its shard 0, and its number of shards."""
+    first: dict[Key, int] = {}
+    count: dict[Key, int] = {}
     before = 0
     for cut in cuts.to_pylist():
-        name = (cut["split"], cut["group"])
+        name = (cut["split"], cut["group"], cut["stage"])
         first[name], count[name] = before, shard_count(cut, tokens_per_shard)
         before += count[name]
     return first, count
 
 
-def group_totals(cut: dict[str, Any], tokens_per_shard: int) -> dict[str, Any]:
-    """What was there, written and cut of one (split, group): documents x copies = written + cut.
+def shortfalls(cuts: pa.Table, side: Side) -> list[str]:
+    """Warnings: the groups that `over_max_epochs: cap` held below what was wanted of them."""
+    found = []
+    missing: Counter[str] = Counter()
+    wanted: Counter[str] = Counter()
+    for cut in cuts.to_pylist():
+        if cut["split"] == TRAIN:
+            wanted[cut["group"]] += cut["wanted"]
+            missing[cut["group"]] = wanted[cut["group"]] - target_of(cut)
+    for group, tokens in sorted(missing.items()):
+        if tokens > 0:
+            share = tokens / max(wanted[group], 1)
+            found.append(
+                f"the group '{group}' was held at max_epochs, {tokens:,} tokens ({share:.1%}) "
+                f"below the {wanted[group]:,} that the mixture asks of it"
+            )
+    return found
 
-    A group that is left out counts as one copy that is cut whole.
+
+def target_of(cut: Mapping[str, Any]) -> int:
+    """Tokens that a group should have given by the end of a stage."""
+    return int(cut["whole"] * cut["epoch_size"] + cut["target"])
+
+
+def all_totals(cuts: pa.Table, tokens_per_shard: int, mixture: Mixture) -> list[dict[str, Any]]:
+    """`group_totals` of each (split, group, stage)."""
+    rows = cuts.to_pylist()
+    found = []
+    for at, cut in enumerate(rows):
+        names = ("split", "group")
+        begins = at == 0 or any(rows[at - 1][name] != cut[name] for name in names)
+        ends = at + 1 == len(rows) or any(rows[at + 1][name] != cut[name] for name in names)
+        before = None if begins else rows[at - 1]
+        found.append(group_totals(cut, before, ends, tokens_per_shard, mixture))
+    return found
+
+
+def group_totals(
+    cut: Mapping[str, Any],
+    before: Mapping[str, Any] | None,
+    ends: bool,
+    tokens_per_shard: int,
+    mixture: Mixture,
+) -> dict[str, Any]:
+    """What was there, wanted, written and cut of one (split, group), in one stage of it.
+
+    Over all stages: documents x copies = written + cut, where a document counts as often as one
+    epoch holds it, and a group that is left out as one copy that is cut whole. What is cut stands
+    with the last stage.
     """
-    copies = max(cut["whole"] + (cut["target"] > 0), 1)
-    documents = cut["whole"] * cut["documents"] + cut["last_documents"]
-    tokens = written_tokens(cut)
-    return {
+    documents, tokens = cut["written_documents"], cut["written_size"]
+    epochs = cut["whole"] + (cut["target"] > 0)
+    copies = max(epochs, 1) if ends else epochs
+    begun = 0 if before is None else before["whole"] + (before["target"] > 0)
+    last_documents = cut["whole"] * cut["epoch_documents"] + cut["last_documents"]
+    last_tokens = cut["whole"] * cut["epoch_size"] + cut["last_size"]
+    target = target_of(cut) - (0 if before is None else target_of(before))
+    totals = {
         "split": cut["split"],
         "group": cut["group"],
         "documents": cut["documents"],
         "tokens": cut["size"],
-        "copies": copies,
+        "copies": copies - begun,
+        "wanted_tokens": cut["wanted"],
+        "target_tokens": target,
         "written_documents": documents,
         "written_tokens": tokens,
-        "cut_documents": copies * cut["documents"] - documents,
-        "cut_tokens": copies * cut["size"] - tokens,
-        "target_tokens": cut["whole"] * cut["size"] + cut["target"],
-        "epochs": round(tokens / max(cut["size"], 1), 6),
+        "shortfall_tokens": max(cut["wanted"] - tokens, 0),
+        "cut_documents": copies * cut["epoch_documents"] - last_documents if ends else 0,
+        "cut_tokens": copies * cut["epoch_size"] - last_tokens if ends else 0,
+        "epochs": round(tokens / max(cut["epoch_size"], 1), 6),
         "shards": shard_count(cut, tokens_per_shard),
     }
+    if mixture.stage_names and cut["split"] == TRAIN:
+        totals["stage"] = mixture.stage_names[cut["stage"]]
+    if mixture.upsample is not None:
+        totals |= {name: cut[name] for name in ("epoch_documents", "left_out")}
+        totals["epoch_tokens"] = cut["epoch_size"]
+    return totals
 
 
 def mixture_part(mixture: Mixture, groups: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """The mixture as configured, and what came of it: epochs and target of each train group."""
-    train = [group for group in groups if group["split"] == "train"]
-    return {
-        "weights": None if mixture.weights is None else dict(mixture.weights),
-        "by": list(mixture.by),
-        "max_epochs": mixture.max_epochs,
-        "tokens": mixture.tokens,
-        "validation_permille": mixture.validation_permille,
-        "epochs": {group["group"]: group["epochs"] for group in train},
-        "target_tokens": {group["group"]: group["target_tokens"] for group in train},
-    }
+    epochs: dict[str, float] = {}
+    target: dict[str, int] = {}
+    for row in groups:
+        if row["split"] == TRAIN:
+            epochs[row["group"]] = round(epochs.get(row["group"], 0.0) + row["epochs"], 6)
+            target[row["group"]] = target.get(row["group"], 0) + row["target_tokens"]
+    part: dict[str, Any] = {field.name: getattr(mixture, field.name) for field in fields(mixture)}
+    for name in ("weights", "budgets", "max_epochs"):
+        part[name] = dict(part[name]) if isinstance(part[name], Mapping) else part[name]
+    part["by"] = list(mixture.by)
+    if mixture.upsampling is not None:
+        part["upsample"] = mixture.upsampling.to_json()
+    part["stages"] = [
+        {
+            **stage,
+            "name": name,
+            "written_tokens": sum(r["written_tokens"] for r in groups if r.get("stage") == name),
+        }
+        for name, stage in zip(mixture.stage_names, mixture.stages, strict=True)
+    ]
+    return {**part, "epochs": epochs, "target_tokens": target}

@@ -114,6 +114,25 @@ def test_other_languages_are_dropped_by_the_language_step_or_before(outcome: Out
             assert row["url"] not in outcome.kept, row
 
 
+def test_the_mixture_is_reached_within_a_thousandth_or_one_document_of_a_source(
+    outcome: Outcome,
+) -> None:
+    longest: dict[str, int] = defaultdict(int)
+    folder = outcome.workdir / "dataset"
+    for entry in outcome.result.dataset["shards"]:
+        for row in pq.read_table(folder / entry["file"]).to_pylist():
+            longest[row["source"]] = max(longest[row["source"]], row["num_tokens"])
+    train = {
+        row["group"]: row for row in outcome.result.dataset["totals"] if row["split"] == "train"
+    }
+    for group, row in train.items():
+        assert row["copies"] > 1 or row["cut_documents"] == 0, "a longer document may be cut whole"
+        slack = max(row["wanted_tokens"] / 1000, longest[group])
+        assert 0 <= row["wanted_tokens"] - row["written_tokens"] <= slack
+    wanted = {group: row["wanted_tokens"] for group, row in train.items()}
+    assert abs(wanted["web"] - 4 * wanted["books"]) <= 4  # 0.8 and 0.2, in whole tokens
+
+
 def test_plain_pyarrow_reads_tokens_with_their_provenance(outcome: Outcome) -> None:
     dataset = json.loads((outcome.workdir / "dataset" / "dataset.json").read_text())
     for entry in dataset["shards"]:

@@ -17,6 +17,7 @@ from pipeline.draw import draw
 from pipeline.errors import ConfigError
 from pipeline.rank_cut import SIZES, rank_cut, sizes_table, taken_rows
 from pipeline.sampling import (
+    TOTALS,
     TRAIN,
     VALIDATION,
     Mixture,
@@ -143,24 +144,23 @@ def test_mix_names_the_nearest_source_for_an_unknown_weight() -> None:
     Mix(weights={"web/en": 1.0}, by=("source", "lang")).check_sources(["web"])
 
 
+def totals_of(**sizes: int) -> pa.Table:
+    """TOTALS of groups of ten documents each."""
+    names, found = list(sizes), list(sizes.values())
+    tens = [10] * len(names)
+    columns = [[TRAIN] * len(names), names, tens, found, tens, found, [0] * len(names)]
+    return pa.table(columns, schema=TOTALS)
+
+
 def test_without_tokens_the_total_is_the_largest_that_max_epochs_allows() -> None:
-    totals = [("a", 1000), ("b", 100)]
-    table = pa.table(
-        {
-            "split": [TRAIN, TRAIN],
-            "group": [g for g, _ in totals],
-            "documents": [10, 10],
-            "size": [s for _, s in totals],
-        }
-    )
-    takes = Mixture({"a": 0.75, "b": 0.25}, max_epochs=2).takes(table)
+    takes = Mixture({"a": 0.75, "b": 0.25}, max_epochs=2).takes(totals_of(a=1000, b=100))
     # b limits: 2 epochs of 100 are a quarter, so a gives 600 of its 1,000.
     assert [(t.whole, t.target) for t in takes] == [(0, 600), (2, 0)]
     assert Mixture({"a": 1 / 3, "b": 1 / 3}).shares({"a": 1, "b": 1})["a"] == Fraction(1, 2)
 
 
 def test_a_group_that_needs_too_many_epochs_is_an_error_with_the_figures() -> None:
-    table = pa.table({"split": [TRAIN], "group": ["a"], "documents": [1], "size": [100]})
+    table = totals_of(a=100)
     with pytest.raises(ConfigError, match=r"5\.00 epochs of the group 'a'.*at most 400 tokens"):
         Mixture(tokens=500, max_epochs=4).takes(table)
     with pytest.raises(ConfigError, match=r"'a' \(100 tokens\) has no weight"):

@@ -108,6 +108,54 @@ def test_documents_times_copies_is_written_plus_cut_and_is_what_the_files_hold(
         assert group["tokens"] * group["copies"] == tokens + group["cut_tokens"]
 
 
+STAGED = Mix(
+    stages=(
+        {"name": "main", "tokens": "75%", "weights": {"web": 0.8, "books": 0.2}},
+        {"name": "end", "tokens": "25%", "weights": {"web": 0.3, "books": 0.7}},
+    ),
+    max_epochs=2.5,
+    upsample={"column": "num_tokens", "copies": {1: 1, 15: 2, 30: 0}},
+    validation_permille=100,
+)
+
+
+@settings(max_examples=20, deadline=None)
+@given(SIZES, SIZES, st.integers(2, 6), st.integers(0, 99))
+def test_stages_and_copies_give_the_same_bytes_for_any_partitions_and_lose_no_document(
+    tmp_path_factory: Any, web: list[int], books: list[int], count: int, seed: int
+) -> None:
+    docs = tokenised({"web": [*web, *[9] * 5], "books": [*books, *[7] * 5]})
+    folder = tmp_path_factory.mktemp("one")
+    one = written(docs, folder, STAGED)
+    many = written(docs, tmp_path_factory.mktemp("many"), STAGED, count=count, seed=seed)
+    assert one.files == many.files
+    assert one.artefacts == many.artefacts
+    found: dict[tuple[str, str, str], list[int]] = {}
+    for name, info in one.files.items():
+        rows = pq.read_table(folder / name)
+        footer = json.loads(pq.read_metadata(folder / name).metadata[b"tokenmill"])
+        stage = footer.get("stage", "")
+        assert (info.get("stage", ""), stage == "") == (stage, info["split"] == "validation")
+        assert Path(name).name.startswith(f"train.{stage}-" if stage else "validation-")
+        counts = found.setdefault((info["split"], info["group"], stage), [0, 0])
+        counts[0] += rows.num_rows
+        counts[1] += sum(rows["num_tokens"].to_pylist())
+        assert not [n for n in rows["num_tokens"].to_pylist() if n >= 30]
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for row in totals(one):
+        key = (row["split"], row["group"], row.get("stage", ""))
+        assert found.pop(key, [0, 0]) == [row["written_documents"], row["written_tokens"]]
+        groups.setdefault(key[:2], []).append(row)
+    assert not found
+    for rows_of in groups.values():
+        copies = sum(row["copies"] for row in rows_of)
+        for unit in ("documents", "tokens"):
+            there = copies * rows_of[0][f"epoch_{unit}"]
+            assert there == sum(row[f"written_{unit}"] + row[f"cut_{unit}"] for row in rows_of)
+    left_out = sum(rows_of[0]["left_out"] for rows_of in groups.values())
+    assert left_out == sum(size >= 30 for size in (*web, *books))
+
+
 def test_epochs_write_whole_copies_and_cut_only_the_last(tmp_path: Path) -> None:
     docs = tokenised({"web": [10] * 20, "books": [10] * 20})
     mix = Mix(weights={"web": 250.0, "books": 50.0}, tokens=600, validation_permille=0)
@@ -181,14 +229,17 @@ def test_footers_hold_the_checksum_of_each_row_groups_token_bytes(
     assert first == info["tokens"] == 171
 
 
-def test_ids_above_65535_are_written_as_uint32(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("max_id", "dtype"), [(65_535, "uint16"), (65_536, "uint32")])
+def test_ids_above_65535_are_written_as_uint32(max_id: int, dtype: str, tmp_path: Path) -> None:
     stage = WriteShards()
-    artefacts = {"tokenizer": tokenizer_folder(tmp_path / "t", max_id=65_536)}
-    docs = tokenised({"web": [50]}, top=65_536)
+    artefacts = {"tokenizer": tokenizer_folder(tmp_path / "t", max_id=max_id)}
+    docs = tokenised(
+        {"web": [50]}, top=999
+    )  # the largest possible id decides, not the largest seen
     outcome = run_phases(stage, [docs], tmp_path, artefacts=artefacts)
     ((name, info),) = outcome.files.items()
-    assert info["dtype"] == "uint32"
-    assert pq.read_table(tmp_path / name).schema.equals(shard_schema("uint32"))
+    assert info["dtype"] == dtype
+    assert pq.read_table(tmp_path / name).schema.equals(shard_schema(dtype))
 
 
 def test_an_id_that_the_tokenizer_lacks_is_never_written(tmp_path: Path) -> None:

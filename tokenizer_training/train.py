@@ -17,8 +17,8 @@ import pyarrow.compute as pc
 
 from pipeline.errors import ConfigError
 from pipeline.phases import Combine, Emit, Phase, Tables
-from pipeline.rank_cut import SIZES, SIZES_KNOBS, rank_cut, sizes_table, taken_rows
-from pipeline.sampling import TRAIN, Take, mixture_of
+from pipeline.rank_cut import SIZES, SIZES_KNOBS, rank_cut, sizes_table, taken_nodes
+from pipeline.sampling import SHARES_KNOBS, TRAIN, Take, mixture_of
 from pipeline.schema import DOC_ID
 from pipeline.stage import GlobalStage, Side, TextBatch, knob, reference
 from pipeline.texts import capped_sizes, capped_texts
@@ -97,10 +97,12 @@ class TrainTokenizer(GlobalStage):
             )
 
     def phases(self) -> tuple[Phase, ...]:
-        mixture = (*SIZES_KNOBS, "mixture.weights")
+        # Of weights and budgets the trainer sees the cuts alone: equal cuts train no second time.
         return (
             Emit("sizes", self.sizes, SIZES, knobs=(*SIZES_KNOBS, "max_document_bytes")),
-            *rank_cut(self.takes, sizes="sizes", knobs=(*mixture, "sample_bytes")),
+            *rank_cut(
+                self.takes, sizes="sizes", knobs=(*SIZES_KNOBS, *SHARES_KNOBS, "sample_bytes")
+            ),
             Combine(
                 "tokenizer",
                 ("docs", "cuts"),
@@ -109,7 +111,7 @@ class TrainTokenizer(GlobalStage):
                 merge=self.train,
                 schema=None,
                 knobs=(
-                    *mixture,
+                    *SIZES_KNOBS,
                     *("max_document_bytes", "vocab_size"),
                     *("pattern", "special_tokens", "min_frequency"),
                 ),
@@ -119,26 +121,29 @@ class TrainTokenizer(GlobalStage):
     def sizes(self, batch: TextBatch, side: Side) -> pa.Table:
         """SIZES in bytes, after the cap."""
         sizes = pa.array(capped_sizes(batch.column("text"), self.max_document_bytes))
-        return sizes_table(batch.table, sizes, mixture_of(side))
+        mixture = mixture_of(side)
+        return sizes_table(batch.table, sizes, mixture, mixture.at_most_once(batch.table))
 
     def takes(self, totals: pa.Table, side: Side) -> list[Take]:
         """Train documents up to each group's share of `sample_bytes`, each at most once."""
         rows = totals.to_pylist()
-        sizes = {row["group"]: row["size"] for row in rows if row["split"] == TRAIN}
+        sizes = {row["group"]: row["epoch_size"] for row in rows if row["split"] == TRAIN}
         shares = mixture_of(side).shares(sizes)
         takes = []
         for row in rows:
             share = shares.get(row["group"], 0)
             wanted = int(self.sample_bytes * share) if row["split"] == TRAIN else 0
-            whole = wanted >= row["size"] and wanted > 0
+            whole = wanted >= row["epoch_size"] and wanted > 0
             takes.append(Take(**row, whole=int(whole), target=0 if whole else wanted))
         return takes
 
     def sample(self, tables: Tables, side: Side) -> pa.Table:
         """The sampled documents of one batch."""
         docs = tables["docs"]
-        split, group = mixture_of(side).split_and_group(docs)
-        rows, _ = taken_rows(docs, split, group, side.tables["cuts"], side)
+        mixture = mixture_of(side)
+        split, group = mixture.split_and_group(docs)
+        once = mixture.at_most_once(docs)
+        rows = taken_nodes(docs, split, group, once, side.tables["cuts"], side).rows
         taken = docs.take(rows)
         columns: dict[str, Any] = {
             "rank": pa.array(side.draw("mix", taken["doc_id"]), pa.uint64()),

@@ -164,9 +164,10 @@ def _print_footer(table: Table, footer: dict[str, Any], found: Rows) -> None:
     special = ", ".join(
         f"{clean(name)} {number}" for name, number in footer["special_tokens"].items()
     )
+    stage = f".{footer['stage']}" if "stage" in footer else ""
     print(paint(table.title, "bold"))
     print(
-        f"  token shard {footer['shard']} of {footer['shards']} of {footer['split']}/"
+        f"  token shard {footer['shard']} of {footer['shards']} of {footer['split']}{stage}/"
         f"{clean(footer['group'])}, format {footer['format_version']}"
     )
     print(

@@ -72,9 +72,11 @@ def print_summary(result: RunResult, workdir: str) -> None:
     if result.funnel.silent_rules:
         print(f"rules that never fired: {', '.join(result.funnel.silent_rules)}")
     for group in result.dataset.get("totals", []):
+        stage = f".{group['stage']}" if "stage" in group else ""
+        wanted = f" of {group['wanted_tokens']:,} wanted" if group["shortfall_tokens"] else ""
         print(
-            f"{group['split']}/{group['group']}: {group['written_documents']:,} documents, "
-            f"{group['written_tokens']:,} tokens in {group['shards']} shards "
+            f"{group['split']}{stage}/{group['group']}: {group['written_documents']:,} documents, "
+            f"{group['written_tokens']:,} tokens{wanted} in {group['shards']} shards "
             f"({group['epochs']:g} epochs)"
         )
     if result.version is not None:
