@@ -7,6 +7,7 @@ run in this one, in the driver's process, without network.
 from __future__ import annotations
 
 import ast
+import doctest
 import importlib.metadata
 import re
 import shutil
@@ -148,3 +149,9 @@ def test_every_python_block_of_the_readme_can_be_parsed() -> None:
     for block in blocks(README):
         if block.language == "python" and ">>>" not in block.body:
             ast.parse(block.body)
+
+
+def test_the_examples_of_docs_shards_work(copy: Copy, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(copy.folder)
+    page = doctest.testfile(str(ROOT / "docs" / "shards.md"), module_relative=False)
+    assert (page.failed, page.attempted > 20) == (0, True)
