@@ -123,7 +123,7 @@ def run(options: Options) -> Report:
     web, empty = spread(rows, "dedup", dedup.FILES), dedup.start_up_input()
     say(f"{web.documents:,} texts, {web.bytes / 1e6:.1f} MB")
     files = "[" + ", ".join(map(repr, paths)) + "]"
-    side, without = step_side("decontaminate", f"decontaminate: {{benchmarks: {files}}}")
+    side = step_side("decontaminate", f"decontaminate: {{benchmarks: {files}}}")
     without = step_side("without", "")
     turns = 1 if options.quick else options.turns
     run_sides({"without": without, "decontaminate": side}, web, empty, turns)
@@ -134,20 +134,19 @@ def run(options: Options) -> Report:
         for one in found:
             say(f"{kind}: {one['benchmark']} {one['example']} {one['share']:.2f} {one['excerpt']}")
         clean[kind] = summed(pages, found)
-    found = step_json(side, without, web, {"workers": 0, "action": "drop", "ngram": stage.ngram})
+    settings = {"workers": 0, "action": "drop", "ngram": stage.ngram}
+    told = step_json(side, without, web, settings)
     dropped = clean["documentation"]["pages_by_share"]["0.0"]
-    if web.documents - found["documents_kept"] != dropped:
-        raise MeasureError(
-            f"the step dropped {web.documents - found['documents_kept']} pages, the scan finds "
-            f"{dropped}"
-        )
-    found["mb_per_cpu_second"]["search"] = search_rate(rows, stage, turns)
+    lost = web.documents - told["documents_kept"]
+    if lost != dropped:
+        raise MeasureError(f"the step dropped {lost} pages, the scan finds {dropped}")
+    told["mb_per_cpu_second"]["search"] = search_rate(rows, stage, turns)
     examples = {b.name: b.examples for b in stage.index().benchmarks}
     return Report(
         "decontaminate",
         input_json(web, files=dedup.FILES, source="texts of Debian's documentation packages",
                    packages=packages_of(path)),
-        {**found, "examples": examples, "clean_pages": clean},
+        {**told, "examples": examples, "clean_pages": clean},
         {},
         {},
         {},

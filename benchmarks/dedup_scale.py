@@ -23,6 +23,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchmarks import dedup
+from benchmarks.bulk import SCHEMA, spread
 from benchmarks.measure import MeasureError, Usage
 from benchmarks.report import Options, Report, input_json, our_versions, side_json, usage_json
 from benchmarks.turns import Side, say
@@ -75,8 +76,8 @@ def web_of(count: int, root: Path = FOLDER) -> Web:
     say(f"writing {count:,} documents, once")
     ids = [f"scale/{number}" for number in range(count)]
     texts = pa.array(documents(sentences(), count), pa.large_string())
-    rows = pa.table([pa.array(ids), texts], schema=dedup.SCHEMA)
-    web = dedup.spread(rows, "scale", dedup.FILES, root)
+    rows = pa.table([pa.array(ids), texts], schema=SCHEMA)
+    web = spread(rows, "scale", dedup.FILES, root)
     web.folder.rename(folder)
     found = Web(folder, web.documents, web.bytes, web.sha256)
     about.write_text(json.dumps(found.to_json()))
