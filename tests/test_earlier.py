@@ -20,6 +20,8 @@ from pipeline.publish import published_sha256
 from pipeline.runner import RunResult
 from pipeline.storage import open_storage
 from stages.dedup import stored
+from stages.dedup.minhash import MinhashDedup
+from stages.dedup.stored import made_with
 from stages.kernels.minhash import kernel_signatures
 from stages.kernels.shingles import Normalisation
 
@@ -262,6 +264,11 @@ def test_signatures_that_were_made_otherwise_are_refused(
 ) -> None:
     with pytest.raises(ConfigError, match=message):
         crawl(run_yaml, tmp_path / "second", FRESH, against(first, more=knobs))
+
+
+def test_what_was_stored_before_there_was_a_scheme_still_fits() -> None:
+    assert "scheme" not in json.loads(made_with(MinhashDedup()))
+    assert json.loads(made_with(MinhashDedup(scheme="affine64")))["scheme"] == "affine64"
 
 
 def test_a_run_that_stored_nothing_is_refused_with_advice(

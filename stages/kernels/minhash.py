@@ -28,7 +28,7 @@ from stages.kernels.shingles import (
 )
 
 Values = npt.NDArray[np.uint32] | npt.NDArray[np.uint64]
-DTYPES = {"affine32": np.uint32, "affine64": np.uint64}
+DTYPES: dict[str, Any] = {"affine32": np.uint32, "affine64": np.uint64}
 """Scheme -> the type of a signature's values."""
 
 _BLOCK = 4096
