@@ -21,6 +21,7 @@ from benchmarks import (
     language_table,
     nsfw_table,
     pii_table,
+    text_steps_table,
     verdicts_table,
 )
 from benchmarks.measure import MeasureError, Usage
@@ -39,6 +40,9 @@ RATIOS: Mapping[str, tuple[str, ...]] = {
     "filters": ("ours_vs_datatrove_four_filters",),
     "verdicts": (),
     "dedup": ("ours_vs_datatrove_signatures", "ours_vs_datatrove_whole"),
+    "dedup_scale": ("time_a_document_smallest_vs_largest",),
+    "spans": (),
+    "decontaminate": (),
     "tokens": ("ours_vs_tokenizers_encode",),
     "loader": ("ours_vs_torch_dataloader",),
     "language": ("ours_vs_lid176",),
@@ -229,6 +233,9 @@ TABLES: Mapping[str, Callable[[Path], str]] = {
     "nsfw": nsfw_table.table,
     "classifiers": classifiers_table.table,
     "dedup": dedup_table.table,
+    "dedup_scale": text_steps_table.scale,
+    "spans": text_steps_table.spans,
+    "decontaminate": text_steps_table.decontaminate,
 }
 """Mark of a page -> what stands between it and its end, made from the results."""
 

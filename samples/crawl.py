@@ -7,7 +7,7 @@ from samples import plants
 from samples.article import Article, write_article
 from samples.grammar import Dice
 from samples.page import render
-from samples.plan import PagePlan, plan_page
+from samples.plan import USUAL, PagePlan, Planting, plan_page
 from samples.sites import Encoding, Site, encoding_of, site_of
 
 # 1 x 1 pixel, transparent.
@@ -31,21 +31,21 @@ class Crawled:
     """What the page adds to benchmark.jsonl."""
 
 
-def original_article(seed: int, page: int) -> Article:
+def original_article(seed: int, page: int, planting: Planting = USUAL) -> Article:
     """The article of a page before anything is planted in it."""
-    plan = plan_page(seed, page)
+    plan = plan_page(seed, page, planting)
     return write_article(f"{seed}/{page}", plan.language)
 
 
-def crawl(seed: int, page: int) -> Crawled:
-    plan = plan_page(seed, page)
+def crawl(seed: int, page: int, planting: Planting = USUAL) -> Crawled:
+    plan = plan_page(seed, page, planting)
     dice = Dice(seed, "page", page)
     site = site_of(seed, plan.site)
     if plan.kind in ("not_html", "http_error"):
         return _no_article(seed, plan, site, dice)
-    article, extra, asked = _article(seed, plan, dice)
+    article, extra, asked = _article(seed, plan, dice, planting)
     encoding = encoding_of(plan.language, plan.kind, dice)
-    url = _url_of(seed, plan)
+    url = _url_of(seed, plan, planting)
     if plan.kind == "mirror":
         # Another host dresses the page as its own: other layout, menu, teasers and encoding.
         layout = "bare" if site.layout != "bare" else "blog"
@@ -56,23 +56,25 @@ def crawl(seed: int, page: int) -> Crawled:
     content_type = "text/html"
     if encoding.where in ("header", "both"):
         content_type += f"; charset={encoding.declared}"
-    truth = _truth(seed, plan, url, encoding) | extra
+    truth = _truth(seed, plan, url, encoding, planting) | extra
     return Crawled(url, _http("200 OK", content_type, body, dice), body, truth, asked)
 
 
 def _article(
-    seed: int, plan: PagePlan, dice: Dice
+    seed: int, plan: PagePlan, dice: Dice, planting: Planting
 ) -> tuple[Article, dict[str, Any], dict[str, str] | None]:
     """The article shown, what it adds to the truth, and its benchmark question."""
     if plan.kind in plants.FROM_NOTHING:
         return plants.FROM_NOTHING[plan.kind](dice), {}, None
     if plan.of is not None:
-        article = original_article(seed, plan.of)
+        article = original_article(seed, plan.of, planting)
         if plan.kind != "near_duplicate":
             return replace(article, comments=()), {}, None
-        article, similarity = plants.near_duplicate(article, dice)
+        article, similarity = plants.near_duplicate(
+            article, dice, planting.lowest, planting.highest
+        )
         return article, {"jaccard": round(similarity, 4)}, None
-    article = original_article(seed, plan.page)
+    article = original_article(seed, plan.page, planting)
     if plan.kind == "benchmark_question":
         article, asked = plants.benchmark_question(article, dice)
         return article, {}, asked
@@ -99,10 +101,10 @@ def _body(
     return body
 
 
-def _url_of(seed: int, plan: PagePlan) -> str:
+def _url_of(seed: int, plan: PagePlan, planting: Planting) -> str:
     """A mirror keeps the path of its original on another host."""
     if plan.kind == "mirror" and plan.of is not None:
-        original = _url_of(seed, plan_page(seed, plan.of))
+        original = _url_of(seed, plan_page(seed, plan.of, planting), planting)
         return original.replace("://www.", "://mirror.", 1)
     site, page = site_of(seed, plan.site), plan.page
     place = Dice(seed, "url", page)
@@ -119,14 +121,19 @@ def _host(url: str) -> str:
     return url.split("/")[2]
 
 
-def _truth(seed: int, plan: PagePlan, url: str, encoding: Encoding | None) -> dict[str, Any]:
+def _truth(
+    seed: int, plan: PagePlan, url: str, encoding: Encoding | None, planting: Planting
+) -> dict[str, Any]:
     expect, note = plants.VERDICTS[plan.kind]
     if plan.copied:
         expect, note = "either", plants.COPIED_NOTE
+    of = None
+    if plan.of is not None:
+        of = _url_of(seed, plan_page(seed, plan.of, planting), planting)
     return {
         "url": url,
         "kind": plan.kind,
-        "of": None if plan.of is None else _url_of(seed, plan_page(seed, plan.of)),
+        "of": of,
         "site": _host(url),
         "language": None if plan.kind in _NO_LANGUAGE else plan.language,
         "declared_charset": encoding.declared if encoding else None,
@@ -156,7 +163,7 @@ def _no_article(seed: int, plan: PagePlan, site: Site, dice: Dice) -> Crawled:
     http = _http(status, content_type, body, dice)
     if status.startswith("301"):
         http += f"\r\nLocation: {site.scheme}://{site.host}/".encode()
-    truth = _truth(seed, plan, url, None)
+    truth = _truth(seed, plan, url, None, USUAL)
     return Crawled(url, http, body, truth, None)
 
 

@@ -17,6 +17,7 @@ from typing import IO, Any
 from samples import warc
 from samples.article import write_article
 from samples.crawl import Crawled, crawl
+from samples.plan import USUAL, Planting
 
 PAGES = 300
 SEED = 1234
@@ -24,7 +25,13 @@ SEED = 1234
 REQUEST_EVERY = 25
 
 
-def generate(pages: int, out: Path, seed: int = SEED, files: int | None = None) -> None:
+def generate(
+    pages: int,
+    out: Path,
+    seed: int = SEED,
+    files: int | None = None,
+    planting: Planting = USUAL,
+) -> None:
     files = files or max(8, pages // 2000)
     web = out / "web"
     web.mkdir(parents=True, exist_ok=True)
@@ -37,7 +44,7 @@ def generate(pages: int, out: Path, seed: int = SEED, files: int | None = None) 
             with (web / name).open("wb") as part:
                 part.write(warc.warcinfo(seed, name))
                 for page in range(number, pages, files):
-                    crawled = crawl(seed, page)
+                    crawled = crawl(seed, page, planting)
                     _write_exchange(part, seed, page, crawled)
                     _write_line(truth, crawled.truth)
                     if crawled.question:
@@ -76,10 +83,22 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--pages", type=int, default=PAGES, help=f"pages (default {PAGES})")
     parser.add_argument("--files", type=int, help="WARC files (default max(8, pages // 2000))")
     parser.add_argument("--seed", type=int, default=SEED, help=f"seed (default {SEED})")
+    parser.add_argument(
+        "--near-duplicates", type=int, default=USUAL.near_duplicates, metavar="N",
+        help=f"near duplicates of 100 pages (default {USUAL.near_duplicates})",
+    )  # fmt: skip
+    parser.add_argument(
+        "--similarity", type=int, nargs=2, default=(USUAL.lowest, USUAL.highest),
+        metavar=("LOW", "HIGH"), help="their Jaccard, in hundredths (default 82 96)",
+    )  # fmt: skip
     args = parser.parse_args(argv)
     if args.pages < 1 or (args.files is not None and args.files < 1):
         parser.error(f"--pages and --files must be 1 or more, got {args.pages} and {args.files}")
-    generate(args.pages, args.out, args.seed, args.files)
+    try:
+        planting = Planting(args.near_duplicates, *args.similarity)
+    except ValueError as error:
+        parser.error(str(error))
+    generate(args.pages, args.out, args.seed, args.files, planting)
     return 0
 
 

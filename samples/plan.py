@@ -34,7 +34,33 @@ QUOTA = {
 }
 COPIES = ("exact_duplicate", "near_duplicate", "mirror")
 OTHER_LANGUAGES = ("de", "fr", "es", "it", "pt", "ru", "zh", "ja")
-ENGLISH_UNIQUES = 47
+# Of the uniques: 47 of 75 in the usual web.
+ENGLISH_SHARE = 47 / 75
+
+
+@dataclass(frozen=True, slots=True)
+class Planting:
+    """How many near duplicates a web holds, and how near they are."""
+
+    near_duplicates: int = QUOTA["near_duplicate"]
+    """Of 100 pages; above the default each takes an original without a copy where there is one."""
+    lowest: int = 82
+    """Jaccard similarity that is aimed at, in hundredths: drawn from `lowest` to `highest`."""
+    highest: int = 96
+
+    def __post_init__(self) -> None:
+        most = BLOCK // 2
+        if not 0 <= self.near_duplicates <= most:
+            raise ValueError(f"{self.near_duplicates} near duplicates of 100 pages: 0 to {most}")
+        if not 50 <= self.lowest <= self.highest <= 99:
+            raise ValueError(f"similarity {self.lowest} to {self.highest}: 50 to 99, in order")
+
+    @property
+    def quota(self) -> dict[str, int]:
+        return {**QUOTA, "near_duplicate": self.near_duplicates}
+
+
+USUAL = Planting()
 
 # A site family: six English sites, then one for each other language. At scale a new family of
 # sites begins every FAMILY_PAGES pages, so that sites stay of a natural size.
@@ -56,11 +82,12 @@ class PagePlan:
 
 
 @lru_cache(maxsize=1024)
-def plan_block(seed: int, block: int) -> tuple[PagePlan, ...]:
+def plan_block(seed: int, block: int, planting: Planting = USUAL) -> tuple[PagePlan, ...]:
     dice = Dice(seed, "block", block)
-    kinds = _kinds(dice)
+    kinds = _kinds(dice, planting)
     languages = _languages(dice, kinds, block)
-    of = _originals(dice, kinds, languages)
+    pairs = planting.near_duplicates > USUAL.near_duplicates
+    of = _originals(dice, kinds, languages, pairs)
     copied = {original for original in of if original is not None}
     start = block * BLOCK
     family = start // FAMILY_PAGES * len(FAMILY)
@@ -81,13 +108,13 @@ def plan_block(seed: int, block: int) -> tuple[PagePlan, ...]:
     )
 
 
-def plan_page(seed: int, page: int) -> PagePlan:
-    return plan_block(seed, page // BLOCK)[page % BLOCK]
+def plan_page(seed: int, page: int, planting: Planting = USUAL) -> PagePlan:
+    return plan_block(seed, page // BLOCK, planting)[page % BLOCK]
 
 
-def _kinds(dice: Dice) -> list[str]:
+def _kinds(dice: Dice, planting: Planting) -> list[str]:
     """The quota in random order, after ten uniques: every copy then has an earlier original."""
-    planted = [kind for kind, count in QUOTA.items() for _ in range(count)]
+    planted = [kind for kind, count in planting.quota.items() for _ in range(count)]
     head = ["unique"] * 10
     rest = ["unique"] * (BLOCK - len(planted) - len(head))
     return head + dice.shuffled(planted + rest)
@@ -95,11 +122,11 @@ def _kinds(dice: Dice) -> list[str]:
 
 def _languages(dice: Dice, kinds: list[str], block: int) -> list[str]:
     uniques = kinds.count("unique")
+    english = round(uniques * ENGLISH_SHARE)
     others = [
-        OTHER_LANGUAGES[(block * 4 + n) % len(OTHER_LANGUAGES)]
-        for n in range(uniques - ENGLISH_UNIQUES)
+        OTHER_LANGUAGES[(block * 4 + n) % len(OTHER_LANGUAGES)] for n in range(uniques - english)
     ]
-    deck = ["en"] * ENGLISH_UNIQUES + others
+    deck = ["en"] * english + others
     # One English page first: near duplicates need an English original before them.
     deck = ["en", *dice.shuffled(deck[1:])]
     deck.reverse()
@@ -110,8 +137,9 @@ def _languages(dice: Dice, kinds: list[str], block: int) -> list[str]:
     ]
 
 
-def _originals(dice: Dice, kinds: list[str], languages: list[str]) -> list[int | None]:
-    """The original of each copy; a copy takes over its language."""
+def _originals(dice: Dice, kinds: list[str], languages: list[str], pairs: bool) -> list[int | None]:
+    """The original of each copy; a copy takes over its language. `pairs`: one without a copy where
+    there is one, so that most near duplicates are one of two."""
     of: list[int | None] = [None] * len(kinds)
     for place, kind in enumerate(kinds):
         if kind not in COPIES:
@@ -121,7 +149,8 @@ def _originals(dice: Dice, kinds: list[str], languages: list[str]) -> list[int |
             for other in range(place)
             if kinds[other] == "unique" and (kind != "near_duplicate" or languages[other] == "en")
         ]
-        of[place] = original = dice.pick(earlier)
+        free = [other for other in earlier if other not in of] if pairs else []
+        of[place] = original = dice.pick(free or earlier)
         languages[place] = languages[original]
     return of
 

@@ -51,14 +51,17 @@ def jaccard(one: str, other: str) -> float:
     return len(a & b) / len(a | b)
 
 
-def near_duplicate(article: Article, dice: Dice) -> tuple[Article, float]:
-    """The article with words swapped for their kin, at a Jaccard drawn from .82 to .96.
+def near_duplicate(
+    article: Article, dice: Dice, lowest: int, highest: int
+) -> tuple[Article, float]:
+    """The article with words swapped for their kin, at a Jaccard drawn from `lowest` to `highest`
+    (hundredths); higher where too few words have kin.
 
     A swapped word far from others spoils five shingles, so k swaps of S shingles leave
     (S - 5k) / (S + 5k); the exact value is counted afterwards.
     """
     total = max(1, len(_WORD.findall(article.text)) - 4)
-    wanted = dice.number(82, 96) / 100
+    wanted = dice.number(lowest, highest) / 100
     swaps = max(1, round(total * (1 - wanted) / (5 * (1 + wanted))))
     places = [
         (at, match.start(), match.end())

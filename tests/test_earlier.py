@@ -20,6 +20,8 @@ from pipeline.publish import published_sha256
 from pipeline.runner import RunResult
 from pipeline.storage import open_storage
 from stages.dedup import stored
+from stages.dedup.minhash import MinhashDedup
+from stages.dedup.stored import made_with
 from stages.kernels.minhash import kernel_signatures
 from stages.kernels.shingles import Normalisation
 
@@ -118,13 +120,22 @@ def test_what_an_earlier_corpus_has_goes_and_names_its_match(
         assert gone[copy["text"]]["drop_reason"] == "minhash_dedup.near_duplicate"
 
 
+@pytest.mark.parametrize("scheme", ["affine32", "affine64"])
 def test_matches_are_those_of_comparing_every_pair(
-    run_yaml: RunConfig, first: Path, tmp_path: Path
+    run_yaml: RunConfig, tmp_path: Path, scheme: str
 ) -> None:
+    first = tmp_path / "first"
+    crawl(run_yaml, first, OLD, f"store: true, scheme: {scheme}")
     new = [row(f"n-{n}-{k}", altered(words(n), k)) for n in range(40) for k in range(9)]
-    crawl(run_yaml, tmp_path / "second", new, against(first, more=", threshold: 0.7"), files=5)
+    crawl(
+        run_yaml,
+        tmp_path / "second",
+        new,
+        against(first, more=f", threshold: 0.7, scheme: {scheme}"),
+        files=5,
+    )
     texts = pa.array([r["text"] for r in (*OLD, *new)], pa.large_string())
-    signs, _ = kernel_signatures(texts, 5, 112, 1, Normalisation())
+    signs, _ = kernel_signatures(texts, 5, 112, 1, Normalisation(), False, scheme)
     old, ours = signs[:40], signs[40:]
     bands = (old[None].reshape(1, 40, 14, 8) == ours[:, None].reshape(-1, 1, 14, 8)).all(-1).any(-1)
     equal = (old[None] == ours[:, None]).sum(-1)
@@ -244,6 +255,7 @@ def test_the_content_of_a_corpus_is_in_the_key_and_its_place_is_not(
         (", ngram: 4", "ngram is 5 there and 4 here"),
         (", hash_seed: 2", "hash_seed is 1 there and 2 here"),
         (", bands: 7", "bands is 14 there and 7 here"),
+        (", scheme: affine64", "scheme is affine32 there and affine64 here"),
         (", digits: false", "digits is True there and False here"),
     ],
 )
@@ -252,6 +264,11 @@ def test_signatures_that_were_made_otherwise_are_refused(
 ) -> None:
     with pytest.raises(ConfigError, match=message):
         crawl(run_yaml, tmp_path / "second", FRESH, against(first, more=knobs))
+
+
+def test_what_was_stored_before_there_was_a_scheme_still_fits() -> None:
+    assert "scheme" not in json.loads(made_with(MinhashDedup()))
+    assert json.loads(made_with(MinhashDedup(scheme="affine64")))["scheme"] == "affine64"
 
 
 def test_a_run_that_stored_nothing_is_refused_with_advice(

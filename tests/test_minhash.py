@@ -19,14 +19,17 @@ from phase_driver import Outcome, run_stage
 from stages.dedup.minhash import MinhashDedup
 from stages.dedup.minhash_notes import candidate_probability
 from stages.kernels.minhash import (
+    DTYPES,
     band_keys,
     datasketch_signatures,
     kernel_signatures,
     permutations,
+    sign_sets,
 )
 from stages.kernels.shingles import Normalisation, shingle_hashes
 
 PLAIN = Normalisation()
+SCHEMES: tuple[Any, ...] = ("affine32", "affine64")
 TEXTS = st.lists(st.text(alphabet="ab .1é東", max_size=40), max_size=8)
 
 
@@ -38,12 +41,17 @@ def column(values: list[str]) -> pa.Array:
 
 
 @settings(max_examples=60, deadline=None)
-@given(TEXTS, st.integers(1, 6), st.sampled_from([1, 7, 112]), st.integers(0, 2**32 - 1))
+@given(
+    TEXTS, st.integers(1, 6), st.sampled_from([1, 7, 112]), st.integers(0, 2**32 - 1),
+    st.sampled_from(SCHEMES),
+)  # fmt: skip
 def test_the_kernel_equals_datasketch_value_for_value(
-    values: list[str], ngram: int, num_hashes: int, seed: int
+    values: list[str], ngram: int, num_hashes: int, seed: int, scheme: str
 ) -> None:
-    ours, has_words = kernel_signatures(column(values), ngram, num_hashes, seed, PLAIN)
-    theirs, has_words_too = datasketch_signatures(column(values), ngram, num_hashes, seed, PLAIN)
+    how = (column(values), ngram, num_hashes, seed, PLAIN, False, scheme)
+    ours, has_words = kernel_signatures(*how)
+    theirs, has_words_too = datasketch_signatures(*how)
+    assert ours.dtype == theirs.dtype == DTYPES[scheme]
     assert np.array_equal(ours, theirs)
     assert np.array_equal(has_words, has_words_too)
 
@@ -51,9 +59,22 @@ def test_the_kernel_equals_datasketch_value_for_value(
 def test_permutations_are_those_of_datasketch() -> None:
     from datasketch import MinHash
 
-    for num_hashes, seed in ((112, 1), (256, 1), (14, 99)):
-        theirs = MinHash(num_hashes, seed=seed, scheme="affine32").permutations
-        assert np.array_equal(permutations(num_hashes, seed), theirs)
+    for scheme, num_hashes, seed in itertools.product(SCHEMES, (14, 112, 256), (1, 99)):
+        theirs = MinHash(num_hashes, seed=seed, scheme=scheme).permutations
+        assert np.array_equal(permutations(num_hashes, seed, scheme), theirs)
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_sets_of_shingles_are_signed_as_datasketch_signs_them(scheme: str) -> None:
+    from datasketch import MinHash
+
+    hashes = np.random.default_rng(3).integers(0, 1 << 64, 9_001, dtype=np.uint64)
+    starts = np.array([0, 1, 1, 4_097, 9_001])
+    ours = sign_sets(hashes, starts, *permutations(64, 5, scheme))
+    for row, (first, last) in enumerate(itertools.pairwise(starts.tolist())):
+        sketch = MinHash(64, seed=5, hashfunc=lambda value: value, scheme=scheme)
+        sketch.update_batch(hashes[first:last].astype(DTYPES[scheme]))
+        assert np.array_equal(ours[row], sketch.hashvalues)
 
 
 def test_a_text_longer_than_a_block_of_shingles_is_signed_whole() -> None:
@@ -250,10 +271,30 @@ def test_one_document_that_comes_through_two_inputs_is_kept_once() -> None:
     assert nodes(outcome.kept) == nodes(table)
 
 
-def test_both_engines_give_the_same_verdicts() -> None:
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_both_engines_give_the_same_verdicts(scheme: Any) -> None:
     table = documents([{"text": variant(*range(i))} for i in range(12)])
-    ours, theirs = (run_stage(MinhashDedup(engine=e), [table]) for e in ("kernel", "datasketch"))
+    stages = (MinhashDedup(engine="kernel", scheme=scheme),
+              MinhashDedup(engine="datasketch", scheme=scheme))  # fmt: skip
+    ours, theirs = (run_stage(stage, [table]) for stage in stages)
+    assert 0 < ours.dropped.num_rows < 12
     assert ours.dropped.equals(theirs.dropped)
+
+
+def test_values_of_64_bits_take_twice_the_bytes_and_are_counted_so() -> None:
+    long, short = MinhashDedup(scheme="affine64"), MinhashDedup()
+    assert (long.signature_bytes, short.signature_bytes) == (896, 448)
+    found = run_stage(long, [texts("one two three")]).tables["signatures"]
+    (part,) = found.values()
+    assert [len(value) for value in part["signature"].to_pylist()] == [896]
+
+
+def test_exact_verification_gives_the_same_verdicts_with_values_of_64_bits() -> None:
+    table = documents([{"text": variant(*range(i))} for i in range(12)])
+    whole = (MinhashDedup(verify="exact", bands=112, rows=1, scheme=s) for s in SCHEMES)
+    short, long = (run_stage(stage, [table]) for stage in whole)
+    assert nodes(short.dropped) == nodes(long.dropped)
+    assert short.metrics["similarity"].equals(long.metrics["similarity"])
 
 
 def test_knobs_that_contradict_each_other_are_refused() -> None:
@@ -273,8 +314,9 @@ def verify(outcome: Outcome, stage: MinhashDedup) -> None:
     """Every dropped document agrees with its kept match in signature and in a band."""
     rows = [*outcome.kept.to_pylist(), *outcome.dropped.to_pylist()]
     values, _ = kernel_signatures(
-        column([row["text"] or "" for row in rows]), stage.ngram, stage.num_hashes, 1, PLAIN
-    )
+        column([row["text"] or "" for row in rows]), stage.ngram, stage.num_hashes, 1, PLAIN,
+        False, stage.scheme,
+    )  # fmt: skip
     keys = band_keys(values, stage.bands, stage.rows)
     kept = {row["doc_id"]: i for i, row in enumerate(rows[: outcome.kept.num_rows])}
     for i in range(outcome.kept.num_rows, len(rows)):
@@ -288,7 +330,8 @@ def verify(outcome: Outcome, stage: MinhashDedup) -> None:
 def test_partitions_buckets_and_order_change_nothing(
     data: st.DataObject, values: list[str], buckets: int, shuffle: int
 ) -> None:
-    stage = MinhashDedup(keep=data.draw(st.sampled_from([(), ("-date",)])))
+    keep, scheme = data.draw(st.sampled_from([(), ("-date",)])), data.draw(st.sampled_from(SCHEMES))
+    stage = MinhashDedup(keep=keep, scheme=scheme)
     table = texts(*values)
     one = run_stage(stage, [table], buckets=1)
     places = data.draw(placements(len(values)))

@@ -9,6 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from cpu_time import assert_time_in_proportion
 from dedup_documents import doc_id, documents, nodes, placements, scattered, texts
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -223,6 +224,14 @@ def test_what_is_cut_leaves_all_other_units_as_they_were(
     assert units_of(left, unit) == expected
     if not gone:
         assert left == text
+
+
+def test_cutting_takes_time_in_proportion_to_the_text() -> None:
+    def cut(text: str) -> None:
+        (places,) = cut_units(column(text), "lines")
+        without_units(text, places.tolist(), set(range(0, len(places), 2)))
+
+    assert_time_in_proportion(cut, "a b\n" * 400_000)
 
 
 @settings(max_examples=60, deadline=None)

@@ -100,7 +100,9 @@ def route_pairs(tables: Tables, corpora: Sequence[Corpus]) -> pa.Table:
     return here.append_column("bucket", pa.array(starts[number] + at))
 
 
-def compare(table: pa.Table, corpora: Sequence[Corpus], least: int) -> pa.Table:
+def compare(
+    table: pa.Table, corpora: Sequence[Corpus], least: int, scheme: str = "affine32"
+) -> pa.Table:
     """Reduce of a range: the pairs whose signatures agree in at least `least` places."""
     number, at = place_of(table["bucket"][0].as_py(), corpora)
     stored = read_stored(corpora[number].signatures.get(at), ("doc_id", "signature"))
@@ -109,7 +111,8 @@ def compare(table: pa.Table, corpora: Sequence[Corpus], least: int) -> pa.Table:
     known = stored["doc_id"].combine_chunks()
     where = pc.index_in(table["earlier"].combine_chunks(), value_set=known)
     table, where = table.filter(where.is_valid()), where.drop_null()
-    agree = as_matrix(table["signature"]) == as_matrix(stored["signature"].take(where))
+    theirs = as_matrix(stored["signature"].take(where), scheme)
+    agree = as_matrix(table["signature"], scheme) == theirs
     columns = [*(table[name] for name in NODE.names), table["against"], table["earlier"]]
     found = pa.table([*columns, pa.array(agree.mean(axis=1))], schema=MATCHES)
     return found.filter(pa.array(agree.sum(axis=1) >= least))
@@ -159,7 +162,8 @@ def asking(stage: MinhashDedup) -> tuple[Phase, ...]:
 
     def route(tables: Tables, side: Side) -> pa.Table:
         found = tables["signatures"]
-        return route_bands(found, keys_of(found, stage.bands, stage.rows), corpora_of(stage))
+        keys = keys_of(found, stage.bands, stage.rows, stage.scheme)
+        return route_bands(found, keys, corpora_of(stage))
 
     def meet(table: pa.Table, side: Side) -> pa.Table:
         return find_candidates(table, corpora_of(stage), stage.max_tries)
@@ -169,7 +173,7 @@ def asking(stage: MinhashDedup) -> tuple[Phase, ...]:
 
     def judge(table: pa.Table, side: Side) -> pa.Table:
         least = least_equal(stage.verify, stage.threshold, stage.num_hashes)
-        return compare(table, corpora_of(stage), least)
+        return compare(table, corpora_of(stage), least, stage.scheme)
 
     return (
         Exchange("candidates", ("signatures",), "bucket", meet, CANDIDATES, route,

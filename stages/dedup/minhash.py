@@ -51,6 +51,7 @@ from stages.dedup.minhash_walk import (
     from_sets,
     judged,
     keys_of,
+    signature_bytes,
 )
 from stages.dedup.stored import LAYOUT, TEXT_KNOBS
 
@@ -96,6 +97,12 @@ class MinhashDedup(GlobalStage):
         help="at least bands x rows; another layout of the same number reads no text",
     )  # fmt: skip
     hash_seed: int = knob(1, source="datasketch 2.0, MinHash(seed=1)", minimum=0)
+    scheme: Literal["affine32", "affine64"] = knob(
+        "affine32",
+        source="datasketch 2.0: affine32, and affine64 from about 100 million elements on",
+        choices=("affine32", "affine64"),
+        help="bits of a value; affine64 takes twice the bytes, for giant documents alone",
+    )
     lower: bool = knob(True, source=FINEWEB, help="lower case")
     digits: bool = knob(True, source=FINEWEB, help="a run of decimal digits counts as 0")
     punctuation: bool = knob(
@@ -245,7 +252,7 @@ class MinhashDedup(GlobalStage):
 
     def phases(self) -> tuple[Phase, ...]:
         exact = self.verify == "exact"
-        merging = forests.Merging(self.cluster_memory, 4 * self.num_hashes)
+        merging = forests.Merging(self.cluster_memory, self.signature_bytes)
         judging = (
             "verify", "threshold", "closure", "max_cluster_size", "max_tries", "keep",
             "keep_copies",
@@ -302,9 +309,13 @@ class MinhashDedup(GlobalStage):
 
     # --- Signatures and bands ------------------------------------------------------------------
 
+    @property
+    def signature_bytes(self) -> int:
+        return signature_bytes(self.num_hashes, self.scheme)
+
     def signature_schema(self) -> pa.Schema:
-        """One row a document with words; the signature is num_hashes little-endian uint32."""
-        signature = pa.field("signature", pa.binary(4 * self.num_hashes))
+        """One row a document with words; the signature is num_hashes little-endian numbers."""
+        signature = pa.field("signature", pa.binary(self.signature_bytes))
         return pa.schema([*(NODE.field(n) for n in ("doc_id", "file", "offset")), signature])
 
     def normalisation(self) -> Normalisation:
@@ -319,7 +330,7 @@ class MinhashDedup(GlobalStage):
         sign = kernel_signatures if self.engine == "kernel" else datasketch_signatures
         values, has_words = sign(
             batch.column("text"), self.ngram, self.num_hashes, self.hash_seed,
-            self.normalisation(), self.shingle == "characters",
+            self.normalisation(), self.shingle == "characters", self.scheme,
         )  # fmt: skip
         schema = self.signature_schema()
         stored = as_binary(values, schema.field("signature").type)
@@ -329,7 +340,7 @@ class MinhashDedup(GlobalStage):
     def route_bands(self, tables: Tables, side: Side) -> pa.Table:
         """A row a document and band; the key holds the band's number and its values."""
         table = tables["signatures"]
-        keys = keys_of(table, self.bands, self.rows)
+        keys = keys_of(table, self.bands, self.rows, self.scheme)
         nodes = np.repeat(forests.node_hashes(table), self.bands)
         return pa.table({"key": pa.array(keys.ravel()), "node": pa.array(nodes)})
 
@@ -339,7 +350,7 @@ class MinhashDedup(GlobalStage):
         return Walk(
             self.bands, self.rows, self.num_hashes, self.hash_seed, self.verify, self.threshold,
             self.closure == "transitive", self.max_cluster_size, self.max_tries, self.keep_copies,
-            self.cluster_memory,
+            self.cluster_memory, self.scheme,
         )  # fmt: skip
 
     def route_members(self, tables: Tables, side: Side) -> pa.Table:

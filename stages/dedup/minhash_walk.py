@@ -62,6 +62,7 @@ class Walk:
     max_tries: int
     keep_copies: int
     cluster_memory: int
+    scheme: str
 
     def verdicts(self, table: pa.Table, side: Side) -> pa.Table:
         """Members sorted by (cluster, keep order) -> a verdict a member.
@@ -105,10 +106,11 @@ class Walk:
 
         if self.verify == "exact":
             sets, set_starts = as_sets(table["shingles"])
-            values = sign_sets(sets, set_starts, *permutations(self.num_hashes, self.hash_seed))
+            factors = permutations(self.num_hashes, self.hash_seed, self.scheme)
+            values = sign_sets(sets, set_starts, *factors)
         else:
             sets, set_starts = np.empty(0, np.uint64), np.empty(0, np.int64)
-            values = as_matrix(table["signature"])
+            values = as_matrix(table["signature"], self.scheme)
         keys = band_keys(values, self.bands, self.rows)
         distinct, slots = np.unique(keys.ravel(), return_inverse=True)
         winner, similarity = walk(
@@ -131,18 +133,21 @@ class Walk:
             return np.where(sizes > self.max_cluster_size, estimated, 0.0)
         return np.full(len(sizes), self.threshold if self.verify == "exact" else estimated)
 
+    def _signature_bytes(self) -> int:
+        return signature_bytes(self.num_hashes, self.scheme)
+
     def _check_memory(self, table: pa.Table, starts: Int64s, side: Side) -> None:
         if self.verify != "exact" or not table.num_rows:
             return
         ends = np.concatenate([[0], np.cumsum(_lengths(table["shingles"]))])
-        needed = np.diff(ends[starts]) + np.diff(starts) * 4 * self.num_hashes
+        needed = np.diff(ends[starts]) + np.diff(starts) * self._signature_bytes()
         worst = int(needed.argmax())
         if needed[worst] > self.cluster_memory:
             raise StageError(
                 f"a cluster of {int(np.diff(starts)[worst]):,} documents needs "
                 f"{int(needed[worst]):,} bytes for their shingles, above cluster_memory "
                 f"{self.cluster_memory:,}. Raise cluster_memory, set verify: signature "
-                f"({4 * self.num_hashes} bytes a document), or take more rows a band."
+                f"({self._signature_bytes()} bytes a document), or take more rows a band."
             )
 
 
@@ -157,11 +162,14 @@ def pieces(starts: Int64s, rows: int) -> list[tuple[int, int]]:
     return found
 
 
-def keys_of(signatures: pa.Table, bands: int, rows: int) -> npt.NDArray[np.uint64]:
+def keys_of(
+    signatures: pa.Table, bands: int, rows: int, scheme: str = "affine32"
+) -> npt.NDArray[np.uint64]:
     """The band keys of a table with signatures: a row a document."""
     from stages.kernels.minhash import band_keys
 
-    found: npt.NDArray[np.uint64] = band_keys(as_matrix(signatures["signature"]), bands, rows)
+    values = as_matrix(signatures["signature"], scheme)
+    found: npt.NDArray[np.uint64] = band_keys(values, bands, rows)
     return found
 
 
@@ -190,17 +198,25 @@ def judged(batch: TextBatch, rows: pa.Table, annotate: bool) -> Processed:
 # --- Columns ------------------------------------------------------------------------------------
 
 
-def as_binary(values: npt.NDArray[np.uint32], kind: pa.DataType) -> pa.Array:
-    """A matrix of uint32 as fixed-size binary, one value a row."""
-    data = np.ascontiguousarray(values, dtype="<u4")
+VALUE_BYTES = {"affine32": 4, "affine64": 8}
+"""Scheme -> bytes of a value of a signature."""
+
+
+def signature_bytes(num_hashes: int, scheme: str) -> int:
+    return num_hashes * VALUE_BYTES[scheme]
+
+
+def as_binary(values: npt.NDArray[Any], kind: pa.DataType) -> pa.Array:
+    """A matrix of unsigned numbers as fixed-size binary, little-endian, one value a row."""
+    data = np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("<"))
     return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(data)])
 
 
-def as_matrix(column: pa.ChunkedArray) -> npt.NDArray[np.uint32]:
-    """Fixed-size binary signatures as a matrix of uint32."""
+def as_matrix(column: pa.ChunkedArray, scheme: str = "affine32") -> npt.NDArray[Any]:
+    """Fixed-size binary signatures as a matrix of uint32, or of uint64 (`affine64`)."""
     array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-    width = array.type.byte_width // 4
-    raw = np.frombuffer(array.buffers()[1] or b"", dtype="<u4")
+    width = array.type.byte_width // VALUE_BYTES[scheme]
+    raw = np.frombuffer(array.buffers()[1] or b"", dtype=f"<u{VALUE_BYTES[scheme]}")
     return raw[array.offset * width : (array.offset + len(array)) * width].reshape(-1, width)
 
 

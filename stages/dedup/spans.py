@@ -75,6 +75,7 @@ SPANS = pa.schema(
     ]
 )
 LOST = pa.schema([*NODE, SPANS.field("first"), SPANS.field("last"), ("matched_doc_id", DOC_ID)])
+_NEWLINE, _WHITE = 0x0A, b" \t\n\r\v\f"
 _TEXT = ("unit", "length", "lower", "digits", "punctuation", "marks", "min_span_words", "within")
 
 
@@ -289,16 +290,23 @@ def without_units(text: str, units: list[list[int]], gone: set[int]) -> str:
     A newline stays where something of its line does, so that no two lines become one.
     """
     data = text.encode()
-    out = data[: units[0][0]]
-    for number, (begin, _) in enumerate(units):
-        stop = units[number + 1][0] if number + 1 < len(units) else len(data)
+    out = bytearray(data[: units[0][0]])
+    stops = [begin for begin, _ in units[1:]] + [len(data)]
+    for number, ((begin, _), stop) in enumerate(zip(units, stops, strict=True)):
         if number not in gone:
             out += data[begin:stop]
             continue
-        space = data[begin:stop].partition(b"\n")
-        if space[1] and out and not out.endswith(b"\n"):
-            out = out.rstrip() + space[1] + space[2]
-    return (out.rstrip() if len(units) - 1 in gone else out).decode()
+        newline = data.find(b"\n", begin, stop)
+        if newline >= 0 and out and out[-1] != _NEWLINE:
+            _strip_end(out)
+            out += data[newline:stop]
+    return bytes(out.rstrip() if len(units) - 1 in gone else out).decode()
+
+
+def _strip_end(out: bytearray) -> None:
+    """Take ASCII white space off the end, without a copy of the rest: texts have many units."""
+    while out and out[-1] in _WHITE:
+        out.pop()
 
 
 def _lost_by_row(batch: TextBatch, rows: pa.Table) -> dict[int, list[tuple[int, int]]]:

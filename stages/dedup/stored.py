@@ -39,6 +39,7 @@ TEXT_KNOBS = (
     "ngram",
     "num_hashes",
     "hash_seed",
+    "scheme",
     "lower",
     "digits",
     "punctuation",
@@ -55,6 +56,8 @@ SIGNATURE_VERSION = 1
 RANGE_ROWS = 2_000_000
 """Rows a range of bands is planned for: 50 MB as it is stored, as much again where it is read."""
 MAX_RANGES = 4096
+USUAL_SCHEME = "affine32"
+"""Not named in what is stored: what was stored before there was another one names none."""
 BANDS, SIGNATURES = "bands", "signatures"
 RANGES = pa.schema([("ranges", pa.int64())])
 
@@ -203,7 +206,7 @@ def read_corpus(path: str, wanted: str) -> Corpus:
 
 
 def _differences(made: set[str], wanted: str) -> str:
-    theirs, ours = orjson.loads(min(made)), orjson.loads(wanted)
+    theirs, ours = ({"scheme": USUAL_SCHEME} | orjson.loads(one) for one in (min(made), wanted))
     names = [k for k in {**theirs, **ours} if theirs.get(k) != ours.get(k)]
     return ", ".join(f"{k} is {theirs.get(k)} there and {ours.get(k)} here" for k in sorted(names))
 
@@ -233,7 +236,8 @@ def read_stored(path: str | None, columns: Sequence[str]) -> pa.Table | None:
 
 def made_with(stage: MinhashDedup) -> str:
     """What stored signatures and bands must share to be compared, as JSON."""
-    names = [name for name in (*TEXT_KNOBS, *LAYOUT) if name != "engine"]
+    left_out = {"engine"} | ({"scheme"} if stage.scheme == USUAL_SCHEME else set())
+    names = [name for name in (*TEXT_KNOBS, *LAYOUT) if name not in left_out]
     found = {"signature_version": SIGNATURE_VERSION} | {n: getattr(stage, n) for n in names}
     return orjson.dumps(found, option=orjson.OPT_SORT_KEYS).decode()
 
@@ -246,7 +250,7 @@ def storing(stage: MinhashDedup) -> tuple[Phase, ...]:
 
     def bands(tables: Tables, side: Side) -> pa.Table:
         kept, ranges = kept_signatures(tables, stage.action), ranges_in(tables)
-        keys = keys_of(kept, stage.bands, stage.rows).ravel()
+        keys = keys_of(kept, stage.bands, stage.rows, stage.scheme).ravel()
         row = pa.array(np.repeat(np.arange(kept.num_rows), stage.bands))
         return pa.table(
             [pa.array(range_of(keys, ranges)), pa.array(keys), kept["doc_id"].take(row)],

@@ -9,8 +9,8 @@ as `too_complex`, one without main text as `empty`.
 
 History:
 
-4: a model trained anew; what a page tells twice is written once; the text of an empty page is looked
-   for in the data of its scripts too.
+4: a model trained anew; what a page tells twice is written once; the text of an empty page is
+   looked for in the data of its scripts too.
 3: a model trained anew, whose trees end early where a block is sure.
 2: the engine `blocks`, now the default; the columns author, published, html_lang, canonical_url,
    licence, page_kind and extraction_score; titles from metadata where a page has them.
