@@ -26,11 +26,10 @@ from stages.kernels.html_groups import slots_for
 from stages.kernels.html_nodes import PLACE_COLUMNS, SUM_COLUMNS
 from stages.kernels.html_select import choose_blocks
 from stages.kernels.html_tags import FACT
-from stages.kernels.html_text import NODE, PARENT
 from stages.kernels.html_words import COUNT_COLUMNS, WORDS
 
 _TITLE, _DESCRIPTION = FACT["title"], FACT["meta_description"]
-_NONE = np.zeros(2, dtype=np.int64)
+_NONE = ((0, 0),)
 
 
 class PageFeatures(NamedTuple):
@@ -58,7 +57,8 @@ def features_of(page: ScannedPage, odds: LogOdds) -> PageFeatures:
     rows = np.empty((num, NUM_FEATURES), dtype=np.float32)
     written = page_features(
         np.frombuffer(page.html, dtype=np.uint8), page.text, page.nodes, page.blocks,
-        page.tokens, _first(page, _TITLE), _first(page, _DESCRIPTION), odds, counts, hashes,
+        page.tokens, page.spans.get(_TITLE, _NONE)[0], page.spans.get(_DESCRIPTION, _NONE)[0],
+        odds, counts, hashes,
         np.empty(len(page.text) + 1, dtype=np.uint32), places, paths,
         np.empty((num_nodes, SUM_COLUMNS), dtype=np.float32),
         np.empty(num_nodes, dtype=np.int32), np.empty((num_nodes, NAMES), dtype=np.float32),
@@ -93,16 +93,10 @@ def best_blocks(
 ) -> tuple[npt.NDArray[np.bool_], float]:
     """The blocks that are expected to score best, and the F1 expected of them."""
     num = len(prob)
-    parents = np.ascontiguousarray(page.nodes[page.blocks[:, NODE], PARENT])
     kept = np.empty(num, dtype=np.bool_)
     expected = choose_blocks(
-        prob, words, page.blocks, parents, hashes, np.argsort(-prob, kind="stable"),
+        prob, words, page.nodes, page.blocks, hashes, np.argsort(-prob, kind="stable"),
         np.empty(slots_for(num), dtype=np.int32), np.empty(num, dtype=np.int32),
         np.empty(num, dtype=np.int32), kept,
     )  # fmt: skip
     return kept, float(expected)
-
-
-def _first(page: ScannedPage, kind: int) -> npt.NDArray[np.int64]:
-    found = page.facts[page.facts[:, 0] == kind]
-    return np.ascontiguousarray(found[0, 1:]) if len(found) else _NONE
