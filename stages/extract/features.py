@@ -35,8 +35,8 @@ _NONE = ((0, 0),)
 class PageFeatures(NamedTuple):
     """What the kernel says of a page."""
 
-    rows: Any
-    """float32, a row a block with the columns of `FEATURES`."""
+    table: Any
+    """float32, a row a block: the columns of `FEATURES`, and room for those of `CONTEXT`."""
     hashes: Any
     """uint64, of each block's words."""
     places: Any
@@ -46,6 +46,11 @@ class PageFeatures(NamedTuple):
     words: Any
     """float32, words of each block."""
 
+    @property
+    def rows(self) -> npt.NDArray[np.float32]:
+        """The columns of `FEATURES` alone."""
+        return self.table[:, :NUM_FEATURES]  # type: ignore[no-any-return]
+
 
 def features_of(page: ScannedPage, odds: LogOdds) -> PageFeatures:
     """Features of every block of a page."""
@@ -54,7 +59,7 @@ def features_of(page: ScannedPage, odds: LogOdds) -> PageFeatures:
     hashes = np.empty(num, dtype=np.uint64)
     places = np.empty((num_nodes, PLACE_COLUMNS), dtype=np.int32)
     paths = np.empty(num_nodes, dtype=np.uint64)
-    rows = np.empty((num, NUM_FEATURES), dtype=np.float32)
+    table = np.empty((num, NUM_FEATURES + NUM_CONTEXT), dtype=np.float32)
     written = page_features(
         np.frombuffer(page.html, dtype=np.uint8), page.text, page.nodes, page.blocks,
         page.tokens, page.spans.get(_TITLE, _NONE)[0], page.spans.get(_DESCRIPTION, _NONE)[0],
@@ -65,27 +70,29 @@ def features_of(page: ScannedPage, odds: LogOdds) -> PageFeatures:
         np.empty((num, SHARES), dtype=np.float32), np.empty(num, dtype=np.uint64),
         np.empty(slots_for(num), dtype=np.int32), np.empty(num, dtype=np.int32),
         np.empty(num, dtype=np.int32), np.empty((num, GROUP), dtype=np.float32),
-        np.empty((3, SET_SLOTS), dtype=np.uint32), rows,
+        np.empty((3, SET_SLOTS), dtype=np.uint32), table,
     )  # fmt: skip
     if written != NUM_FEATURES:
         raise ValueError(f"the kernel writes {written} columns, FEATURES names {NUM_FEATURES}")
-    return PageFeatures(rows, hashes, places, paths, counts[:, WORDS].astype(np.float32))
+    return PageFeatures(table, hashes, places, paths, counts[:, WORDS].astype(np.float32))
 
 
 def context_of(
     found: PageFeatures, prob: Any, blocks: npt.NDArray[np.int32], kinds: Any
 ) -> npt.NDArray[np.float32]:
-    """What the second model sees: the features, with the first one's answers around each block."""
-    num, width = found.rows.shape
-    out = np.empty((num, width + NUM_CONTEXT), dtype=np.float32)
+    """What the second model sees: the features, with the first one's answers around each block.
+
+    It is `found.table`, whose last columns are filled here.
+    """
+    num = len(found.table)
     context_features(
-        found.rows, prob, found.words, blocks, found.places, found.paths, kinds,
+        found.table, prob, found.words, blocks, found.places, found.paths, kinds,
         np.empty(num, dtype=np.float32),
         np.empty((max(num, len(found.places)), 2), dtype=np.float32),
         np.empty(num, dtype=np.uint64), np.empty(slots_for(num), dtype=np.int32),
-        np.empty(num, dtype=np.int32), np.empty(num, dtype=np.int32), out,
+        np.empty(num, dtype=np.int32), np.empty(num, dtype=np.int32),
     )  # fmt: skip
-    return out
+    return found.table  # type: ignore[no-any-return]
 
 
 def best_blocks(
