@@ -183,7 +183,7 @@ def test_a_table_around_a_table_is_layout_and_the_inner_one_may_be_data() -> Non
 # --- Whole groups ---------------------------------------------------------------------------------
 
 
-HIGH, LOW = np.float32(0.9), np.float32(0.1)
+HIGH, LOW = np.float32(0.75), np.float32(0.25)
 
 
 def whole(html: str, kept: str) -> list[str]:

@@ -43,9 +43,7 @@ def lay_out(page: ScannedPage) -> Layout:
     return Layout(found, groups)
 
 
-def whole_groups(
-    laid_out: Layout, prob: Floats, words: Floats, kept: Flags
-) -> Flags:
+def whole_groups(laid_out: Layout, prob: Floats, words: Floats, kept: Flags) -> Flags:
     """`kept`, with whole code blocks and whole data tables kept or dropped as one.
 
     A group is kept if at least half of its words are; one without a word (symbols only) if the mean

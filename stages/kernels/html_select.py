@@ -57,9 +57,7 @@ def choose_blocks(
 
 
 @leaf
-def _drop_repeats(
-    kept: Any, nodes: Any, blocks: Any, groups: Any, firsts: Any, count: Any
-) -> Any:
+def _drop_repeats(kept: Any, nodes: Any, blocks: Any, groups: Any, firsts: Any, count: Any) -> Any:
     """Of kept blocks with the same words under different parents all but the first are dropped."""
     for g in range(count):
         firsts[g] = -1
