@@ -23,6 +23,7 @@ import io
 import re
 import zlib
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import pyarrow as pa
@@ -31,6 +32,7 @@ _PRESCAN_BYTES = 1024  # WHATWG: user agents look for a declaration in the first
 _DETECT_BYTES = 32_768
 _TOLERANCE = 0.02  # a truncated page, or one pasted byte, must not turn a page into another charset
 _PROOF = 4
+_NO_LEAD_BYTES = bytes(range(0xC0))  # UTF-8's characters beyond ASCII begin with another byte
 
 # Python's codec name -> WHATWG's name, where a change of the prefix is not enough.
 _WHATWG_NAMES = {
@@ -64,6 +66,7 @@ _XML = re.compile(rb"""^\s*<\?xml\b[^>]*?\bencoding\s*=\s*["']\s*([\w.:-]+)""")
 _LABEL = re.compile(r"""charset\s*=\s*["']?\s*([^\s"';,]+)""", re.IGNORECASE)
 
 
+@lru_cache(maxsize=256)  # pages use a few dozen labels
 def whatwg_name(label: str | None) -> str | None:
     """The WHATWG encoding of a label, in lower case; None if there is no such label."""
     if not label:
@@ -85,7 +88,9 @@ def header_charset(content_type: str | None) -> str | None:
 
 def meta_charset(page: bytes) -> str | None:
     """The WHATWG encoding that a page declares in its first 1,024 bytes."""
-    head = _COMMENT.sub(b"", page[:_PRESCAN_BYTES])
+    head = page[:_PRESCAN_BYTES]
+    if b"<!--" in head:
+        head = _COMMENT.sub(b"", head)
     for found in _META.finditer(head):
         attributes = {
             name.lower(): (a or b or c).decode("ascii", "replace")
@@ -133,7 +138,7 @@ def _proves_utf8(page: bytes, declared: list[str]) -> bool:
     if _needs_decoding(declared) or not is_utf8(page):
         return False
     if declared and declared[0] in _MULTI_BYTE:
-        return sum(1 for c in page.decode() if c > "\x7f") >= _PROOF
+        return len(page.translate(None, delete=_NO_LEAD_BYTES)) >= _PROOF
     return True
 
 

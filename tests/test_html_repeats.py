@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from stages.extract.blocks import BlocksEngine
 from stages.extract.features import without_retold
 from stages.kernels.html_repeats import EVERY, LEAST_SAMPLES, SHARE, WINDOW
-from stages.kernels.html_text import BLOCK_COLUMNS, END, START
+from stages.kernels.html_text import BLOCK_COLUMNS, END, NODE, NODE_COLUMNS, PARENT, START
 
 MASK = (1 << 64) - 1
 FACTOR = 0x9E3779B97F4A7C15
@@ -32,9 +32,11 @@ def kept(blocks: Sequence[Block]) -> list[bool]:
     ends = np.cumsum([len(text) for text in texts])
     rows = np.zeros((len(blocks), BLOCK_COLUMNS), dtype=np.int32)
     rows[:, START], rows[:, END] = ends - [len(text) for text in texts], ends
-    parents = np.array([parent for parent, _ in blocks], dtype=np.int32)
+    rows[:, NODE] = np.arange(len(blocks))
+    nodes = np.zeros((len(blocks), NODE_COLUMNS), dtype=np.int32)
+    nodes[:, PARENT] = [parent for parent, _ in blocks]
     flags = np.ones(len(blocks), dtype=np.bool_)
-    without_retold(np.frombuffer(b"".join(texts), dtype=np.uint8), rows, parents, flags)
+    without_retold(np.frombuffer(b"".join(texts), dtype=np.uint8), nodes, rows, flags)
     return [bool(flag) for flag in flags]
 
 

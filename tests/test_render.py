@@ -183,14 +183,17 @@ def test_a_table_around_a_table_is_layout_and_the_inner_one_may_be_data() -> Non
 # --- Whole groups ---------------------------------------------------------------------------------
 
 
+HIGH, LOW = np.float32(0.75), np.float32(0.25)
+
+
 def whole(html: str, kept: str) -> list[str]:
     """What is kept of the page if blocks with these texts, blanks between them, were before."""
     page = scanned(html)
     texts = [page.block_text(row) for row in range(len(page.blocks))]
     flags = np.array([text in kept.split() for text in texts])
-    words = np.array([len(re.findall(r"\w+", text)) for text in texts])
+    words = np.array([len(re.findall(r"\w+", text)) for text in texts], dtype=np.float32)
     before = flags.copy()
-    after = whole_groups(lay_out(page), np.where(flags, 0.9, 0.1), words, flags)
+    after = whole_groups(lay_out(page), np.where(flags, HIGH, LOW), words, flags)
     assert np.array_equal(flags, before), "the argument was changed"
     return [text for text, keep in zip(texts, after, strict=True) if keep]
 
@@ -285,8 +288,9 @@ def test_the_words_of_any_page_are_those_of_its_kept_blocks(
     page = scanned("".join(pieces))
     kept = subset(page, seed, share)
     check_rendering(page, kept)
-    groups = whole_groups(lay_out(page), np.full(len(kept), 0.5), np.ones(len(kept)), kept)
-    again = whole_groups(lay_out(page), np.full(len(kept), 0.5), np.ones(len(kept)), groups)
+    prob, words = np.full(len(kept), 0.5, np.float32), np.ones(len(kept), np.float32)
+    groups = whole_groups(lay_out(page), prob, words, kept)
+    again = whole_groups(lay_out(page), prob, words, groups)
     assert np.array_equal(groups, again), "groups are no longer whole the second time"
 
 

@@ -13,7 +13,16 @@ from hypothesis import strategies as st
 from stages.extract import rescue as rescue_module
 from stages.extract.json_ld import MAX_BODY_CHARS, JsonLd, read_json_ld
 from stages.extract.page import Scanner
-from stages.extract.rescue import MAX_HTML_BYTES, MIN_BODY_WORDS, body_text, rescue
+from stages.extract.rescue import (
+    MAX_HTML_BYTES,
+    MAX_OPTIONS,
+    MAX_STEPS,
+    MAX_TAGS,
+    MIN_BODY_WORDS,
+    body_text,
+    is_affordable,
+    rescue,
+)
 
 SENTENCE = "The council met on Tuesday and agreed on a plan for the new bridge over the river."
 LONG = " ".join([SENTENCE] * (MIN_BODY_WORDS // 16 + 1))
@@ -96,6 +105,18 @@ def test_a_page_that_breaks_the_library_is_not_rescued(monkeypatch: pytest.Monke
 
     monkeypatch.setattr(rescue_module, "_extractor", lambda: broken)
     assert rescue(VISIBLE.encode(), JsonLd()) is None
+
+
+@pytest.mark.parametrize("nested", [1, 2_447, 2_448, 2_449, 2_450, 6_000])
+def test_nested_elements_are_affordable_while_their_depths_sum_up_to_the_bound(nested: int) -> None:
+    assert is_affordable(b"<div>" * nested) == (nested * (nested + 1) // 2 <= MAX_STEPS)
+    assert is_affordable(b"<div></div>" * nested), "elements side by side are not deep"
+
+
+def test_options_and_tags_are_affordable_up_to_their_bounds() -> None:
+    for tag, most in ((b"<option>", MAX_OPTIONS), (b"<p>", MAX_TAGS)):
+        assert is_affordable(tag * most)
+        assert not is_affordable(tag * (most + 1))
 
 
 def test_the_way_from_a_page_whose_text_is_only_data_to_its_text() -> None:

@@ -27,18 +27,18 @@ from stages.kernels.html_nodes import PLACE_COLUMNS, SUM_COLUMNS
 from stages.kernels.html_repeats import EVERY, LEAST_SAMPLES, WINDOW, drop_retold
 from stages.kernels.html_select import choose_blocks
 from stages.kernels.html_tags import FACT
-from stages.kernels.html_text import END, NODE, PARENT, START
+from stages.kernels.html_text import END, START
 from stages.kernels.html_words import COUNT_COLUMNS, WORDS
 
 _TITLE, _DESCRIPTION = FACT["title"], FACT["meta_description"]
-_NONE = np.zeros(2, dtype=np.int64)
+_NONE = ((0, 0),)
 
 
 class PageFeatures(NamedTuple):
     """What the kernel says of a page."""
 
-    rows: Any
-    """float32, a row a block with the columns of `FEATURES`."""
+    table: Any
+    """float32, a row a block: the columns of `FEATURES`, and room for those of `CONTEXT`."""
     hashes: Any
     """uint64, of each block's words."""
     places: Any
@@ -48,6 +48,11 @@ class PageFeatures(NamedTuple):
     words: Any
     """float32, words of each block."""
 
+    @property
+    def rows(self) -> npt.NDArray[np.float32]:
+        """The columns of `FEATURES` alone."""
+        return self.table[:, :NUM_FEATURES]  # type: ignore[no-any-return]
+
 
 def features_of(page: ScannedPage, odds: LogOdds) -> PageFeatures:
     """Features of every block of a page."""
@@ -56,37 +61,40 @@ def features_of(page: ScannedPage, odds: LogOdds) -> PageFeatures:
     hashes = np.empty(num, dtype=np.uint64)
     places = np.empty((num_nodes, PLACE_COLUMNS), dtype=np.int32)
     paths = np.empty(num_nodes, dtype=np.uint64)
-    rows = np.empty((num, NUM_FEATURES), dtype=np.float32)
+    table = np.empty((num, NUM_FEATURES + NUM_CONTEXT), dtype=np.float32)
     written = page_features(
         np.frombuffer(page.html, dtype=np.uint8), page.text, page.nodes, page.blocks,
-        page.tokens, _first(page, _TITLE), _first(page, _DESCRIPTION), odds, counts, hashes,
+        page.tokens, page.spans.get(_TITLE, _NONE)[0], page.spans.get(_DESCRIPTION, _NONE)[0],
+        odds, counts, hashes,
         np.empty(len(page.text) + 1, dtype=np.uint32), places, paths,
         np.empty((num_nodes, SUM_COLUMNS), dtype=np.float32),
         np.empty(num_nodes, dtype=np.int32), np.empty((num_nodes, NAMES), dtype=np.float32),
         np.empty((num, SHARES), dtype=np.float32), np.empty(num, dtype=np.uint64),
         np.empty(slots_for(num), dtype=np.int32), np.empty(num, dtype=np.int32),
         np.empty(num, dtype=np.int32), np.empty((num, GROUP), dtype=np.float32),
-        np.empty((3, SET_SLOTS), dtype=np.uint32), rows,
+        np.empty((3, SET_SLOTS), dtype=np.uint32), table,
     )  # fmt: skip
     if written != NUM_FEATURES:
         raise ValueError(f"the kernel writes {written} columns, FEATURES names {NUM_FEATURES}")
-    return PageFeatures(rows, hashes, places, paths, counts[:, WORDS].astype(np.float32))
+    return PageFeatures(table, hashes, places, paths, counts[:, WORDS].astype(np.float32))
 
 
 def context_of(
     found: PageFeatures, prob: Any, blocks: npt.NDArray[np.int32], kinds: Any
 ) -> npt.NDArray[np.float32]:
-    """What the second model sees: the features, with the first one's answers around each block."""
-    num, width = found.rows.shape
-    out = np.empty((num, width + NUM_CONTEXT), dtype=np.float32)
+    """What the second model sees: the features, with the first one's answers around each block.
+
+    It is `found.table`, whose last columns are filled here.
+    """
+    num = len(found.table)
     context_features(
-        found.rows, prob, found.words, blocks, found.places, found.paths, kinds,
+        found.table, prob, found.words, blocks, found.places, found.paths, kinds,
         np.empty(num, dtype=np.float32),
         np.empty((max(num, len(found.places)), 2), dtype=np.float32),
         np.empty(num, dtype=np.uint64), np.empty(slots_for(num), dtype=np.int32),
-        np.empty(num, dtype=np.int32), np.empty(num, dtype=np.int32), out,
+        np.empty(num, dtype=np.int32), np.empty(num, dtype=np.int32),
     )  # fmt: skip
-    return out
+    return found.table  # type: ignore[no-any-return]
 
 
 def best_blocks(
@@ -94,18 +102,17 @@ def best_blocks(
 ) -> tuple[npt.NDArray[np.bool_], float]:
     """The blocks that are expected to score best, and the F1 expected of them."""
     num = len(prob)
-    parents = np.ascontiguousarray(page.nodes[page.blocks[:, NODE], PARENT])
     kept = np.empty(num, dtype=np.bool_)
     expected = choose_blocks(
-        prob, words, page.blocks, parents, hashes, np.argsort(-prob, kind="stable"),
+        prob, words, page.nodes, page.blocks, hashes, np.argsort(-prob, kind="stable"),
         np.empty(slots_for(num), dtype=np.int32), np.empty(num, dtype=np.int32),
         np.empty(num, dtype=np.int32), kept,
     )  # fmt: skip
-    without_retold(page.text, page.blocks, parents, kept)
+    without_retold(page.text, page.nodes, page.blocks, kept)
     return kept, float(expected)
 
 
-def without_retold(text: Any, blocks: Any, parents: Any, kept: Any) -> None:
+def without_retold(text: Any, nodes: Any, blocks: Any, kept: Any) -> None:
     """Clear `kept` of blocks that tell again what kept blocks under other parents told before."""
     sizes = (blocks[:, END] - blocks[:, START])[kept]
     longest = int(sizes.max(initial=0))
@@ -113,11 +120,6 @@ def without_retold(text: Any, blocks: Any, parents: Any, kept: Any) -> None:
         return
     slots = slots_for(int(sizes.sum()) // EVERY)
     drop_retold(
-        text, blocks, parents, kept, np.zeros(slots, dtype=np.uint64),
+        text, nodes, blocks, kept, np.zeros(slots, dtype=np.uint64),
         np.empty(slots, dtype=np.int32), np.empty(longest, dtype=np.uint64),
     )  # fmt: skip
-
-
-def _first(page: ScannedPage, kind: int) -> npt.NDArray[np.int64]:
-    found = page.facts[page.facts[:, 0] == kind]
-    return np.ascontiguousarray(found[0, 1:]) if len(found) else _NONE

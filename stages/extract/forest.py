@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -39,9 +38,6 @@ def probabilities(rows: Floats, trees: Trees) -> Floats:
 
 def shares(row: Floats, trees: Trees, classes: int) -> Floats:
     """The probability of each class, where tree i speaks for class i mod `classes`; sum 1."""
-    raw = np.zeros(classes, dtype=np.float32)
-    kernels.votes(row, *trees, raw)
-    votes = raw.tolist()
-    highest = max(votes)
-    powers = [math.exp(vote - highest) for vote in votes]
-    return (np.array(powers) / sum(powers)).astype(np.float32)
+    out = np.empty(classes, dtype=np.float32)
+    kernels.votes(row, *trees, out)
+    return out

@@ -73,14 +73,14 @@ _WANTED = {
 def _facts(page: ScannedPage) -> Facts:
     """Raw values by name of the fact, in page order; not of `date`, see `_marked_times`."""
     html = page.html
-    facts: Facts = {}
-    for kind, start, end in page.facts.tolist():
-        if name := _WANTED.get(kind):
-            values = facts.setdefault(name, [])
-            if len(values) < _FACT_VALUES:
-                cut = html[start : min(end, start + _FACT_BYTES)]
-                values.append(cut.decode("utf-8", "ignore"))
-    return facts
+    return {
+        name: [
+            html[start : min(end, start + _FACT_BYTES)].decode("utf-8", "ignore")
+            for start, end in page.spans[kind][:_FACT_VALUES]
+        ]
+        for kind, name in _WANTED.items()
+        if kind in page.spans
+    }
 
 
 # --- Text ----------------------------------------------------------------------------------------
@@ -251,9 +251,7 @@ def _marked_times(page: ScannedPage) -> Iterator[str]:
     The one day of *all* elements is right on 123 of 141 gold pages only: others are of changes,
     comments and other stories.
     """
-    wanted = FACT["date"]
-    ranges = [(start, end) for kind, start, end in page.facts.tolist() if kind == wanted]
-    for start, end in ranges[:_FACT_VALUES]:
+    for start, end in page.spans.get(FACT["date"], ())[:_FACT_VALUES]:
         if end - start > _TAG_BYTES:
             continue
         opened = page.html.rfind(b"<", max(start - _TAG_BYTES, 0), start)

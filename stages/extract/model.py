@@ -113,7 +113,7 @@ def _trees(arrays: dict[str, Any], name: str, width: int) -> Trees:
 def predict(page: ScannedPage, model: BlocksModel, json_ld: JsonLd, og_type: str) -> Prediction:
     """Ask the model about a page with at least one block."""
     found = features_of(page, model.odds)
-    vector = page_vector(found.rows, found.words, json_ld, og_type)
+    vector = page_vector(found.table, found.words, json_ld, og_type)
     kinds = shares(vector, model.kind, len(KINDS))
-    rows = context_of(found, probabilities(found.rows, model.first), page.blocks, kinds)
-    return Prediction(probabilities(rows, model.second), found.words, kinds, found)
+    table = context_of(found, probabilities(found.table, model.first), page.blocks, kinds)
+    return Prediction(probabilities(table, model.second), found.words, kinds, found)

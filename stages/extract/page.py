@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -37,13 +38,19 @@ class ScannedPage:
         start, end = self.blocks[row, h.START], self.blocks[row, h.END]
         return self.text[start:end].tobytes().decode("utf-8", "replace")
 
+    @cached_property
+    def spans(self) -> dict[int, list[tuple[int, int]]]:
+        """Kind of fact -> its ranges of `html`, in page order."""
+        found: dict[int, list[tuple[int, int]]] = {}
+        for kind, start, end in self.facts.tolist():
+            found.setdefault(kind, []).append((start, end))
+        return found
+
     def facts_of(self, name: str) -> list[str]:
         """The raw values of a fact (`html_tags.FACTS`), in page order; entities as they stand."""
-        wanted = FACT[name]
         return [
             self.html[start:end].decode("utf-8", "replace")
-            for kind, start, end in self.facts.tolist()
-            if kind == wanted
+            for start, end in self.spans.get(FACT[name], ())
         ]
 
 

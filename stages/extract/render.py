@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from stages.extract.page import ScannedPage
-from stages.kernels.html_layout import BOX, CELL_ROOM, LAYOUT_COLUMNS, MAX_LEVELS, layout
+from stages.kernels.html_layout import (
+    BOX,
+    CELL_ROOM,
+    LAYOUT_COLUMNS,
+    MAX_LEVELS,
+    keep_whole,
+    layout,
+)
 from stages.kernels.html_lines import STATE
 from stages.kernels.html_render import FREE_INDENTS, render, room_for_text
 
 Format = Literal["text", "markdown"]
 Flags = npt.NDArray[np.bool_]
-
-_SURE = 0.5
+Floats = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -37,25 +43,15 @@ def lay_out(page: ScannedPage) -> Layout:
     return Layout(found, groups)
 
 
-def whole_groups(
-    laid_out: Layout, prob: npt.NDArray[Any], words: npt.NDArray[Any], kept: Flags
-) -> Flags:
+def whole_groups(laid_out: Layout, prob: Floats, words: Floats, kept: Flags) -> Flags:
     """`kept`, with whole code blocks and whole data tables kept or dropped as one.
 
     A group is kept if at least half of its words are; one without a word (symbols only) if the mean
     of its blocks' probabilities is at least a half. All arrays have a value a block.
     """
-    inside = laid_out.groups >= 0
-    if not inside.any():
-        return kept.copy()
-    owner = laid_out.groups[inside]
-    total, taken, likely, num_blocks = (
-        np.bincount(owner, weights=weights, minlength=len(laid_out.nodes))
-        for weights in (words[inside], (words * kept)[inside], prob[inside], np.ones(len(owner)))
-    )
-    keep = np.where(total > 0, 2 * taken >= total, likely >= _SURE * num_blocks)
     whole = kept.copy()
-    whole[inside] = keep[owner]
+    sums = np.empty((len(laid_out.nodes), 4), dtype=np.float64)
+    keep_whole(laid_out.groups, prob, words, sums, whole)
     return whole
 
 

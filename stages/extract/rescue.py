@@ -128,7 +128,7 @@ def _extractor() -> Callable[..., str]:
 
 def _main_content(html: bytes) -> str:
     """Main content by resiliparse; empty if it finds none, fails, or would take too long."""
-    if not html.strip() or html.count(b"<") > MAX_TAGS or not is_affordable(html):
+    if not html.strip() or not is_affordable(html):
         return ""
     page = html.decode("utf-8", "ignore").replace("\0", "")
     try:
@@ -149,10 +149,16 @@ _NEVER_DEEP = frozenset(
 
 
 def is_affordable(html: bytes) -> bool:
-    """True if the depths of all elements sum up to at most `MAX_STEPS`, and options are few.
+    """True if tags and options are few, and the depths of all elements sum up to few steps.
 
     Depth is counted by start tags without an end tag of their name: for broken pages an estimate.
+    The k-th tag is at most k deep, so most pages have too few tags for any bound to be reached.
     """
+    tags = html.count(b"<")
+    if tags > MAX_TAGS:
+        return False
+    if tags <= MAX_OPTIONS and tags * (tags + 1) // 2 <= MAX_STEPS:
+        return True
     opened: Counter[bytes] = Counter()
     depth = steps = options = 0
     for found in _TAG_NAME.finditer(html):

@@ -12,7 +12,7 @@ from stages.extract.json_ld import JsonLd
 from stages.extract.kind import page_vector
 from stages.extract.model import load_model
 from stages.extract.page import ScannedPage, Scanner
-from stages.extract.render import lay_out, render_page
+from stages.extract.render import lay_out, render_page, whole_groups
 from stages.kernels.html_columns import NUM_FEATURES
 from stages.kernels.html_context import KINDS
 from stages.kernels.html_text import BLOCK_COLUMNS, NODE_COLUMNS, PARENT
@@ -44,7 +44,7 @@ def engine_kernels() -> tuple[Call, ...]:
     return (
         lambda: features_of(page, model.odds),
         lambda: render_page(page, np.zeros(0, dtype=np.bool_), "text"),
-        lambda: lay_out(page),
+        lambda: whole_groups(lay_out(page), none, none, np.zeros(0, dtype=np.bool_)),
         context,
         choice,
         forest,

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from stages.kernels.html_columns import mass_or_one
+from stages.kernels.html_columns import NUM_FEATURES, mass_or_one
 from stages.kernels.html_groups import number_groups
 from stages.kernels.html_nodes import P_BLOCK, P_UP
 from stages.kernels.html_text import NODE
@@ -38,6 +38,7 @@ CONTEXT: tuple[str, ...] = (
     *(f"kind_{name}" for name in KINDS),
 )
 NUM_CONTEXT = len(CONTEXT)
+_FIRST = np.int64(NUM_FEATURES)
 _STEPS = np.array(STEPS, dtype=np.int64)
 _DECAY = np.float32(0.6)
 """Share of the running mean that a block of `_WHOLE` words leaves of what came before it."""
@@ -47,21 +48,19 @@ _LEAST = np.float32(1e-6)
 
 @jit_bare
 def context_features(
-    rows: Any, prob: Any, words: Any, blocks: Any, places: Any, paths: Any, kind: Any, mass: Any,
-    sums: Any, keys: Any, slots: Any, groups: Any, firsts: Any, out: Any,
+    out: Any, prob: Any, words: Any, blocks: Any, places: Any, paths: Any, kind: Any, mass: Any,
+    sums: Any, keys: Any, slots: Any, groups: Any, firsts: Any,
 ) -> Any:  # fmt: skip
-    """Fill `out` with `rows` and the context's columns behind them.
+    """Fill the context's columns of `out`, which stand behind the features.
 
     Room: `mass` a value a block, `sums` two a node and at least two a block, the rest as
     `html_groups.number_groups` takes it.
     """
-    num, width = rows.shape
+    num = len(out)
     for b in range(num):
-        for k in range(width):
-            out[b, k] = rows[b, k]
         mass[b] = prob[b] * words[b]
-    _along(out, width, prob, words, mass)
-    at = _up_the_tree(out, width + 12, prob, words, mass, blocks, places, sums)
+    _along(out, _FIRST, prob, words, mass)
+    at = _up_the_tree(out, _FIRST + 12, prob, words, mass, blocks, places, sums)
     for which in range(2):
         for b in range(num):
             node = np.int64(blocks[b, NODE])
@@ -171,8 +170,11 @@ def _mean_of_groups(
 
 @jit_bare
 def column_means(rows: Any, words: Any, out: Any) -> Any:
-    """Fill `out`: the mean of each column, then each weighted by words; summed block by block."""
-    num, width = rows.shape
+    """Fill `out`: the mean of each of the first columns, then each weighted by words.
+
+    Summed block by block. There are as many columns as half of `out` has room for.
+    """
+    num, width = len(rows), len(out) // 2
     out[:] = 0
     total = np.float32(0.0)
     for b in range(num):

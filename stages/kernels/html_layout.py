@@ -30,6 +30,8 @@ from stages.kernels.jit import inner, jit_bare, leaf
 MIN_ROWS, MIN_CELLS = 2, 2
 MAX_CELL_WORDS = 40
 MANY_BLOCKS = 4
+SURE = 0.5
+"""A group without a word is kept if its blocks are main text with this probability or more."""
 CELL_ROOM = MAX_CELL_WORDS + 1
 
 MAX_LEVELS = 8
@@ -180,6 +182,29 @@ def _judge_tables(text: Any, blocks: Any, words: Any, at: Any) -> Any:
         if at[n, TABLE] == n:
             few = at[n, FULL] < MIN_ROWS or at[n, MANY] * MANY_BLOCKS > at[n, BLOCKS]
             at[n, BAD] = at[n, BAD] or few
+
+
+@jit_bare
+def keep_whole(groups: Any, prob: Any, words: Any, sums: Any, kept: Any) -> Any:
+    """Keep or drop each group as one: see `stages.extract.render.whole_groups`.
+
+    `sums` is room for four numbers a node: words, those of kept blocks, probabilities, blocks.
+    """
+    for group in groups:
+        if group >= 0:
+            sums[group] = 0
+    for b in range(len(groups)):
+        if groups[b] >= 0:
+            found = sums[groups[b]]
+            found[0] += words[b]
+            found[1] += words[b] * kept[b]
+            found[2] += prob[b]
+            found[3] += 1
+    for b in range(len(groups)):
+        if groups[b] >= 0:
+            found = sums[groups[b]]
+            with_words = found[0] > 0
+            kept[b] = 2 * found[1] >= found[0] if with_words else found[2] >= SURE * found[3]
 
 
 @inner

@@ -32,7 +32,7 @@ _BLANK = np.uint8(32)
 
 @jit_bare
 def drop_retold(
-    text: Any, blocks: Any, parents: Any, kept: Any, keys: Any, owners: Any, found: Any
+    text: Any, nodes: Any, blocks: Any, kept: Any, keys: Any, owners: Any, found: Any
 ) -> Any:
     """Clear `kept` of blocks of which `SHARE` was kept before under other parents.
 
@@ -45,7 +45,7 @@ def drop_retold(
         if not kept[b]:
             continue
         num = _samples(text, blocks[b, h.START], blocks[b, h.END], found)
-        parent = parents[b]
+        parent = nodes[blocks[b, h.NODE], h.PARENT]
         seen = np.int64(0)
         for k in range(num):
             at = np.int64(found[k] >> np.uint64(16)) & mask

@@ -20,7 +20,7 @@ _LEAST = np.float64(1e-9)
 
 @jit_bare
 def choose_blocks(
-    prob: Any, words: Any, blocks: Any, parents: Any, hashes: Any, order: Any, slots: Any,
+    prob: Any, words: Any, nodes: Any, blocks: Any, hashes: Any, order: Any, slots: Any,
     groups: Any, firsts: Any, kept: Any,
 ) -> Any:  # fmt: skip
     """Fill `kept`; gives the expected F1. `order`: blocks by falling probability, then by place.
@@ -50,16 +50,14 @@ def choose_blocks(
         cut = sure_cut
     for b in range(num):
         kept[b] = prob[b] >= cut
-    _drop_repeats(kept, blocks, parents, groups, firsts, number_groups(
+    _drop_repeats(kept, nodes, blocks, groups, firsts, number_groups(
         hashes, slots, firsts, groups
     ))  # fmt: skip
     return best
 
 
 @leaf
-def _drop_repeats(
-    kept: Any, blocks: Any, parents: Any, groups: Any, firsts: Any, count: Any
-) -> Any:
+def _drop_repeats(kept: Any, nodes: Any, blocks: Any, groups: Any, firsts: Any, count: Any) -> Any:
     """Of kept blocks with the same words under different parents all but the first are dropped."""
     for g in range(count):
         firsts[g] = -1
@@ -70,6 +68,6 @@ def _drop_repeats(
         if first < 0:
             firsts[groups[b]] = b
         elif blocks[b, h.END] - blocks[b, h.START] >= REPEATED_BYTES and (
-            parents[first] != parents[b]
+            nodes[blocks[first, h.NODE], h.PARENT] != nodes[blocks[b, h.NODE], h.PARENT]
         ):
             kept[b] = False

@@ -107,13 +107,21 @@ def _add_trees(
 
 @jit_bare
 def votes(row: Any, features: Any, thresholds: Any, leaves: Any, depth: Any, out: Any) -> Any:
-    """Add to `out` the leaves that a row falls into; trees speak for the classes in turn."""
+    """Fill `out` with the probability of each class: trees speak for the classes in turn."""
     inside = (1 << depth) - 1
+    out[:] = 0
     for t in range(len(features) // inside):
         base, at = np.uint64(t * inside), np.uint64(0)
         for _ in range(depth):
             at = _step(row, np.uint64(0), features, thresholds, base, at)
         out[t % len(out)] += leaves[np.uint64(t * (inside + 1)) - np.uint64(inside) + at]
+    highest, total = out[0], np.float64(0.0)
+    for vote in out:
+        highest = vote if vote > highest else highest
+    for vote in out:
+        total += math.exp(np.float64(vote) - np.float64(highest))
+    for k in range(len(out)):
+        out[k] = math.exp(np.float64(out[k]) - np.float64(highest)) / total
 
 
 @jit_bare

@@ -44,7 +44,7 @@ def train(
     owner = np.repeat(np.arange(len(pages)), [len(each.rows) for each in features])
     vectors = np.stack(
         [
-            page_vector(each.rows, each.words, page.json_ld, page.og_type)
+            page_vector(each.table, each.words, page.json_ld, page.og_type)
             for page, each in zip(pages, features, strict=True)
         ]
     )
