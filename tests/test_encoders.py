@@ -26,7 +26,7 @@ from pipeline.errors import ConfigError, IntegrityError
 from pipeline.stage import Processed, Side, TextBatch
 from stages.encoders import verified
 from stages.encoders.backends import BACKENDS, Fastokens, Source, Tiktoken, Tokenizers, Unsuitable
-from stages.encoders.hostile import hostile_corpus, hostile_strings
+from pipeline.hostile import hostile_corpus, hostile_strings
 from stages.encoders.pieces import cuts_are_harmless, pieces
 from stages.encoders.verified import Encoder, Mismatch, vocabulary
 from stages.tokenize import Tokenize, load_tokenizer

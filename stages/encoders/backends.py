@@ -217,13 +217,15 @@ def tiktoken_ranks(source: Source) -> dict[bytes, int]:
         raise Unsuitable("it knows byte-level BPE with one pre-tokenisation regex alone")
     if any(model.get(name) for name in options) or any(not t["special"] for t in source.added):
         raise Unsuitable("it knows no byte fallback, affixes, dropout or added plain tokens")
-    alphabet, vocab = byte_alphabet(), model["vocab"]
+    alphabet, vocab, special = byte_alphabet(), model["vocab"], set(source.special.values())
     made = [vocab["".join(_pair(merge))] for merge in model["merges"]]
     if any(a >= b for a, b in zip(made, made[1:], strict=False)):
         raise Unsuitable("the merges do not stand in the order of their ids")
     tokens = {**{c: vocab[c] for c in alphabet if c in vocab}}
     if len(tokens) < len(alphabet):
         raise Unsuitable("the vocabulary lacks single bytes")
+    if model.get("ignore_merges"):  # a piece that is a token is that token, merges or not
+        tokens |= {token: at for token, at in vocab.items() if at not in special}
     tokens |= {"".join(_pair(merge)): at for merge, at in zip(model["merges"], made, strict=True)}
     return {bytes(alphabet[c] for c in token): at for token, at in tokens.items()}
 

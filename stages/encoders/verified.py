@@ -34,7 +34,7 @@ from stages.encoders.backends import (
     Unsuitable,
     byte_alphabet,
 )
-from stages.encoders.hostile import hostile_corpus
+from pipeline.hostile import hostile_corpus
 from stages.encoders.pieces import cuts_are_harmless, pieces
 
 AUTO = "auto"

@@ -3,7 +3,8 @@
 `hostile_strings` mixes short pieces at random: white space of all kinds, digits, contractions and
 what looks like them, letters without case, marks without a base, emoji, characters that are young
 in Unicode, the text of special tokens. `hostile_corpus` adds what chance would miss: every byte,
-long runs, many code points in every position that a pre-tokenisation regex tells apart.
+long runs, many code points in every position that a pre-tokenisation regex tells apart. It stands here because the stages and
+`tokenizer_training` both compare encoders.
 """
 
 from __future__ import annotations
