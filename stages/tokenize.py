@@ -24,7 +24,7 @@ from pipeline.errors import ConfigError, nearest
 from pipeline.schema import TOKENS
 from pipeline.stage import Processed, RowStage, Side, TextBatch, knob, reference
 from stages.content import Content
-from stages.encoders.backends import BACKENDS, Source, Tokenizers
+from stages.encoders.backends import BACKENDS, Source, Tokenizers, reference_of
 from stages.encoders.verified import AUTO, Encoder, Mismatch
 
 if TYPE_CHECKING:
@@ -105,12 +105,13 @@ def _encoder(content: Content, backend: str) -> Encoder:
 
 @lru_cache(maxsize=2)
 def _load(content: Content, end_of_document: str) -> tuple[Tokenizer, int]:
-    tokenizer: Tokenizer = Tokenizers(Source(content.path)).tokenizer
+    source = Source(content.path)
+    tokenizer: Tokenizer = Tokenizers(source).tokenizer
     end = _end_id(tokenizer, end_of_document)
+    reference = reference_of(source)
     for name, number in _special(tokenizer).items():
         texts = [name, f"a{name}b", f" {name} ", f"\n{name}\n"]
-        found = tokenizer.encode_batch_fast(texts, add_special_tokens=False)
-        if any(number in encoding.ids for encoding in found):
+        if number in reference.encode(texts)[0]:
             raise ConfigError(
                 f"tokenize: '{name}' in a page's text would become the special id {number}: "
                 f"tokenizer.json lists it as an ordinary token too. Give the special token another "

@@ -267,9 +267,9 @@ def test_the_library_used_is_told_and_is_no_part_of_the_columns(llama3: Path) ->
 
 
 def test_every_token_of_the_vocabulary_that_is_a_text_is_tried(llama3: Path) -> None:
-    found = vocabulary(Source(llama3 / "tokenizer.json"))
+    found = "\n".join(vocabulary(Source(llama3 / "tokenizer.json"))).split("\n")
     assert " the" in found
-    assert 600 < len(found) <= 900
+    assert 600 < len(found) <= 920
 
 
 # --- Long documents ----------------------------------------------------------------------------

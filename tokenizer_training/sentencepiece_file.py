@@ -1,8 +1,10 @@
 """A sentencepiece model (`.model`, BPE or unigram) as tokenizer.json, and tried against itself.
 
-The conversion is that of `transformers` (convert_slow_tokenizer.py, SpmConverter and LlamaConverter
-of 4.5x). It is not exact for every model (white space, user symbols, control characters), so it is
-compared with sentencepiece on a hostile corpus, and refused where one id differs.
+The conversion is that of `transformers` (convert_slow_tokenizer.py: SpmConverter, LlamaConverter).
+It is compared with sentencepiece on a hostile corpus. It is exact for BPE with byte fallback and
+without normalisation (Llama 1 and 2), and not with NFKC, which tokenizers does grapheme by
+grapheme. Where one id differs the model itself joins the artefact, and `tokenize` encodes with
+sentencepiece; tokenizer.json then serves to decode.
 """
 
 from __future__ import annotations
@@ -14,8 +16,10 @@ from typing import Any
 
 from pipeline.errors import ConfigError
 from pipeline.hostile import hostile_corpus
-from tokenizer_training.use import compare
+from tokenizer_training.compare import compare
 
+SENTENCEPIECE_MODEL = "sentencepiece.model"
+"""The artefact's file with which `tokenize` encodes; see `stages/encoders/backends.py`."""
 SPACE = "\u2581"
 UNIGRAM, BPE = 1, 2
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = 1, 2, 3, 4, 5, 6
@@ -23,8 +27,12 @@ NEVER = -1e9
 """Score at which a unigram piece is never taken: special tokens stand in no text."""
 
 
-def checked_tokenizer_json(path: Path) -> bytes:
-    """Raises ValueError where the model is none, or tokenizer.json cannot give its ids."""
+def sentencepiece_files(path: Path) -> tuple[dict[str, bytes], dict[str, Any]]:
+    """tokenizer.json, with the model if that is not exact, and the facts of meta.json.
+
+    Raises ValueError where the file is no model, or of a type that cannot be decoded from
+    tokenizer.json.
+    """
     try:
         import sentencepiece
         from sentencepiece import sentencepiece_model_pb2
@@ -44,8 +52,16 @@ def checked_tokenizer_json(path: Path) -> bytes:
     special = [piece.piece for piece in model.pieces if piece.type in (UNKNOWN, CONTROL)]
     texts = hostile_corpus(special)
     texts += [piece.piece.replace(SPACE, " ") for piece in model.pieces]
-    compare(made, texts, processor.encode(texts), "sentencepiece")
-    return made
+    try:
+        compare(made, texts, processor.encode(texts), "sentencepiece")
+    except ValueError as difference:
+        facts = {
+            "from": "sentencepiece",
+            "encoded_by": f"sentencepiece {sentencepiece.__version__}",
+            "warning": f"tokenizer.json decodes, but encode with sentencepiece: {difference}",
+        }
+        return {"tokenizer.json": made, SENTENCEPIECE_MODEL: data}, facts
+    return {"tokenizer.json": made}, {"from": "sentencepiece"}
 
 
 def tokenizer_json(model: Any) -> bytes:

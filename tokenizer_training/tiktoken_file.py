@@ -5,7 +5,9 @@ joint bytes have the smallest number. `ignore_merges` says the first. For the se
 two bytes or more gets one merge: the two parts that are left of it when its own bytes are merged
 with smaller numbers alone. No other pair of parts can lie side by side when the token's turn
 comes: what happens between its first and last byte is what happens to its bytes alone. A token of
-which more than two parts are left is never merged, only met as a whole piece.
+which more than two parts are left is only met as a whole piece, if no two tokens make it; if two
+do, one of them has a larger number than itself, tiktoken merges out of order, and no list of merges
+says that: such a file (no training makes one) is refused.
 """
 
 from __future__ import annotations
@@ -43,7 +45,8 @@ def tokenizer_json(
 ) -> bytes:
     """The tokenizer.json that gives the ids of `tiktoken.Encoding` with these three.
 
-    Raises ValueError where a special token takes the number of another token.
+    Raises ValueError where a special token takes the number of another token, or numbers are not
+    in the order of merging.
     """
     taken = {number: token for token, number in numbers.items()}
     for name, number in special_tokens.items():
@@ -61,6 +64,8 @@ def tokenizer_json(
         parts = parts_before(token, number, numbers)
         if len(parts) == 2:
             merges.append([shown(parts[0]), shown(parts[1])])
+        elif made_of_two(token, numbers):
+            raise ValueError(f"token {token!r} has a smaller number than a token that it is made of")
     plain = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False}
     special = sorted(special_tokens.items(), key=lambda entry: entry[1])
     byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True}
@@ -105,6 +110,11 @@ def parts_before(token: bytes, number: int, numbers: Mapping[bytes, int]) -> lis
         at = pairs.index(least)
         parts[at : at + 2] = [parts[at] + parts[at + 1]]
     return parts
+
+
+def made_of_two(token: bytes, numbers: Mapping[bytes, int]) -> bool:
+    """True if two tokens side by side are this one."""
+    return any(token[:at] in numbers and token[at:] in numbers for at in range(1, len(token)))
 
 
 def _byte_characters() -> dict[int, str]:

@@ -3,15 +3,13 @@
 `file` is a tokenizer.json, a folder with one, a tiktoken file (`.tiktoken`; its pattern and special
 tokens are knobs, because the file holds neither), or a sentencepiece model (`.model`). The last two
 are written as the tokenizer.json that gives their ids, which is tried on a hostile corpus against
-tiktoken or sentencepiece itself. Nothing is fetched by name.
+tiktoken or sentencepiece itself. Nothing is fetched by name: give a path.
 
 History: 2: tiktoken files and sentencepiece models.
 """
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -23,7 +21,9 @@ from pipeline.hostile import hostile_corpus
 from pipeline.phases import Combine, Phase
 from pipeline.stage import GlobalStage, Side, knob, model_file
 from tokenizer_training.bpe import artefact
+from tokenizer_training.compare import compare
 from tokenizer_training.patterns import PATTERNS
+from tokenizer_training.sentencepiece_file import sentencepiece_files
 from tokenizer_training.tiktoken_file import read_numbers, tokenizer_json
 
 FILE = "tokenizer.json"
@@ -81,8 +81,8 @@ class UseTokenizer(GlobalStage):
             if path.suffix == ".tiktoken":
                 return artefact(self._of_tiktoken(path), {"from": "tiktoken"})
             if path.suffix == ".model":
-                module = importlib.import_module("tokenizer_training.sentencepiece_file")
-                return artefact(module.checked_tokenizer_json(path), {"from": "sentencepiece"})
+                files, facts = sentencepiece_files(path)
+                return {**files, **artefact(files["tokenizer.json"], facts)}
         except ValueError as error:
             raise ConfigError(f"{side.step}: {self.file}: {error}.") from error
         try:
@@ -105,21 +105,6 @@ class UseTokenizer(GlobalStage):
         texts += [token.decode() for token in numbers if _is_text(token)]
         compare(made, texts, [encoding.encode_ordinary(text) for text in texts], "tiktoken")
         return made
-
-
-def compare(made: bytes, texts: Sequence[str], wanted: Sequence[Sequence[int]], name: str) -> None:
-    """Raises ValueError, with the first text, if the tokenizer.json gives other ids."""
-    from tokenizers import Tokenizer
-
-    tokenizer: Any = Tokenizer.from_str(made.decode())
-    tokenizer.encode_special_tokens = True
-    found = tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
-    for text, encoding, ids in zip(texts, found, wanted, strict=True):
-        if encoding.ids != list(ids):
-            raise ValueError(
-                f"no tokenizer.json gives the ids of {name} for {ascii(text[:60])}: "
-                f"{encoding.ids[:8]}, expected {list(ids)[:8]}"
-            )
 
 
 def _is_text(token: bytes) -> bool:

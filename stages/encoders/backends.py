@@ -24,6 +24,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.errors import ConfigError
+
 Ids = npt.NDArray[np.uint32]
 Lengths = npt.NDArray[np.int64]
 
@@ -65,6 +67,12 @@ class Source:
             "truncation": None,
             "padding": None,
         }
+        vocab = self.raw["model"].get("vocab")
+        if self.pattern and isinstance(vocab, dict):
+            # fastokens wants every id to be a token's. No byte is written as U+0000.
+            ids = set(vocab.values())
+            missing = {f"\x00{at}": at for at in range(max(ids, default=0)) if at not in ids}
+            bare["model"] = {**self.raw["model"], "vocab": {**vocab, **missing}}
         if self.pattern == GPT2_PATTERN:
             # The same cuts, said in the way that gigatoken knows and that fastokens 0.3.5 gets
             # right: given the regex it takes U+180E before a contraction for white space.
@@ -92,6 +100,13 @@ class Source:
             return None
         found: str | None = split["pattern"].get("Regex")
         return found
+
+
+    @cached_property
+    def model(self) -> Path | None:
+        """The sentencepiece model that encodes, where tokenizer.json only decodes."""
+        path = self.path.with_name("sentencepiece.model")
+        return path if path.exists() else None
 
 
 class Backend:
@@ -124,6 +139,21 @@ class Tokenizers(Backend):
     def encode(self, texts: Sequence[str]) -> tuple[Ids, Lengths]:
         found = self.tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
         return _joined([encoding.ids for encoding in found])
+
+
+class Sentencepiece(Backend):
+    """The reference of a model that no tokenizer.json says exactly. The only one that knows it."""
+
+    name = "sentencepiece"
+
+    def __init__(self, source: Source) -> None:
+        from sentencepiece import SentencePieceProcessor
+
+        super().__init__(source)
+        self._processor = SentencePieceProcessor(model_file=str(source.model))
+
+    def encode(self, texts: Sequence[str]) -> tuple[Ids, Lengths]:
+        return _joined(self._processor.encode(list(texts)))
 
 
 class Fastokens(Backend):
@@ -182,6 +212,19 @@ BACKENDS: Mapping[str, type[Backend]] = {
     backend.name: backend for backend in (Fastokens, Gigatoken, Tiktoken, Tokenizers)
 }
 """In the order in which `auto` tries them."""
+
+
+def reference_of(source: Source) -> Backend:
+    """What says which ids are right. Raises ConfigError where it is not installed."""
+    if source.model is None:
+        return Tokenizers(source)
+    try:
+        return Sentencepiece(source)
+    except ImportError as error:
+        raise ConfigError(
+            "tokenize: this tokenizer is a sentencepiece model that no tokenizer.json says "
+            "exactly: pip install 'tokenmill[sentencepiece]'."
+        ) from error
 
 
 def _joined(ids: Sequence[Sequence[int]]) -> tuple[Ids, Lengths]:

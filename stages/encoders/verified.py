@@ -33,6 +33,7 @@ from stages.encoders.backends import (
     Tokenizers,
     Unsuitable,
     byte_alphabet,
+    reference_of,
 )
 from pipeline.hostile import hostile_corpus
 from stages.encoders.pieces import cuts_are_harmless, pieces
@@ -54,11 +55,13 @@ class Encoder:
 
     def __init__(self, source: Source, backend: str = AUTO) -> None:
         self.source = source
-        self.reference = Tokenizers(source)
+        self.reference = reference_of(source)
         self.refused: dict[str, str] = {}
         """Library -> why it is not used."""
         self._asked = backend
         self._left = list(BACKENDS) if backend == AUTO else [backend]
+        if source.model is not None:
+            self._left = [Tokenizers.name]  # the reference, which is sentencepiece
         self._sampled = False
         self.backend = self._next()
 
@@ -170,7 +173,10 @@ class Encoder:
 
     @cached_property
     def _cuts(self) -> bool:
-        return cuts_are_harmless(self.source, self.reference.tokenizer, self._corpus)
+        reference = self.reference
+        return isinstance(reference, Tokenizers) and cuts_are_harmless(
+            self.source, reference.tokenizer, self._corpus
+        )
 
     def _long(self, column: pa.Array, row: int, ids: _Growing, checked: bool) -> int:
         """Append the ids of one long text, piece by piece; their number."""
@@ -243,7 +249,7 @@ class _Growing:
 
 
 def vocabulary(source: Source) -> list[str]:
-    """Every token that is a text of its own, of a large vocabulary one in k."""
+    """Every token that is a text of its own, 16 lines a text; of a large vocabulary one in k."""
     alphabet, vocab = byte_alphabet(), source.raw["model"].get("vocab") or ()
     names = list(vocab) if isinstance(vocab, dict) else [piece for piece, _ in vocab]
     step = 1 + sum(map(len, names)) // VOCABULARY_BYTES
@@ -255,7 +261,7 @@ def vocabulary(source: Source) -> list[str]:
             texts.append(name.replace("\u2581", " "))
         except UnicodeDecodeError:  # part of a character
             continue
-    return texts
+    return ["\n".join(texts[at : at + 16]) for at in range(0, len(texts), 16)]
 
 
 def _sample(column: pa.Array) -> list[str]:
