@@ -78,14 +78,34 @@ def hostile_strings(count: int, special: Sequence[str] = (), first: int = 0) -> 
         yield "".join(parts)
 
 
+def special_texts(special: Sequence[str]) -> list[str]:
+    """The text of each special token, alone and beside others."""
+    around = list(itertools.product(("", " ", "a", "\n"), ("", " ", "b", "\n")))
+    return [f"{before}{token}{after}" for token in special for before, after in around]
+
+
 def hostile_corpus(special: Sequence[str] = ()) -> list[str]:
     """About 700 kB in about 5,000 texts: what every encoder must get right before it is used."""
     texts = ["", *map(chr, range(256)), *hostile_strings(_STRINGS, special)]
-    texts += [f"{before}{token}{after}" for token in (*special, *SPECIAL)
-              for before in ("", " ", "a", "\n") for after in ("", " ", "b", "\n")]  # fmt: skip
+    texts += special_texts((*special, *SPECIAL))
     texts += [unit * length for unit in _RUNS for length in _RUN_LENGTHS]
     texts += [f"x{unit * 100}y {unit * 40}'s {unit * 3}1" for unit in _RUNS]
-    texts += [f"{a}{b}{c}" for a, b, c in itertools.product(SPACES[:12], NO_SPACES[:3], ("a", "'s"))]
+    texts += map("".join, itertools.product(SPACES[:12], NO_SPACES[:3], ("a", "'s")))
+    before = (
+        "a",
+        "A",
+        "\u0130",
+        "\u01c5",
+        "\u02b0",
+        "\u4e2d",
+        "\U00010400",
+        "\u0300",
+        "1",
+        "!",
+        " ",
+    )
+    after = ("", "'s", "'rE", "x", "X", " ", "1", "!", "\u0300")
+    texts += map("".join, itertools.product(before, CONTRACTIONS, after))
     texts += list(_code_points())
     return texts
 

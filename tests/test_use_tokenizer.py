@@ -80,7 +80,9 @@ def tiktoken_file(
 ) -> tuple[dict[bytes, int], str, Path]:
     """Numbers, pattern, file: with a gap before its special tokens, and a token of no merge."""
     folder = tmp_path_factory.mktemp("tiktoken")
-    ranks = sorted(tiktoken_ranks(Source(trained(request.param, folder))).items(), key=lambda p: p[1])
+    ranks = sorted(
+        tiktoken_ranks(Source(trained(request.param, folder))).items(), key=lambda p: p[1]
+    )
     numbers = {token: at for at, (token, _) in enumerate(ranks)}
     numbers[b"zqxjk"] = len(numbers)
     return numbers, request.param, written(numbers, folder / "own.tiktoken")
@@ -176,7 +178,9 @@ def test_a_line_that_is_no_token_is_named(tmp_path: Path) -> None:
     path = tmp_path / "bad.tiktoken"
     path.write_text("YQ== 0\nnot-a-line\n")
     with pytest.raises(ConfigError, match="line 2: .*not-a-line"):
-        used(UseTokenizer(file=str(path), pattern="gpt2", special_tokens={END: 1}), tmp_path / "run")
+        used(
+            UseTokenizer(file=str(path), pattern="gpt2", special_tokens={END: 1}), tmp_path / "run"
+        )
 
 
 # --- sentencepiece -----------------------------------------------------------------------------

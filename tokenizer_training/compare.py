@@ -16,6 +16,6 @@ def compare(made: bytes, texts: Sequence[str], wanted: Sequence[Sequence[int]], 
     for text, encoding, ids in zip(texts, found, wanted, strict=True):
         if encoding.ids != list(ids):
             raise ValueError(
-                f"no tokenizer.json gives the ids of {name} for {ascii(text[:60])}: "
+                f"no tokenizer.json gives the ids of {name} for {text[:60]!a}: "
                 f"{encoding.ids[:8]}, expected {list(ids)[:8]}"
             )

@@ -69,7 +69,10 @@ def tokenizer_json(model: Any) -> bytes:
     pieces, kind = list(model.pieces), model.trainer_spec.model_type
     if kind not in (UNIGRAM, BPE):
         raise ValueError("its model type is neither unigram nor BPE, so no tokenizer.json has it")
-    if model.trainer_spec.treat_whitespace_as_suffix or not model.normalizer_spec.escape_whitespaces:
+    if (
+        model.trainer_spec.treat_whitespace_as_suffix
+        or not model.normalizer_spec.escape_whitespaces
+    ):
         raise ValueError("it puts white space last or does not escape it")
     unknown = next(at for at, piece in enumerate(pieces) if piece.type == UNKNOWN)
     fallback = bool(model.trainer_spec.byte_fallback)

@@ -51,7 +51,9 @@ def tokenizer_json(
     taken = {number: token for token, number in numbers.items()}
     for name, number in special_tokens.items():
         if number in taken:
-            raise ValueError(f"special token '{name}' has number {number}, as has {taken[number]!r}")
+            raise ValueError(
+                f"special token '{name}' has number {number}, as has {taken[number]!r}"
+            )
     characters = _byte_characters()
 
     def shown(token: bytes) -> str:
@@ -65,7 +67,9 @@ def tokenizer_json(
         if len(parts) == 2:
             merges.append([shown(parts[0]), shown(parts[1])])
         elif made_of_two(token, numbers):
-            raise ValueError(f"token {token!r} has a smaller number than a token that it is made of")
+            raise ValueError(
+                f"token {token!r} has a smaller number than a token that it is made of"
+            )
     plain = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False}
     special = sorted(special_tokens.items(), key=lambda entry: entry[1])
     byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True}

@@ -4,8 +4,8 @@
 without special ids: the text of a special token is plain text. `tokenizers` is the reference; that
 another library gives equal ids is checked, never believed (`stages/encoders/verified.py`).
 
-Why each: fastokens is the fastest that is exact with the GPT-2, GPT-4, Llama-3 and o200k patterns,
-and depends on nothing; tiktoken is the careful middle; gigatoken (an extra, it brings awkward and
+Why each: fastokens is the fastest that is exact with the GPT-2, GPT-4, Llama-3 and o200k patterns
+(given them in the right form), and depends on nothing; tiktoken is the careful middle; gigatoken (an extra, it brings awkward and
 typer) is as fast as fastokens, but 0.10 has the letters of a younger Unicode than tokenizers.
 
 No library may start threads: a worker has one core.
@@ -40,12 +40,15 @@ class Unsuitable(Exception):
 class Source:
     """A tokenizer.json, read once for all libraries."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path | None, text: str = "") -> None:
+        self.text = path.read_text("utf-8") if path else text
+        model = path.with_name("sentencepiece.model") if path else None
+        self.model = model if model and model.exists() else None
+        """The sentencepiece model that encodes, where tokenizer.json only decodes."""
 
     @cached_property
     def raw(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self.path.read_bytes())
+        found: dict[str, Any] = json.loads(self.text)
         return found
 
     @cached_property
@@ -84,6 +87,27 @@ class Source:
             }
         return json.dumps(bare)
 
+    def probe(self, texts: Sequence[str]) -> Source | None:
+        """This pre-tokenizer with a vocabulary that shows its cuts; None where it cuts by no regex.
+
+        Every two bytes that are neighbours in the texts are a token, so a piece's ids tell where
+        it begins and ends. With a real vocabulary a wrong cut often changes no id, until it does.
+        """
+        if self.pattern is None or self.raw.get("normalizer"):
+            return None
+        data = np.frombuffer("".join(texts).encode(), np.uint8).astype(np.int64)
+        pairs = np.unique(data[:-1] * 256 + data[1:]).tolist()
+        shown = {byte: character for character, byte in byte_alphabet().items()}
+        merges = [[shown[pair >> 8], shown[pair & 255]] for pair in pairs]
+        names = [*shown.values(), *("".join(merge) for merge in merges)]
+        model = {
+            **dict.fromkeys(("dropout", "unk_token", "continuing_subword_prefix")),
+            **{"type": "BPE", "end_of_word_suffix": None, "fuse_unk": False},
+            **{"byte_fallback": False, "ignore_merges": False, "merges": merges},
+            "vocab": {name: at for at, name in enumerate(names)},
+        }
+        return Source(None, json.dumps({**self.raw, "model": model, "added_tokens": []}))
+
     @cached_property
     def pattern(self) -> str | None:
         """The regex of a byte-level pre-tokenizer that cuts by one and does nothing else."""
@@ -100,13 +124,6 @@ class Source:
             return None
         found: str | None = split["pattern"].get("Regex")
         return found
-
-
-    @cached_property
-    def model(self) -> Path | None:
-        """The sentencepiece model that encodes, where tokenizer.json only decodes."""
-        path = self.path.with_name("sentencepiece.model")
-        return path if path.exists() else None
 
 
 class Backend:
@@ -131,7 +148,7 @@ class Tokenizers(Backend):
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
         from tokenizers import Tokenizer
 
-        self.tokenizer = Tokenizer.from_file(str(source.path))
+        self.tokenizer = Tokenizer.from_str(source.text)
         self.tokenizer.no_truncation()
         self.tokenizer.no_padding()
         self.tokenizer.encode_special_tokens = True
@@ -157,18 +174,34 @@ class Sentencepiece(Backend):
 
 
 class Fastokens(Backend):
+    """Of the Llama-3 and o200k patterns 0.3.5 cuts an apostrophe and U+017F otherwise (U+017F folds to s, so that it
+    is a contraction). Texts that hold it, one in millions, get their ids from `tokenizers`."""
+
     name = "fastokens"
+    avoided = "'\u017f"
 
     def __init__(self, source: Source) -> None:
         super().__init__(source)
         os.environ.setdefault("RAYON_NUM_THREADS", "1")
         import fastokens
 
+        self._source = source
         self._tokenizer = _made(fastokens.Tokenizer.from_json_str, source.plain)
 
+    @cached_property
+    def _careful(self) -> Tokenizers:
+        return Tokenizers(self._source)
+
     def encode(self, texts: Sequence[str]) -> tuple[Ids, Lengths]:
-        ids, offsets = self._tokenizer.encode_batch_flat(list(texts), add_special_tokens=False)
-        return np.frombuffer(ids, "<u4"), np.diff(np.frombuffer(offsets, "<u8").astype(np.int64))
+        found, offsets = self._tokenizer.encode_batch_flat(list(texts), add_special_tokens=False)
+        ids, ends = np.frombuffer(found, "<u4"), np.frombuffer(offsets, "<u8").astype(np.int64)
+        odd = [at for at, text in enumerate(texts) if self.avoided in text]
+        if not odd:
+            return ids, np.diff(ends)
+        rows: list[Any] = [ids[a:b] for a, b in zip(ends, ends[1:], strict=False)]
+        for at in odd:
+            rows[at], _ = self._careful.encode([texts[at]])
+        return _joined(rows)
 
 
 class Gigatoken(Backend):

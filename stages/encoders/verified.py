@@ -1,8 +1,9 @@
 """One tokenizer's encoder: the first library that gives the ids of `tokenizers`, and stays checked.
 
 At start, once a process and tokenizer (about a second of CPU), each library is compared with
-`tokenizers` on a fixed corpus: `hostile_corpus` and the tokenizer's own vocabulary. Equal inputs
-give equal verdicts, so all workers with equal packages choose alike. Then it is compared on the
+`tokenizers` on a fixed corpus: `hostile_corpus`, with a vocabulary that shows every wrong cut
+(`Source.probe`), and the tokenizer's own vocabulary. Equal inputs give equal verdicts, so all
+workers with equal packages choose alike. Then it is compared on the
 first documents that this process gets, which differ from worker to worker: a library may be refused
 in one worker alone. Either way it is refused with a warning and the next is tried, and whatever
 ids leave an encoder are meant to be those of `tokenizers`: which library made them shows in no
@@ -24,6 +25,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.errors import ConfigError, IntegrityError
+from pipeline.hostile import hostile_corpus, hostile_strings, special_texts
 from stages.encoders.backends import (
     BACKENDS,
     Backend,
@@ -35,7 +37,6 @@ from stages.encoders.backends import (
     byte_alphabet,
     reference_of,
 )
-from pipeline.hostile import hostile_corpus
 from stages.encoders.pieces import cuts_are_harmless, pieces
 
 AUTO = "auto"
@@ -45,6 +46,7 @@ document goes in pieces of about that."""
 SAMPLE_BYTES = 200_000
 """So much of the first batch is compared: 0.15 CPU seconds of `tokenizers`."""
 VOCABULARY_BYTES = 400_000
+OWN_STRINGS = 500
 SHOWN_CHARS = 60
 
 _log = logging.getLogger(__name__)
@@ -78,7 +80,7 @@ class Encoder:
             except (ImportError, Unsuitable) as error:
                 self._refuse(name, f"not usable: {error}", logging.INFO)
                 continue
-            wrong = self._difference(found, self._corpus, self._wanted)
+            wrong = self._wrong(name, found)
             if wrong is None:
                 return found
             self._refuse(name, f"{found.label} gives other ids than {self.reference.label} {wrong}")
@@ -91,13 +93,30 @@ class Encoder:
         self.refused[name] = why
         _log.log(level, "tokenize: %s. The next library is tried.", why)
 
-    @cached_property
-    def _corpus(self) -> list[str]:
-        return [*hostile_corpus(sorted(self.source.special)), *vocabulary(self.source)]
+    def _wrong(self, name: str, backend: Backend) -> str | None:
+        """Where the library errs on the fixed texts first, or None."""
+        for source, texts, wanted in self._checks:
+            here = backend if source is self.source else BACKENDS[name](source)
+            wrong = self._difference(here, texts, wanted)
+            if wrong is not None:
+                return wrong
+        return None
 
     @cached_property
-    def _wanted(self) -> tuple[Ids, Lengths]:
-        return self.reference.encode(self._corpus)
+    def _corpus(self) -> list[str]:
+        return hostile_corpus(sorted(self.source.special))
+
+    @cached_property
+    def _checks(self) -> list[tuple[Source, list[str], tuple[Ids, Lengths]]]:
+        """(tokenizer, texts, right ids): the cuts on the whole corpus, then the vocabulary."""
+        special, corpus = sorted(self.source.special), self._corpus
+        probe = self.source.probe(corpus)
+        own = [*special_texts(special), *hostile_strings(OWN_STRINGS, special)] if probe else corpus
+        own = [*own, *vocabulary(self.source)]
+        checks = [(self.source, own, self.reference.encode(own))]
+        if probe is not None:
+            checks.insert(0, (probe, corpus, Tokenizers(probe).encode(corpus)))
+        return checks
 
     def _difference(
         self, backend: Backend, texts: Sequence[str], wanted: tuple[Ids, Lengths]
@@ -111,9 +130,7 @@ class Encoder:
             return f"on the check's texts: it fails with {error}"
         if np.array_equal(lengths, wanted[1]) and np.array_equal(ids, wanted[0]):
             return None
-        for text, got, expected in zip(
-            texts, _split(ids, lengths), _split(*wanted), strict=True
-        ):
+        for text, got, expected in zip(texts, _split(ids, lengths), _split(*wanted), strict=True):
             if not np.array_equal(got, expected):
                 return f"for {_around(text, got, expected)}"
         raise AssertionError("ids differ as a whole, but in no text")
@@ -300,7 +317,7 @@ def _around(text: str, got: Ids, expected: Ids) -> str:
     at = int(np.argmin(np.append(got[:common] == expected[:common], False)))
     shown = text if len(text) <= SHOWN_CHARS else text[:SHOWN_CHARS] + "..."
     return (
-        f"{ascii(shown)}: at token {at} got {got[at : at + 4].tolist()}, "
+        f"{shown!a}: at token {at} got {got[at : at + 4].tolist()}, "
         f"expected {expected[at : at + 4].tolist()}"
     )
 
