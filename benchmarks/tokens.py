@@ -20,6 +20,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from benchmarks import tokens_input
+from benchmarks.bulk import bulk_texts
 from benchmarks.measure import MeasureError
 from benchmarks.peers import LISTS, peer_environment
 from benchmarks.report import ROOT, Options, Report, input_json, our_versions, side_json
@@ -31,7 +32,7 @@ SCRIPT = LISTS / "encode_texts.py"
 OURS, TOKENIZERS, TIKTOKEN = "ours", "tokenizers", "tiktoken"
 MAIN = "llama3"
 WHOLE_BYTES, QUICK_BYTES = 40_000_000, 24_000_000
-"""Of the bulk texts; with --quick ids are compared with the main pattern alone."""
+"""Of the bulk texts; with --quick the main pattern alone is measured and compared."""
 
 
 class Encoding:
@@ -120,29 +121,30 @@ def encoding_part(options: Options) -> Report:
     empty = tokens_input.written("startup", rows[:1], trained)
     same = tokens_input.written("compared", tokens_input.compared(options.data), trained)
     say(f"{web.documents:,} texts, {web.bytes / 1e6:.1f} MB")
+    known = (MAIN,) if options.quick else PATTERNS
     ours, slow, middle = (Encoding(name) for name in (OURS, TOKENIZERS, TIKTOKEN))
     sides = (ours, slow, middle)
     for one in sides:
         one.side.start_up(empty)
     for at in range(options.turns):
         # The main pattern in every turn, the others once: they are side notes.
-        patterns = PATTERNS if at == 0 else (MAIN,)
-        ours.turn(web, PATTERNS)
+        patterns = known if at == 0 else (MAIN,)
+        ours.turn(web, known)
         if at < options.peer_turns:
             slow.turn(web, patterns)
             middle.turn(web, patterns)
-    equal = equality(sides, same, (MAIN,) if options.quick else PATTERNS)
+    equal = equality(sides, same, known)
     choice = {name: round(about["choice_seconds"], 3) for name, about in ours.about.items()}
     return Report(
         "tokens",
-        input_json(web, source=f"the first texts of {tokens_input.bulk_texts().parent.name}"),
+        input_json(web, source=f"the first texts of {bulk_texts().parent.name}"),
         _shown(ours, web, equality=equal, choice_cpu_seconds=choice),
         {TOKENIZERS: _shown(slow, web), TIKTOKEN: _shown(middle, web)},
         {"ours_vs_tokenizers_encode": ratio(slow, ours, MAIN)},
         {
             f"ours_vs_{peer.side.name}_encode_{pattern}": ratio(peer, ours, pattern)
             for peer in (slow, middle)
-            for pattern in PATTERNS
+            for pattern in known
             if (peer, pattern) != (slow, MAIN)
         },
         our_versions(),

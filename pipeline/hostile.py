@@ -3,8 +3,8 @@
 `hostile_strings` mixes short pieces at random: white space of all kinds, digits, contractions and
 what looks like them, letters without case, marks without a base, emoji, characters that are young
 in Unicode, the text of special tokens. `hostile_corpus` adds what chance would miss: every byte,
-long runs, many code points in every position that a pre-tokenisation regex tells apart. It stands here because the stages and
-`tokenizer_training` both compare encoders.
+long runs, many code points in every position that a pre-tokenisation regex tells apart. It stands
+here because the stages and `tokenizer_training` both compare encoders.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ _RUN_LENGTHS = (2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 33, 63, 65, 127, 129, 255, 
 _TRIED = (range(0x80, 0x3100), range(0xA640, 0xAC00), range(0xF900, 0x10000, 3),
           range(0x3100, 0x20000, 29), range(0x20000, 0x110000, 4001))  # fmt: skip
 """Code points beyond ASCII: all where tables of Unicode versions differ in what is common, some of
-the others. gigatoken 0.10 knows letters of Unicode 17 (U+088F, U+0C5C), tokenizers 0.23 does not."""
+the others. gigatoken 0.10 has letters of Unicode 17 (U+088F, U+0C5C), tokenizers 0.23 has not."""
 _STRINGS = 2000
 
 

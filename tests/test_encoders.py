@@ -1,4 +1,4 @@
-"""Encoders: libraries that must give the ids of `tokenizers`, and what happens when one does not."""
+"""Encoders: libraries must give the ids of `tokenizers`; what happens when one does not."""
 
 from __future__ import annotations
 
@@ -49,7 +49,8 @@ def real_texts() -> list[str]:
     """The first documents of every real file of texts, 6,000 characters of each."""
     found: list[str] = []
     for folder, name in (("text", "nltk_state_union"), ("text", "libreoffice_help_multilingual"),
-                         ("langid", "lingua_sentences"), ("langid", "udhr_paragraphs")):  # fmt: skip
+                         ("langid", "lingua_sentences"),
+                         ("langid", "udhr_paragraphs")):  # fmt: skip
         path = SHARED / "data" / folder / f"{name}.jsonl.gz"
         if not path.exists():
             pytest.skip(f"real text is missing: {path}; set TOKENMILL_SHARED")
@@ -224,7 +225,7 @@ def test_a_library_asked_for_by_name_that_errs_is_an_error(
     llama3: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(BACKENDS, "fastokens", Wrong)  # type: ignore[index]
-    with pytest.raises(ConfigError, match="backend 'fastokens' cannot be used: .* other ids"):
+    with pytest.raises(ConfigError, match=r"backend 'fastokens' cannot be used: .* other ids"):
         Encoder(Source(llama3 / "tokenizer.json"), "fastokens")
 
 
@@ -297,7 +298,7 @@ def test_every_token_of_the_vocabulary_that_is_a_text_is_tried(llama3: Path) -> 
 
 
 def test_cuts_change_no_id_in_any_pattern(source: Source) -> None:
-    reference = Tokenizers(source)
+    cutter = Tokenizers(source).tokenizer.pre_tokenizer
     texts = [*hostile_strings(1500, first=50_000), *real_texts()[::8]]
     cut_texts = 0
     for text in texts:
@@ -305,10 +306,8 @@ def test_cuts_change_no_id_in_any_pattern(source: Source) -> None:
         parts = [data[a:b].decode() for a, b in pieces(data, 1)]
         assert "".join(parts) == text
         cut_texts += len(parts) > 1
-        whole = reference.tokenizer.pre_tokenizer.pre_tokenize_str(text)
-        cut = [
-            p for part in parts for p in reference.tokenizer.pre_tokenizer.pre_tokenize_str(part)
-        ]
+        whole = cutter.pre_tokenize_str(text)
+        cut = [p for part in parts for p in cutter.pre_tokenize_str(part)]
         assert [piece for piece, _ in whole] == [piece for piece, _ in cut]
     assert cut_texts > 500
 
@@ -357,7 +356,8 @@ def test_a_long_document_that_differs_is_caught_too(
 
 
 @pytest.mark.parametrize("hostile", ["a" * 400_000, " " * 400_000, "\n" * 400_000, "'s" * 200_000,
-                                     "1" * 400_000, ".," * 200_000, "\u4e2d" * 150_000])  # fmt: skip
+                                     "1" * 400_000, ".," * 200_000,
+                                     "\u4e2d" * 150_000])  # fmt: skip
 def test_long_runs_take_time_in_proportion(llama3: Path, hostile: str) -> None:
     encoder = encoder_of(llama3 / "tokenizer.json")
     assert_time_in_proportion(lambda text: encoder.encode(texts_column([text]), 0), hostile)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from token_phase_driver import process, run_phases, store, texts_table
 from pipeline.errors import ConfigError
 from pipeline.hostile import hostile_strings
 from pipeline.stage import Side
-from stages.encoders.backends import Source, tiktoken_ranks
+from stages.encoders.backends import Source, tiktoken_numbers
 from stages.encoders.verified import Encoder
 from stages.tokenize import Tokenize, load_tokenizer
 from tokenizer_training.patterns import PATTERNS
@@ -81,7 +82,7 @@ def tiktoken_file(
     """Numbers, pattern, file: with a gap before its special tokens, and a token of no merge."""
     folder = tmp_path_factory.mktemp("tiktoken")
     ranks = sorted(
-        tiktoken_ranks(Source(trained(request.param, folder))).items(), key=lambda p: p[1]
+        tiktoken_numbers(Source(trained(request.param, folder))).items(), key=lambda p: p[1]
     )
     numbers = {token: at for at, (token, _) in enumerate(ranks)}
     numbers[b"zqxjk"] = len(numbers)
@@ -142,7 +143,7 @@ def merged(data: bytes, merges: dict[tuple[bytes, bytes], int]) -> list[bytes]:
     """What `tokenizers` makes of one piece: the merge of the smallest number first, leftmost."""
     found = [bytes([byte]) for byte in data]
     while True:
-        pairs = list(zip(found, found[1:], strict=False))
+        pairs = list(itertools.pairwise(found))
         known = [(merges[pair], at) for at, pair in enumerate(pairs) if pair in merges]
         if not known:
             return found
@@ -177,7 +178,7 @@ def test_a_tiktoken_file_that_is_none_is_refused(change: Any, problem: str, tmp_
 def test_a_line_that_is_no_token_is_named(tmp_path: Path) -> None:
     path = tmp_path / "bad.tiktoken"
     path.write_text("YQ== 0\nnot-a-line\n")
-    with pytest.raises(ConfigError, match="line 2: .*not-a-line"):
+    with pytest.raises(ConfigError, match=r"line 2: .*not-a-line"):
         used(
             UseTokenizer(file=str(path), pattern="gpt2", special_tokens={END: 1}), tmp_path / "run"
         )

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import itertools
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -107,7 +108,7 @@ def parts_before(token: bytes, number: int, numbers: Mapping[bytes, int]) -> lis
     """What is left of the token's bytes when they are merged with numbers below its own alone."""
     parts = [bytes([byte]) for byte in token]
     while len(parts) > 1:
-        pairs = [numbers.get(a + b, number) for a, b in zip(parts, parts[1:], strict=False)]
+        pairs = [numbers.get(a + b, number) for a, b in itertools.pairwise(parts)]
         least = min(pairs)
         if least >= number:
             break

@@ -4,8 +4,6 @@
 tokens are knobs, because the file holds neither), or a sentencepiece model (`.model`). The last two
 are written as the tokenizer.json that gives their ids, which is tried on a hostile corpus against
 tiktoken or sentencepiece itself. Nothing is fetched by name: give a path.
-
-History: 2: tiktoken files and sentencepiece models.
 """
 
 from __future__ import annotations
@@ -33,7 +31,6 @@ FILE = "tokenizer.json"
 class UseTokenizer(GlobalStage):
     """A finished tokenizer; a tokenizer.json of Hugging Face is stored byte for byte as it is."""
 
-    version: ClassVar[int] = 2
     kind: ClassVar[str] = "tokenizer"
     reads: ClassVar[tuple[str, ...]] = ()
     libraries: ClassVar[tuple[str, ...]] = ("tokenizers",)
@@ -47,7 +44,7 @@ class UseTokenizer(GlobalStage):
         source="none: a .tiktoken file does not say with which it was made",
         help=f"of a .tiktoken file: {', '.join(PATTERNS)}, or the regex itself",
     )
-    special_tokens: dict[str, int] = knob(
+    special_tokens: dict[str, int] = knob(  # noqa: RUF009
         {},
         unit="ids",
         source="none: a .tiktoken file holds no special tokens",

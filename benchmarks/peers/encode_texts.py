@@ -2,14 +2,16 @@
 
 python encode_texts.py NAME FOLDER OUT PATTERN...
 
-FOLDER holds `texts.parquet` (doc_id, text) and `<pattern>/tokenizer.json` for each PATTERN. NAME is `ours` (the whole stage tokenize: Arrow in, Arrow out, checks and end ids included)
-or `tokenizers` or `tiktoken` (their calls alone, on Python strings that are there already). OUT
-becomes a folder with `about.json` (CPU seconds and the library by pattern) and `<pattern>.npy`, a
-64-bit digest of each text's ids.
+FOLDER holds `texts.parquet` (doc_id, text) and `<pattern>/tokenizer.json` for each PATTERN. NAME is
+`ours` (the whole stage tokenize: Arrow in, Arrow out, checks and end ids included), `tokenizers` or
+`tiktoken` (their calls alone, on Python strings that are there already). OUT becomes a folder with
+`about.json` (CPU seconds and the library by pattern) and `<pattern>.npy`, a 64-bit digest of each
+text's ids.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import sys
@@ -45,7 +47,7 @@ def ours(path: Path) -> tuple[Encode, dict[str, Any]]:
         tokens = stage.process(batch, side).columns["tokens"]
         spent = time.process_time() - began
         offsets, values = tokens.offsets.to_numpy(), tokens.values.to_numpy()
-        return spent, [values[a : b - 1] for a, b in zip(offsets, offsets[1:], strict=False)]
+        return spent, [values[a : b - 1] for a, b in itertools.pairwise(offsets)]
 
     return encode, about
 
@@ -68,11 +70,11 @@ def tokenizers(path: Path) -> tuple[Encode, dict[str, Any]]:
 def tiktoken(path: Path) -> tuple[Encode, dict[str, Any]]:
     import tiktoken
 
-    from stages.encoders.backends import Source, tiktoken_ranks
+    from stages.encoders.backends import Source, tiktoken_numbers
 
     source = Source(path / "tokenizer.json")
     encoding = tiktoken.Encoding(
-        "peer", pat_str=source.pattern or "", mergeable_ranks=tiktoken_ranks(source),
+        "peer", pat_str=source.pattern or "", mergeable_ranks=tiktoken_numbers(source),
         special_tokens={},
     )  # fmt: skip
 

@@ -5,14 +5,16 @@ without special ids: the text of a special token is plain text. `tokenizers` is 
 another library gives equal ids is checked, never believed (`stages/encoders/verified.py`).
 
 Why each: fastokens is the fastest that is exact with the GPT-2, GPT-4, Llama-3 and o200k patterns
-(given them in the right form), and depends on nothing; tiktoken is the careful middle; gigatoken (an extra, it brings awkward and
-typer) is as fast as fastokens, but 0.10 has the letters of a younger Unicode than tokenizers.
+(given them in the right form), and depends on nothing; tiktoken is the careful middle; gigatoken
+(an extra, it brings awkward and typer) is faster still, but 0.10 has letters of a younger Unicode
+than tokenizers, so it is refused today.
 
 No library may start threads: a worker has one core.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -174,8 +176,8 @@ class Sentencepiece(Backend):
 
 
 class Fastokens(Backend):
-    """Of the Llama-3 and o200k patterns 0.3.5 cuts an apostrophe and U+017F otherwise (U+017F folds to s, so that it
-    is a contraction). Texts that hold it, one in millions, get their ids from `tokenizers`."""
+    """With the Llama-3 and o200k patterns 0.3.5 cuts an apostrophe and U+017F elsewhere: it folds
+    to s, so that they are a contraction. Texts with these two get their ids from `tokenizers`."""
 
     name = "fastokens"
     avoided = "'\u017f"
@@ -198,7 +200,7 @@ class Fastokens(Backend):
         odd = [at for at, text in enumerate(texts) if self.avoided in text]
         if not odd:
             return ids, np.diff(ends)
-        rows: list[Any] = [ids[a:b] for a, b in zip(ends, ends[1:], strict=False)]
+        rows: list[Any] = [ids[a:b] for a, b in itertools.pairwise(ends)]
         for at in odd:
             rows[at], _ = self._careful.encode([texts[at]])
         return _joined(rows)
@@ -229,7 +231,7 @@ class Tiktoken(Backend):
         super().__init__(source)
         import tiktoken
 
-        ranks = tiktoken_ranks(source)
+        ranks = tiktoken_numbers(source)
         self._encoding = _made(
             lambda pattern: tiktoken.Encoding(
                 "tokenmill", pat_str=pattern, mergeable_ranks=ranks, special_tokens={}
@@ -280,7 +282,7 @@ def byte_alphabet() -> dict[str, int]:
     return {chr(b): b for b in shown} | {chr(256 + n): b for n, b in enumerate(hidden)}
 
 
-def tiktoken_ranks(source: Source) -> dict[bytes, int]:
+def tiktoken_numbers(source: Source) -> dict[bytes, int]:
     """Bytes -> id of a tokenizer.json, as tiktoken wants them.
 
     tiktoken merges the pair that makes the smallest id, and a piece that is a token is that token.
@@ -295,7 +297,7 @@ def tiktoken_ranks(source: Source) -> dict[bytes, int]:
         raise Unsuitable("it knows no byte fallback, affixes, dropout or added plain tokens")
     alphabet, vocab, special = byte_alphabet(), model["vocab"], set(source.special.values())
     made = [vocab["".join(_pair(merge))] for merge in model["merges"]]
-    if any(a >= b for a, b in zip(made, made[1:], strict=False)):
+    if any(a >= b for a, b in itertools.pairwise(made)):
         raise Unsuitable("the merges do not stand in the order of their ids")
     tokens = {**{c: vocab[c] for c in alphabet if c in vocab}}
     if len(tokens) < len(alphabet):
