@@ -128,7 +128,8 @@ def our_versions() -> dict[str, str]:
     found = {"python": platform.python_version()}
     for package in ("tokenmill", "ray", "pyarrow", "numpy", "numba", "trafilatura", "resiliparse",
                     "lxml", "fastwarc", "phonenumbers", "ahocorasick_rs", "pycld2",
-                    "fasttext-numpy2", "stopwordsiso"):  # fmt: skip
+                    "fasttext-numpy2", "stopwordsiso", "tokenizers", "fastokens", "tiktoken",
+                    "gigatoken"):  # fmt: skip
         try:
             found[package] = version(package)
         except PackageNotFoundError:

@@ -41,6 +41,19 @@ class Funnel:
     damage: list[dict[str, Any]] = field(default_factory=list)
     silent_rules: list[str] = field(default_factory=list)
     """`<step id>.<rule>` of rules that dropped nothing in the whole run."""
+    used: dict[str, dict[str, int]] = field(default_factory=dict)
+    """`<step id>.<what>` -> what was used there, such as a library -> documents."""
+
+    def warnings(self) -> list[str]:
+        """What steps warn of (`used` as `warning...`), and where different things were used."""
+        found = []
+        for what, values in self.used.items():
+            if ".warning" in what:
+                found += [f"{what.partition('.')[0]}: {value}" for value in values]
+            elif len(values) > 1:
+                mix = ", ".join(f"{v} ({n:,} documents)" for v, n in sorted(values.items()))
+                found.append(f"{what}: more than one was used: {mix}")
+        return found
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -57,6 +70,7 @@ class Funnel:
             "input_bytes": self.input_bytes,
             "damage": self.damage,
             "rules_that_never_fired": self.silent_rules,
+            "used": self.used,
         }
 
 
@@ -80,6 +94,10 @@ def make_funnel(plan: Plan, schedule: Schedule) -> Funnel:
                 dropped[step, reason] += count
             funnel.input_bytes += counters.get("input_bytes", 0)
             funnel.damage += counters.get("damage", [])
+            for both, count in counters.get("used", {}).items():
+                what, _, value = both.partition("\t")
+                found = funnel.used.setdefault(what, {})
+                found[value] = found.get(value, 0) + count
         for step in chain:
             here = {reason: n for (at, reason), n in sorted(dropped.items()) if at == step}
             row = rows.setdefault(step, FunnelRow(step, 0, {}))

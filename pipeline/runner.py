@@ -91,7 +91,7 @@ def run(plan: Plan, options: Options = Options(), progress: Progress | None = No
             funnel = make_funnel(plan, schedule)
             check_damage(plan, funnel)
             check_drops(plan, funnel)
-            judged = judge_combines(schedule, storage)
+            judged = [*judge_combines(schedule, storage), *funnel.warnings()]
         except PipelineError as error:
             # What was done can be looked at: `inspect` and `explain` read the latest record.
             with contextlib.suppress(PipelineError):  # a full disk must not hide the first error

@@ -90,6 +90,7 @@ class _Segment:
         )
         self.counts: Counter[tuple[str, str]] = Counter()
         self.documents_in = self.kept = self.quarantined = 0
+        self.used: Counter[str] = Counter()
         self.damage: list[Damage] = []
         self.quarantine = [(bytes.fromhex(doc_id), step) for doc_id, step in call.quarantine]
 
@@ -126,6 +127,7 @@ class _Segment:
             "kept": self.kept,
             "dropped": reasons,
             "quarantined": self.quarantined,
+            "used": dict(sorted(self.used.items())),
         }
         if self.call.source:
             counters["input_bytes"] = self.call.source[2].size
@@ -231,6 +233,7 @@ class _Segment:
             kept = verdicts.code[rows] == KEPT
             asked, asked_rows = batch.take(pa.array(kept)), rows[kept]
         answer = self._call(link, asked, where)
+        self.used.update({f"{link.step}.{k}\t{v}": len(asked) for k, v in answer.used.items()})
         measured = _check_metrics(answer, stage, len(asked), where)
         for name, values in measured.items():
             metrics[f"{link.step}.{name}"] = _spread(values, asked_rows, length)

@@ -253,6 +253,8 @@ class Processed:
     """Apply only: the drop reason after `<step id>.`."""
     matched: pa.Array | None = None
     """Apply only: doc_id of the kept document that each dropped one lost to; null elsewhere."""
+    used: Mapping[str, str] = field(default_factory=dict)
+    """What did the work where that reaches no output, such as a library: for the run record."""
 
 
 class RowStage(Stage):

@@ -2,31 +2,33 @@
 
 Adds `num_tokens` (int32, the end-of-document id included) and `tokens` (list of uint32); `text` and
 `title` are gone. A special token that stands as text in a web page is encoded as plain text.
+
+The ids are those of Hugging Face `tokenizers`, whichever library makes them: a faster one is used
+where it is proven to give equal ids, at start and document by document while it works
+(`stages/encoders/verified.py`). So `backend` is no part of the identity. The library and its
+version are counted in the run record.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from pipeline.errors import ConfigError, nearest
 from pipeline.schema import TOKENS
 from pipeline.stage import Processed, RowStage, Side, TextBatch, knob, reference
 from stages.content import Content
+from stages.encoders.backends import BACKENDS, Source, Tokenizers, reference_of
+from stages.encoders.verified import AUTO, Encoder, Mismatch
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
-
-CALL_CHARS = 1_000_000
-"""Characters encoded in one call: the library's Encoding objects take about 100 bytes a token."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class Tokenize(RowStage):
     """Encode every document once; mixing and cutting come later and repeat no encoding."""
 
     expensive: ClassVar[bool] = True
-    reads: ClassVar[tuple[str, ...]] = ("text",)
+    reads: ClassVar[tuple[str, ...]] = ("text", "doc_id")
     adds: ClassVar[Mapping[str, pa.DataType]] = {"num_tokens": pa.int32(), "tokens": TOKENS}
     removes: ClassVar[tuple[str, ...]] = ("text", "title")
     libraries: ClassVar[tuple[str, ...]] = ("tokenizers",)
@@ -46,71 +48,84 @@ class Tokenize(RowStage):
         source="openai/gpt-2 encoder.json",
         help="appended to every document",
     )
+    backend: str = knob(
+        AUTO,
+        unit="library",
+        source="benchmarks tokens: the fastest whose ids are those of tokenizers",
+        choices=(AUTO, *BACKENDS),
+        identity=False,
+        help="auto takes the first of these that is installed and gives equal ids",
+    )
+    check_every: int = knob(
+        1000,
+        unit="documents",
+        source="one in 1,000 at 1/50 of the speed costs 5 % (benchmarks tokens)",
+        minimum=1,
+        identity=False,
+        help="one in so many documents is encoded by tokenizers too, and compared",
+    )
     tokenizer: str = reference("tokenizer")
 
     def process(self, batch: TextBatch, side: Side) -> Processed:
-        tokenizer, end = load_tokenizer(side.artefacts["tokenizer"], self.end_of_document)
-        values, lengths = encode(tokenizer, batch.texts, end)
+        folder = side.artefacts["tokenizer"]
+        _, end = load_tokenizer(folder, self.end_of_document)
+        encoder = load_encoder(folder, self.backend)
+        # The seed is no part of the identity: which documents are checked changes no id.
+        draws = side.draw("tokenize check", batch.column("doc_id"))
+        checked = set(np.flatnonzero(draws % np.uint64(self.check_every) == 0).tolist())
+        try:
+            values, lengths = encoder.encode(batch.column("text"), end, checked)
+        except Mismatch as found:
+            raise found.error(side.step, batch.values("doc_id")[found.row]) from found
         offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
         tokens = pa.ListArray.from_arrays(pa.array(offsets), pa.array(values), type=TOKENS)
         num_tokens = pa.array(lengths.astype(np.int32))
         columns = {"num_tokens": num_tokens, "tokens": tokens}
-        return Processed(columns, {"num_tokens": num_tokens})
-
-
-def encode(
-    tokenizer: Tokenizer, texts: Sequence[str], end: int
-) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.int64]]:
-    """Ids of all texts in a row, each text followed by `end`, and the number of ids of each."""
-    lengths = np.empty(len(texts), np.int64)
-    parts = [np.empty(0, np.uint32)]
-    for start, stop in _calls(texts):
-        found = tokenizer.encode_batch_fast(list(texts[start:stop]), add_special_tokens=False)
-        for row, encoding in enumerate(found, start):
-            ids = encoding.ids
-            ids.append(end)
-            lengths[row] = len(ids)
-            parts.append(np.array(ids, np.uint32))
-    return np.concatenate(parts), lengths
-
-
-def _calls(texts: Sequence[str]) -> Iterator[tuple[int, int]]:
-    """Ranges of whole texts of at most CALL_CHARS characters, or one longer text."""
-    start = size = 0
-    for at, text in enumerate(texts):
-        if at > start and size + len(text) > CALL_CHARS:
-            yield start, at
-            start, size = at, 0
-        size += len(text)
-    if start < len(texts):
-        yield start, len(texts)
+        used = {"backend": encoder.backend.label, **encoder.warnings}
+        return Processed(columns, {"num_tokens": num_tokens}, used=used)
 
 
 def load_tokenizer(folder: Path, end_of_document: str) -> tuple[Tokenizer, int]:
-    """The artefact's tokenizer and its end-of-document id; read once a process and content."""
+    """The artefact's tokenizer and its end-of-document id; read once a process and content.
+
+    Raises ConfigError where a special token's text would become its id.
+    """
     return _load(Content(folder / "tokenizer.json"), end_of_document)
+
+
+def load_encoder(folder: Path, backend: str) -> Encoder:
+    """The artefact's encoder; chosen once a process and content. Raises ConfigError."""
+    return _encoder(Content(folder / "tokenizer.json"), backend)
+
+
+@lru_cache(maxsize=2)
+def _encoder(content: Content, backend: str) -> Encoder:
+    return Encoder(Source(content.path), backend)
 
 
 @lru_cache(maxsize=2)
 def _load(content: Content, end_of_document: str) -> tuple[Tokenizer, int]:
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # threads = 1 a worker
-    from tokenizers import Tokenizer
-
-    tokenizer = Tokenizer.from_file(str(content.path))
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
-    tokenizer.encode_special_tokens = True  # special tokens in a page are plain text
+    source = Source(content.path)
+    tokenizer: Tokenizer = Tokenizers(source).tokenizer
     end = _end_id(tokenizer, end_of_document)
-    if end in tokenizer.encode(f"a{end_of_document}b", add_special_tokens=False).ids:
-        raise ConfigError(
-            f"tokenize: '{end_of_document}' in a page's text would become the end-of-document id "
-            f"{end}: tokenizer.json lists it as an ordinary token. Mark it special there."
-        )
+    reference = reference_of(source)
+    for name, number in _special(tokenizer).items():
+        texts = [name, f"a{name}b", f" {name} ", f"\n{name}\n"]
+        if number in reference.encode(texts)[0]:
+            raise ConfigError(
+                f"tokenize: '{name}' in a page's text would become the special id {number}: "
+                f"tokenizer.json lists it as an ordinary token too. Give the special token another "
+                f"text, or take it out of the model's vocabulary."
+            )
     return tokenizer, end
 
 
+def _special(tokenizer: Tokenizer) -> dict[str, int]:
+    return {t.content: i for i, t in tokenizer.get_added_tokens_decoder().items() if t.special}
+
+
 def _end_id(tokenizer: Tokenizer, name: str) -> int:
-    special = {t.content: i for i, t in tokenizer.get_added_tokens_decoder().items() if t.special}
+    special = _special(tokenizer)
     if name not in special:
         raise ConfigError(
             f"tokenize: end_of_document = '{name}' is no special token of the tokenizer."

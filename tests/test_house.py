@@ -236,8 +236,8 @@ def declared(*extras: str) -> set[str]:
     ("package", "extras"),
     [
         ("pipeline", ()),
-        ("stages", ("train",)),
-        ("tokenizer_training", ()),
+        ("stages", ("train", "gigatoken", "sentencepiece")),
+        ("tokenizer_training", ("sentencepiece",)),
         ("samples", ()),
         ("loader", ("loader",)),
         ("tests", ("dev", "loader")),

@@ -1,42 +1,112 @@
-"""use_tokenizer: take a finished tokenizer.json. Makes the same artefact as train_tokenizer."""
+"""use_tokenizer: take a finished tokenizer. Makes the same artefact as train_tokenizer.
+
+`file` is a tokenizer.json, a folder with one, a tiktoken file (`.tiktoken`; its pattern and special
+tokens are knobs, because the file holds neither), or a sentencepiece model (`.model`). The last two
+are written as the tokenizer.json that gives their ids, which is tried on a hostile corpus against
+tiktoken or sentencepiece itself. Nothing is fetched by name: give a path.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pyarrow as pa
 
 from pipeline.errors import ConfigError
+from pipeline.hostile import hostile_corpus
 from pipeline.phases import Combine, Phase
-from pipeline.stage import GlobalStage, Side, model_file
+from pipeline.stage import GlobalStage, Side, knob, model_file
 from tokenizer_training.bpe import artefact
+from tokenizer_training.compare import compare
+from tokenizer_training.patterns import PATTERNS
+from tokenizer_training.sentencepiece_file import sentencepiece_files
+from tokenizer_training.tiktoken_file import read_numbers, tokenizer_json
+
+FILE = "tokenizer.json"
 
 
 @dataclass(frozen=True)
 class UseTokenizer(GlobalStage):
-    """A tokenizer.json of Hugging Face `tokenizers`, stored byte for byte as it is."""
+    """A finished tokenizer; a tokenizer.json of Hugging Face is stored byte for byte as it is."""
 
     kind: ClassVar[str] = "tokenizer"
     reads: ClassVar[tuple[str, ...]] = ()
     libraries: ClassVar[tuple[str, ...]] = ("tokenizers",)
 
-    file: str = model_file("", help="path of a tokenizer.json")
+    file: str = model_file(
+        "", help="tokenizer.json, a folder with one, a .tiktoken file or a sentencepiece .model"
+    )
+    pattern: str = knob(
+        "",
+        unit="pre-tokenisation regex",
+        source="none: a .tiktoken file does not say with which it was made",
+        help=f"of a .tiktoken file: {', '.join(PATTERNS)}, or the regex itself",
+    )
+    special_tokens: dict[str, int] = knob(  # noqa: RUF009
+        {},
+        unit="ids",
+        source="none: a .tiktoken file holds no special tokens",
+        help="of a .tiktoken file: text to id, such as {<|endoftext|>: 50256}",
+    )
 
     def check(self) -> None:
         if not self.file:
             raise ValueError("needs the knob 'file': the path of a tokenizer.json.")
+        numbers = self.file.endswith(".tiktoken")
+        if numbers and not (self.pattern and self.special_tokens):
+            raise ValueError(
+                f"{self.file} needs `pattern` ({', '.join(PATTERNS)}, or a regex) and "
+                f"`special_tokens` (text: id), which a .tiktoken file does not hold."
+            )
+        if not numbers and (self.pattern or self.special_tokens):
+            raise ValueError(
+                f"`pattern` and `special_tokens` are for a .tiktoken file; {self.file} has its own."
+            )
+
+    def content_of(self, path: str) -> str:
+        return str(Path(path) / FILE) if Path(path).is_dir() else path
 
     def phases(self) -> tuple[Phase, ...]:
         return (Combine("tokenizer", (), merge=self.store, schema=None),)
 
     def store(self, _: pa.Table, side: Side) -> dict[str, bytes]:
-        """The artefact of the file. Raises ConfigError if it is no tokenizer.json."""
-        content = Path(self.file).read_bytes()
+        """The artefact of the file. Raises ConfigError if the file is not what its name says."""
+        path = Path(self.content_of(self.file))
         try:
-            return artefact(content, {})
+            if path.suffix == ".tiktoken":
+                return artefact(self._of_tiktoken(path), {"from": "tiktoken"})
+            if path.suffix == ".model":
+                files, facts = sentencepiece_files(path)
+                return {**files, **artefact(files["tokenizer.json"], facts)}
+        except ValueError as error:
+            raise ConfigError(f"{side.step}: {self.file}: {error}.") from error
+        try:
+            return artefact(path.read_bytes(), {})
         except Exception as error:  # `tokenizers` raises bare Exception for any bad file
             raise ConfigError(
                 f"{side.step}: {self.file} is no tokenizer.json of the tokenizers library: {error}."
             ) from error
+
+    def _of_tiktoken(self, path: Path) -> bytes:
+        """Raises ValueError."""
+        import tiktoken
+
+        numbers = read_numbers(path.read_bytes())
+        pattern = PATTERNS.get(self.pattern, self.pattern)
+        made = tokenizer_json(numbers, pattern, self.special_tokens)
+        names: dict[str, Any] = {"mergeable_ranks": numbers, "special_tokens": self.special_tokens}
+        encoding = tiktoken.Encoding(path.stem, pat_str=pattern, **names)
+        texts = hostile_corpus(sorted(self.special_tokens))
+        texts += [token.decode() for token in numbers if _is_text(token)]
+        compare(made, texts, [encoding.encode_ordinary(text) for text in texts], "tiktoken")
+        return made
+
+
+def _is_text(token: bytes) -> bool:
+    try:
+        token.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

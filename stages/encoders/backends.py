@@ -1,0 +1,312 @@
+"""Libraries that encode with one tokenizer.json, each behind the same call.
+
+`encode(texts)` gives the ids of all texts in a row (uint32) and the number of ids of each (int64),
+without special ids: the text of a special token is plain text. `tokenizers` is the reference; that
+another library gives equal ids is checked, never believed (`stages/encoders/verified.py`).
+
+Why each: fastokens is the fastest that is exact with the GPT-2, GPT-4, Llama-3 and o200k patterns
+(given them in the right form), and depends on nothing; tiktoken is the careful middle; gigatoken
+(an extra, it brings awkward and typer) is faster still, but 0.10 has letters of a younger Unicode
+than tokenizers, so it is refused today.
+
+No library may start threads: a worker has one core.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.errors import ConfigError
+
+Ids = npt.NDArray[np.uint32]
+Lengths = npt.NDArray[np.int64]
+
+GPT2_PATTERN = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
+"""What `ByteLevel(use_regex=True)` of tokenizers cuts with."""
+
+
+class Unsuitable(Exception):
+    """The library cannot encode as this tokenizer.json says; the message says why."""
+
+
+class Source:
+    """A tokenizer.json, read once for all libraries."""
+
+    def __init__(self, path: Path | None, text: str = "") -> None:
+        self.text = path.read_text("utf-8") if path else text
+        model = path.with_name("sentencepiece.model") if path else None
+        self.model = model if model and model.exists() else None
+        """The sentencepiece model that encodes, where tokenizer.json only decodes."""
+
+    @cached_property
+    def raw(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.text)
+        return found
+
+    @cached_property
+    def added(self) -> Sequence[Mapping[str, Any]]:
+        return tuple(self.raw.get("added_tokens") or ())
+
+    @cached_property
+    def special(self) -> Mapping[str, int]:
+        """Text -> id of the special tokens."""
+        return {t["content"]: t["id"] for t in self.added if t["special"]}
+
+    @cached_property
+    def plain(self) -> str:
+        """The file without what makes special tokens: none is found in a text or put around it."""
+        bare = {
+            **self.raw,
+            "added_tokens": [token for token in self.added if not token["special"]],
+            "post_processor": None,
+            "truncation": None,
+            "padding": None,
+        }
+        vocab = self.raw["model"].get("vocab")
+        if self.pattern and isinstance(vocab, dict):
+            # fastokens wants every id to be a token's. No byte is written as U+0000.
+            ids = set(vocab.values())
+            missing = {f"\x00{at}": at for at in range(max(ids, default=0)) if at not in ids}
+            bare["model"] = {**self.raw["model"], "vocab": {**vocab, **missing}}
+        if self.pattern == GPT2_PATTERN:
+            # The same cuts, said in the way that gigatoken knows and that fastokens 0.3.5 gets
+            # right: given the regex it takes U+180E before a contraction for white space.
+            bare["pre_tokenizer"] = {
+                "type": "ByteLevel",
+                "add_prefix_space": False,
+                "trim_offsets": True,
+                "use_regex": True,
+            }
+        return json.dumps(bare)
+
+    def probe(self, texts: Sequence[str]) -> Source | None:
+        """This pre-tokenizer with a vocabulary that shows its cuts; None where it cuts by no regex.
+
+        Every two bytes that are neighbours in the texts are a token, so a piece's ids tell where
+        it begins and ends. With a real vocabulary a wrong cut often changes no id, until it does.
+        """
+        if self.pattern is None or self.raw.get("normalizer"):
+            return None
+        data = np.frombuffer("".join(texts).encode(), np.uint8).astype(np.int64)
+        pairs = np.unique(data[:-1] * 256 + data[1:]).tolist()
+        shown = {byte: character for character, byte in byte_alphabet().items()}
+        merges = [[shown[pair >> 8], shown[pair & 255]] for pair in pairs]
+        names = [*shown.values(), *("".join(merge) for merge in merges)]
+        model = {
+            **dict.fromkeys(("dropout", "unk_token", "continuing_subword_prefix")),
+            **{"type": "BPE", "end_of_word_suffix": None, "fuse_unk": False},
+            **{"byte_fallback": False, "ignore_merges": False, "merges": merges},
+            "vocab": {name: at for at, name in enumerate(names)},
+        }
+        return Source(None, json.dumps({**self.raw, "model": model, "added_tokens": []}))
+
+    @cached_property
+    def pattern(self) -> str | None:
+        """The regex of a byte-level pre-tokenizer that cuts by one and does nothing else."""
+        kind = self.raw.get("pre_tokenizer") or {}
+        steps = kind.get("pretokenizers", []) if kind.get("type") == "Sequence" else [kind]
+        if not steps or steps[-1].get("type") != "ByteLevel" or steps[-1].get("add_prefix_space"):
+            return None
+        if len(steps) == 1:
+            return GPT2_PATTERN if steps[0].get("use_regex", True) else None
+        split = steps[0]
+        if len(steps) > 2 or split.get("type") != "Split" or steps[1].get("use_regex", True):
+            return None
+        if split.get("behavior") != "Isolated" or split.get("invert"):
+            return None
+        found: str | None = split["pattern"].get("Regex")
+        return found
+
+
+class Backend:
+    """One library with one tokenizer. Raises Unsuitable or ImportError when made."""
+
+    name = ""
+
+    def __init__(self, source: Source) -> None:
+        self.label = f"{self.name} {version(self.name)}"
+
+    def encode(self, texts: Sequence[str]) -> tuple[Ids, Lengths]:
+        raise NotImplementedError
+
+
+class Tokenizers(Backend):
+    """The reference."""
+
+    name = "tokenizers"
+
+    def __init__(self, source: Source) -> None:
+        super().__init__(source)
+        os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+        from tokenizers import Tokenizer
+
+        self.tokenizer = Tokenizer.from_str(source.text)
+        self.tokenizer.no_truncation()
+        self.tokenizer.no_padding()
+        self.tokenizer.encode_special_tokens = True
+
+    def encode(self, texts: Sequence[str]) -> tuple[Ids, Lengths]:
+        found = self.tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
+        return _joined([encoding.ids for encoding in found])
+
+
+class Sentencepiece(Backend):
+    """The reference of a model that no tokenizer.json says exactly. The only one that knows it."""
+
+    name = "sentencepiece"
+
+    def __init__(self, source: Source) -> None:
+        from sentencepiece import SentencePieceProcessor
+
+        super().__init__(source)
+        self._processor = SentencePieceProcessor(model_file=str(source.model))
+
+    def encode(self, texts: Sequence[str]) -> tuple[Ids, Lengths]:
+        return _joined(self._processor.encode(list(texts)))
+
+
+class Fastokens(Backend):
+    """With the Llama-3 and o200k patterns 0.3.5 cuts an apostrophe and U+017F elsewhere: it folds
+    to s, so that they are a contraction. Texts with these two get their ids from `tokenizers`."""
+
+    name = "fastokens"
+    avoided = "'\u017f"
+
+    def __init__(self, source: Source) -> None:
+        super().__init__(source)
+        os.environ.setdefault("RAYON_NUM_THREADS", "1")
+        import fastokens
+
+        self._source = source
+        self._tokenizer = _made(fastokens.Tokenizer.from_json_str, source.plain)
+
+    @cached_property
+    def _careful(self) -> Tokenizers:
+        return Tokenizers(self._source)
+
+    def encode(self, texts: Sequence[str]) -> tuple[Ids, Lengths]:
+        found, offsets = self._tokenizer.encode_batch_flat(list(texts), add_special_tokens=False)
+        ids, ends = np.frombuffer(found, "<u4"), np.frombuffer(offsets, "<u8").astype(np.int64)
+        odd = [at for at, text in enumerate(texts) if self.avoided in text]
+        if not odd:
+            return ids, np.diff(ends)
+        rows: list[Any] = [ids[a:b] for a, b in itertools.pairwise(ends)]
+        for at in odd:
+            rows[at], _ = self._careful.encode([texts[at]])
+        return _joined(rows)
+
+
+class Gigatoken(Backend):
+    name = "gigatoken"
+
+    def __init__(self, source: Source) -> None:
+        super().__init__(source)
+        import gigatoken
+
+        self._tokenizer = _made(gigatoken.Tokenizer.from_json, source.plain)
+
+    def encode(self, texts: Sequence[str]) -> tuple[Ids, Lengths]:
+        found = self._tokenizer.encode_batch(list(texts), parallel=False).layout
+        offsets = np.asarray(found.offsets.data).astype(np.int64)
+        ids = np.asarray(found.content.data)[offsets[0] : offsets[-1]]
+        return ids.astype(np.uint32, copy=False), np.diff(offsets)
+
+
+class Tiktoken(Backend):
+    """A byte-level BPE whose merges stand in the order of their ids."""
+
+    name = "tiktoken"
+
+    def __init__(self, source: Source) -> None:
+        super().__init__(source)
+        import tiktoken
+
+        ranks = tiktoken_numbers(source)
+        self._encoding = _made(
+            lambda pattern: tiktoken.Encoding(
+                "tokenmill", pat_str=pattern, mergeable_ranks=ranks, special_tokens={}
+            ),
+            source.pattern or "",
+        )
+
+    def encode(self, texts: Sequence[str]) -> tuple[Ids, Lengths]:
+        return _joined([self._encoding.encode_ordinary(text) for text in texts])
+
+
+BACKENDS: Mapping[str, type[Backend]] = {
+    backend.name: backend for backend in (Fastokens, Gigatoken, Tiktoken, Tokenizers)
+}
+"""In the order in which `auto` tries them."""
+
+
+def reference_of(source: Source) -> Backend:
+    """What says which ids are right. Raises ConfigError where it is not installed."""
+    if source.model is None:
+        return Tokenizers(source)
+    try:
+        return Sentencepiece(source)
+    except ImportError as error:
+        raise ConfigError(
+            "tokenize: this tokenizer is a sentencepiece model that no tokenizer.json says "
+            "exactly: pip install 'tokenmill[sentencepiece]'."
+        ) from error
+
+
+def _joined(ids: Sequence[Sequence[int]]) -> tuple[Ids, Lengths]:
+    lengths = np.fromiter(map(len, ids), np.int64, count=len(ids))
+    parts = [np.array(one, np.uint32) for one in ids]
+    return np.concatenate([np.empty(0, np.uint32), *parts]), lengths
+
+
+def _made(make: Callable[[str], Any], text: str) -> Any:
+    try:
+        return make(text)
+    except Exception as error:  # each library raises what it likes
+        raise Unsuitable(f"it does not take this tokenizer: {error}") from error
+
+
+def byte_alphabet() -> dict[str, int]:
+    """Character -> byte, as byte-level tokenizers write bytes (openai/gpt-2 src/encoder.py)."""
+    shown = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    hidden = [byte for byte in range(256) if byte not in shown]
+    return {chr(b): b for b in shown} | {chr(256 + n): b for n, b in enumerate(hidden)}
+
+
+def tiktoken_numbers(source: Source) -> dict[bytes, int]:
+    """Bytes -> id of a tokenizer.json, as tiktoken wants them.
+
+    tiktoken merges the pair that makes the smallest id, and a piece that is a token is that token.
+    Both must be what the file says: merges in the order of their ids, one a token, each token made
+    by its merges. Raises Unsuitable where the form alone says no; the rest is the check's.
+    """
+    model = source.raw["model"]
+    options = ("continuing_subword_prefix", "end_of_word_suffix", "dropout", "byte_fallback")
+    if model.get("type") != "BPE" or source.pattern is None or source.raw.get("normalizer"):
+        raise Unsuitable("it knows byte-level BPE with one pre-tokenisation regex alone")
+    if any(model.get(name) for name in options) or any(not t["special"] for t in source.added):
+        raise Unsuitable("it knows no byte fallback, affixes, dropout or added plain tokens")
+    alphabet, vocab, special = byte_alphabet(), model["vocab"], set(source.special.values())
+    made = [vocab["".join(_pair(merge))] for merge in model["merges"]]
+    if any(a >= b for a, b in itertools.pairwise(made)):
+        raise Unsuitable("the merges do not stand in the order of their ids")
+    tokens = {**{c: vocab[c] for c in alphabet if c in vocab}}
+    if len(tokens) < len(alphabet):
+        raise Unsuitable("the vocabulary lacks single bytes")
+    if model.get("ignore_merges"):  # a piece that is a token is that token, merges or not
+        tokens |= {token: at for token, at in vocab.items() if at not in special}
+    tokens |= {"".join(_pair(merge)): at for merge, at in zip(model["merges"], made, strict=True)}
+    return {bytes(alphabet[c] for c in token): at for token, at in tokens.items()}
+
+
+def _pair(merge: str | Sequence[str]) -> Sequence[str]:
+    return merge.split(" ") if isinstance(merge, str) else merge

@@ -1,0 +1,241 @@
+"""use_tokenizer: each kind of file gives the ids of the library that it comes from."""
+
+from __future__ import annotations
+
+import base64
+import io
+import itertools
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_encoders import PROSE, trained
+from token_phase_driver import process, run_phases, store, texts_table
+
+from pipeline.errors import ConfigError
+from pipeline.hostile import hostile_strings
+from pipeline.stage import Side
+from stages.encoders.backends import Source, tiktoken_numbers
+from stages.encoders.verified import Encoder
+from stages.tokenize import Tokenize, load_tokenizer
+from tokenizer_training.patterns import PATTERNS
+from tokenizer_training.tiktoken_file import made_of_two, parts_before
+from tokenizer_training.use import UseTokenizer
+
+END = "<|endoftext|>"
+
+
+def used(stage: UseTokenizer, folder: Path) -> Path:
+    """The stage's artefact as a folder."""
+    stage.check()
+    docs = texts_table([("a", "1", "text")])
+    return store(run_phases(stage, [docs], folder).artefacts["tokenizer"], folder / "artefact")
+
+
+def ids_of(folder: Path, texts: list[str], end: str) -> list[list[int]]:
+    docs = texts_table([("a", str(n), text) for n, text in enumerate(texts)])
+    done = process(
+        Tokenize(end_of_document=end), docs, Side("tokenize", 1, artefacts={"tokenizer": folder})
+    )
+    return [tokens[:-1] for tokens in done["tokens"].to_pylist()]
+
+
+# --- tokenizer.json ----------------------------------------------------------------------------
+
+
+def test_a_folder_with_a_tokenizer_json_is_that_file(tmp_path: Path) -> None:
+    path = trained("llama3", tmp_path)
+    found = used(UseTokenizer(file=str(tmp_path)), tmp_path / "run")
+    assert (found / "tokenizer.json").read_bytes() == path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("knobs", "problem"),
+    [
+        ({"file": "x.tiktoken"}, "needs `pattern`"),
+        ({"file": "x.tiktoken", "pattern": "gpt2"}, "needs `pattern`"),
+        ({"file": "tokenizer.json", "pattern": "gpt2"}, "for a .tiktoken file"),
+        ({}, "the path of a tokenizer.json"),
+    ],
+)
+def test_knobs_that_do_not_fit_the_file_are_refused(knobs: dict[str, Any], problem: str) -> None:
+    with pytest.raises(ValueError, match=problem):
+        UseTokenizer(**knobs).check()
+
+
+# --- tiktoken ----------------------------------------------------------------------------------
+
+
+def written(numbers: dict[bytes, int], path: Path) -> Path:
+    lines = (f"{base64.b64encode(token).decode()} {n}" for token, n in numbers.items())
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+@pytest.fixture(scope="module", params=["llama3", "gpt2", "o200k"])
+def tiktoken_file(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[dict[bytes, int], str, Path]:
+    """Numbers, pattern, file: with a gap before its special tokens, and a token of no merge."""
+    folder = tmp_path_factory.mktemp("tiktoken")
+    ranks = sorted(
+        tiktoken_numbers(Source(trained(request.param, folder))).items(), key=lambda p: p[1]
+    )
+    numbers = {token: at for at, (token, _) in enumerate(ranks)}
+    numbers[b"zqxjk"] = len(numbers)
+    return numbers, request.param, written(numbers, folder / "own.tiktoken")
+
+
+def test_a_tiktoken_file_gives_the_ids_of_tiktoken(
+    tiktoken_file: tuple[dict[bytes, int], str, Path], tmp_path: Path
+) -> None:
+    import tiktoken
+
+    numbers, pattern, path = tiktoken_file
+    special = {END: len(numbers) + 7, "<|pad|>": len(numbers) + 3}
+    folder = used(UseTokenizer(file=str(path), pattern=pattern, special_tokens=special), tmp_path)
+    encoding = tiktoken.Encoding(
+        "own", pat_str=PATTERNS[pattern], mergeable_ranks=numbers, special_tokens=special
+    )
+    texts = [PROSE, "zqxjk zqxjk xzqxjk", f"a{END}b", *hostile_strings(3000, [END], first=70_000)]
+    assert ids_of(folder, texts, END) == [encoding.encode_ordinary(text) for text in texts]
+    tokenizer, end = load_tokenizer(folder, END)
+    assert end == special[END]
+    assert [tokenizer.decode(ids) for ids in ids_of(folder, texts, END)] == texts
+    assert json.loads((folder / "meta.json").read_bytes())["special_tokens"] == special
+    assert Encoder(Source(folder / "tokenizer.json")).backend.name == "fastokens"
+
+
+def test_one_merge_a_token_says_what_tiktoken_does() -> None:
+    """The argument of the module, on vocabularies that no training would make."""
+    accepted = 0
+
+    @settings(max_examples=300, deadline=None)
+    @given(
+        st.lists(st.text("ab", min_size=2, max_size=6), max_size=10),
+        st.lists(st.text("ab", max_size=14), min_size=1, max_size=5),
+        st.booleans(),
+    )
+    def check(tokens: list[str], texts: list[str], by_length: bool) -> None:
+        nonlocal accepted
+        numbers = {bytes([byte]): byte for byte in range(256)}
+        for token in sorted(tokens, key=len) if by_length else tokens:
+            numbers.setdefault(token.encode(), len(numbers))
+        merges = {}
+        for token, number in numbers.items():
+            parts = parts_before(token, number, numbers)
+            if len(parts) == 2:
+                merges[parts[0], parts[1]] = number
+            elif made_of_two(token, numbers):
+                return
+        accepted += 1
+        for text in texts:
+            assert merged(text.encode(), merges) == parts_before(text.encode(), 10**9, numbers)
+
+    check()
+    assert accepted > 60
+
+
+def merged(data: bytes, merges: dict[tuple[bytes, bytes], int]) -> list[bytes]:
+    """What `tokenizers` makes of one piece: the merge of the smallest number first, leftmost."""
+    found = [bytes([byte]) for byte in data]
+    while True:
+        pairs = list(itertools.pairwise(found))
+        known = [(merges[pair], at) for at, pair in enumerate(pairs) if pair in merges]
+        if not known:
+            return found
+        at = min(known)[1]
+        found[at : at + 2] = [found[at] + found[at + 1]]
+
+
+def test_a_tiktoken_file_with_numbers_out_of_order_is_refused(tmp_path: Path) -> None:
+    numbers = {bytes([byte]): byte for byte in range(256)} | {b"aaa": 256, b"aa": 257}
+    path = written(numbers, tmp_path / "odd.tiktoken")
+    with pytest.raises(ConfigError, match="b'aaa' has a smaller number than a token"):
+        used(UseTokenizer(file=str(path), pattern="gpt2", special_tokens={END: 300}), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (lambda numbers: numbers.pop(b"a"), "1 single bytes have no token, the first is 97"),
+        (lambda numbers: numbers.update({b"ab": 3}), "two tokens have one number"),
+        (lambda numbers: numbers.update({b"ab": 400}), "special token .* has number 400"),
+    ],
+)
+def test_a_tiktoken_file_that_is_none_is_refused(change: Any, problem: str, tmp_path: Path) -> None:
+    numbers = {bytes([byte]): byte for byte in range(256)}
+    change(numbers)
+    path = written(numbers, tmp_path / "bad.tiktoken")
+    stage = UseTokenizer(file=str(path), pattern="gpt2", special_tokens={END: 400})
+    with pytest.raises(ConfigError, match=problem):
+        used(stage, tmp_path / "run")
+
+
+def test_a_line_that_is_no_token_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "bad.tiktoken"
+    path.write_text("YQ== 0\nnot-a-line\n")
+    with pytest.raises(ConfigError, match=r"line 2: .*not-a-line"):
+        used(
+            UseTokenizer(file=str(path), pattern="gpt2", special_tokens={END: 1}), tmp_path / "run"
+        )
+
+
+# --- sentencepiece -----------------------------------------------------------------------------
+
+
+def model_file(folder: Path, **knobs: Any) -> tuple[Any, Path]:
+    """A small model trained here, and sentencepiece with it."""
+    sentencepiece = pytest.importorskip("sentencepiece")
+    lines = [*(PROSE * 5).split("\n"), *(text.replace("\n", " ") for text in hostile_strings(400))]
+    written = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(lines), model_writer=written, vocab_size=900, minloglevel=3,
+        hard_vocab_limit=False, num_threads=1, **knobs,
+    )  # fmt: skip
+    path = folder / "own.model"
+    path.write_bytes(written.getvalue())
+    return sentencepiece.SentencePieceProcessor(model_file=str(path)), path
+
+
+LLAMA = {
+    "model_type": "bpe", "byte_fallback": True, "normalization_rule_name": "identity",
+    "remove_extra_whitespaces": False,
+}  # fmt: skip
+TEXTS = ["", " ", "a</s>b <s> <unk>", PROSE, *hostile_strings(2000, ["</s>"], first=90_000)]
+
+
+def test_a_sentencepiece_model_of_llamas_kind_becomes_a_tokenizer_json(tmp_path: Path) -> None:
+    processor, path = model_file(tmp_path, **LLAMA)
+    folder = used(UseTokenizer(file=str(path)), tmp_path / "run")
+    assert {p.name for p in folder.iterdir()} == {"tokenizer.json", "meta.json"}
+    assert ids_of(folder, TEXTS, "</s>") == processor.encode(TEXTS)
+
+
+@pytest.mark.parametrize("kind", ["bpe", "unigram"])
+def test_a_sentencepiece_model_that_normalises_encodes_by_itself(tmp_path: Path, kind: str) -> None:
+    processor, path = model_file(tmp_path, model_type=kind)
+    folder = used(UseTokenizer(file=str(path)), tmp_path / "run")
+    meta = json.loads((folder / "meta.json").read_bytes())
+    assert meta["encoded_by"].startswith("sentencepiece ")
+    assert "decodes, but encode with sentencepiece" in meta["warning"]
+    wanted = processor.encode(TEXTS)
+    assert ids_of(folder, TEXTS, "</s>") == wanted
+    assert not any(processor.eos_id() in ids for ids in wanted)
+    tokenizer, _ = load_tokenizer(folder, "</s>")
+    known = [ids for ids in wanted if processor.unk_id() not in ids]
+    assert len(known) > 20
+    assert [tokenizer.decode(ids, skip_special_tokens=False) for ids in known] == [
+        processor.decode(ids) for ids in known
+    ]
+
+
+def test_a_file_that_is_no_sentencepiece_model_is_refused(tmp_path: Path) -> None:
+    pytest.importorskip("sentencepiece")
+    path = tmp_path / "bad.model"
+    path.write_bytes(b"\xff\xfe no model")
+    with pytest.raises(ConfigError, match="no sentencepiece model"):
+        used(UseTokenizer(file=str(path)), tmp_path / "run")

@@ -1,0 +1,129 @@
+"""A tiktoken file (`.tiktoken`: base64 of a token's bytes and its number a line) as tokenizer.json.
+
+tiktoken gives a piece that is a token its number, and otherwise merges the two neighbours whose
+joint bytes have the smallest number. `ignore_merges` says the first. For the second each token of
+two bytes or more gets one merge: the two parts that are left of it when its own bytes are merged
+with smaller numbers alone. No other pair of parts can lie side by side when the token's turn
+comes: what happens between its first and last byte is what happens to its bytes alone. A token of
+which more than two parts are left is only met as a whole piece, if no two tokens make it; if two
+do, one of them has a larger number than itself, tiktoken merges out of order, and no list of merges
+says that: such a file (no training makes one) is refused.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import itertools
+import json
+from collections.abc import Mapping
+from typing import Any
+
+BYTES = 256
+
+
+def read_numbers(data: bytes) -> dict[bytes, int]:
+    """Token -> number. Raises ValueError where a line is none, or a single byte has no token."""
+    found: dict[bytes, int] = {}
+    for at, line in enumerate(data.splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            token, number = line.split()
+            found[base64.b64decode(token, validate=True)] = int(number)
+        except (ValueError, binascii.Error) as error:
+            raise ValueError(f"line {at}: '{line[:40]!r}' is not 'base64 number'") from error
+    missing = [byte for byte in range(BYTES) if bytes([byte]) not in found]
+    if missing:
+        raise ValueError(f"{len(missing)} single bytes have no token, the first is {missing[0]}")
+    if len(set(found.values())) < len(found):
+        raise ValueError("two tokens have one number")
+    return found
+
+
+def tokenizer_json(
+    numbers: Mapping[bytes, int], pattern: str, special_tokens: Mapping[str, int]
+) -> bytes:
+    """The tokenizer.json that gives the ids of `tiktoken.Encoding` with these three.
+
+    Raises ValueError where a special token takes the number of another token, or numbers are not
+    in the order of merging.
+    """
+    taken = {number: token for token, number in numbers.items()}
+    for name, number in special_tokens.items():
+        if number in taken:
+            raise ValueError(
+                f"special token '{name}' has number {number}, as has {taken[number]!r}"
+            )
+    characters = _byte_characters()
+
+    def shown(token: bytes) -> str:
+        return "".join(characters[byte] for byte in token)
+
+    ordered = sorted(numbers.items(), key=lambda entry: entry[1])
+    vocab = {shown(token): number for token, number in ordered}
+    merges = []
+    for token, number in ordered:
+        parts = parts_before(token, number, numbers)
+        if len(parts) == 2:
+            merges.append([shown(parts[0]), shown(parts[1])])
+        elif made_of_two(token, numbers):
+            raise ValueError(
+                f"token {token!r} has a smaller number than a token that it is made of"
+            )
+    plain = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False}
+    special = sorted(special_tokens.items(), key=lambda entry: entry[1])
+    byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True}
+    split = {"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated"}
+    steps = [{**split, "invert": False}, {**byte_level, "use_regex": False}]
+    body: dict[str, Any] = {
+        "version": "1.0",
+        "truncation": None,
+        "padding": None,
+        "added_tokens": [
+            {"id": number, "content": name, **plain, "special": True} for name, number in special
+        ],
+        "normalizer": None,
+        "pre_tokenizer": {"type": "Sequence", "pretokenizers": steps},
+        "post_processor": None,
+        "decoder": {**byte_level, "use_regex": True},
+        "model": {
+            "type": "BPE",
+            "dropout": None,
+            "unk_token": None,
+            "continuing_subword_prefix": None,
+            "end_of_word_suffix": None,
+            "fuse_unk": False,
+            "byte_fallback": False,
+            "ignore_merges": True,
+            # Here too, because the library numbers added tokens that it does not find anew.
+            "vocab": {**vocab, **dict(special)},
+            "merges": merges,
+        },
+    }
+    return json.dumps(body, ensure_ascii=False).encode()
+
+
+def parts_before(token: bytes, number: int, numbers: Mapping[bytes, int]) -> list[bytes]:
+    """What is left of the token's bytes when they are merged with numbers below its own alone."""
+    parts = [bytes([byte]) for byte in token]
+    while len(parts) > 1:
+        pairs = [numbers.get(a + b, number) for a, b in itertools.pairwise(parts)]
+        least = min(pairs)
+        if least >= number:
+            break
+        at = pairs.index(least)
+        parts[at : at + 2] = [parts[at] + parts[at + 1]]
+    return parts
+
+
+def made_of_two(token: bytes, numbers: Mapping[bytes, int]) -> bool:
+    """True if two tokens side by side are this one."""
+    return any(token[:at] in numbers and token[at:] in numbers for at in range(1, len(token)))
+
+
+def _byte_characters() -> dict[int, str]:
+    """Byte -> the character that stands for it in a byte-level tokenizer.json."""
+    shown = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    hidden = [byte for byte in range(BYTES) if byte not in shown]
+    return {b: chr(b) for b in shown} | {b: chr(BYTES + n) for n, b in enumerate(hidden)}
