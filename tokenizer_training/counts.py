@@ -7,6 +7,7 @@ in any order. `documents` and `bytes` of a row of a piece are null, and `piece` 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -84,6 +85,20 @@ def counted(sample: pa.Table, cut: Cut, expression: str) -> pa.Table:
 def folded(left: pa.Table, right: pa.Table) -> pa.Table:
     """Two states as one."""
     return summed(pa.concat_tables([left.select(COUNTS.names), right.select(COUNTS.names)]))
+
+
+def added_up(states: Iterable[pa.Table]) -> pa.Table:
+    """All states as one; neighbours of about equal size meet as in a tree."""
+    stack = [COUNTS.empty_table()]
+    for state in states:
+        stack.append(state)
+        while len(stack) > 1 and stack[-2].num_rows <= 2 * stack[-1].num_rows:
+            right = stack.pop()
+            stack[-1] = folded(stack[-1], right)
+    while len(stack) > 1:
+        right = stack.pop()
+        stack[-1] = folded(stack[-1], right)
+    return stack[0]
 
 
 def summed(state: pa.Table) -> pa.Table:

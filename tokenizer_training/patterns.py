@@ -63,7 +63,7 @@ def regular_expression(
     chosen = cut(pattern, digits, whitespace)
     numbers = {0: r" ?\p{N}+", 1: r"\p{N}", 3: r"\p{N}{1,3}"}[chosen.digits]
     blanks = (r"\s",) if chosen.single_blanks else _PUBLISHED_BLANKS[chosen.pattern]
-    alternatives = []
+    alternatives: list[str] = []
     for alternative in _ALTERNATIVES[chosen.pattern]:
         if alternative == _BLANKS:
             alternatives += blanks

@@ -11,13 +11,11 @@ same bytes.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from pipeline.errors import ConfigError
 from pipeline.phases import Combine, Emit, Phase, Tables
@@ -244,11 +242,15 @@ class TrainTokenizer(GlobalStage):
 
     def train(self, sample: pa.Table, side: Side) -> dict[str, bytes]:
         """The artefact, from all sampled documents in order of (rank, doc_id, file, offset)."""
-        self._require_sample(sample.num_rows > 0, side)
         keys = [(name, "ascending") for name in ("rank", "doc_id", "file", "offset")]
-        sample = sample.sort_by(keys)
-        tokenizer = train_on_texts(_texts(sample["text"]), self.options)
-        return self._artefact(tokenizer, _sample_facts(sample))
+        return self.train_texts([sample.sort_by(keys)] if sample.num_rows else [], side)
+
+    def train_texts(self, sample: Iterable[pa.Table], side: Side) -> dict[str, bytes]:
+        """The artefact by the trainer of record, from batches of `group` and `text`."""
+        facts: dict[str, dict[str, int]] = {}
+        tokenizer = train_on_texts(_texts(sample, facts), self.options)
+        self._require_sample(bool(facts), side)
+        return self._artefact(tokenizer, dict(sorted(facts.items())))
 
     def _require_sample(self, found: bool, side: Side) -> None:
         if not found:
@@ -276,18 +278,11 @@ class TrainTokenizer(GlobalStage):
         return artefact(tokenizer.to_str(pretty=True).encode(), facts)
 
 
-def _texts(column: pa.ChunkedArray) -> Iterator[str]:
-    for chunk in column.chunks:
-        for text in chunk:
+def _texts(batches: Iterable[pa.Table], facts: dict[str, dict[str, int]]) -> Iterator[str]:
+    """The texts; documents and bytes by group are added to `facts` on the way."""
+    for batch in batches:
+        for text, group in zip(batch["text"], batch["group"], strict=True):
+            found = facts.setdefault(group.as_py(), {"documents": 0, "bytes": 0})
+            found["documents"] += 1
+            found["bytes"] += text.as_buffer().size
             yield text.as_py()
-
-
-def _sample_facts(sample: pa.Table) -> dict[str, dict[str, int]]:
-    """Documents and bytes of the sample by group."""
-    documents: Counter[str] = Counter()
-    sizes: Counter[str] = Counter()
-    lengths = pc.binary_length(sample["text"]).to_pylist()
-    for group, size in zip(sample["group"].to_pylist(), lengths, strict=True):
-        documents[group] += 1
-        sizes[group] += size
-    return {g: {"documents": documents[g], "bytes": sizes[g]} for g in sorted(documents)}

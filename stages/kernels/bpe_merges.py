@@ -318,8 +318,8 @@ def train(
     symbols = byte_ids[data]
     stops = starts[1:].copy()
     longest = np.int64(0)
-    for piece in range(len(stops)):
-        longest = max(longest, stops[piece] - starts[piece])
+    for row in range(len(stops)):
+        longest = max(longest, stops[row] - starts[row])
     changes = np.empty((2 * longest + 4, 2), np.int64)
     pairs, met, queue = _first_queue(symbols, starts, weights, changes)
     tokens = _tokens(text, ends, max(vocab_size - len(ends) + 1, 0))
@@ -337,7 +337,7 @@ def train(
         num_merges += 1
         seen = 0
         for place in range(first, end):
-            piece = np.int64(queue.places[place])
+            piece = queue.places[place]
             stops[piece], number = _merge_piece(
                 symbols, starts[piece], stops[piece], left, right, token, changes
             )

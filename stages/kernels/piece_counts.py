@@ -57,7 +57,7 @@ def _larger(array: Any, wanted: Any) -> Any:
 @jit
 def _larger_slots(hashes: Any, number: Any) -> Any:
     """A table for twice as many, at most a third full."""
-    slots = np.full(4 * max(np.int64(len(hashes)), 256), -1, np.int32)
+    slots = np.full(4 * len(hashes), -1, np.int32)
     mask = np.uint64(len(slots) - 1)
     for piece in range(number):
         at = hashes[piece] & mask
