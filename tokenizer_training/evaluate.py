@@ -224,7 +224,7 @@ def _shown(encoder: Encoder, text: str) -> list[str]:
 
 def table(results: Sequence[Mapping[str, Any]]) -> str:
     """The figures of one or more tokenizers for the terminal, a group a line."""
-    groups = sorted({name for result in results for name in result["groups"]})
+    groups = sorted({name for result in results for name in result["groups"]} - {"all"})
     lines = ["bytes a token | tokens a word" + " " * 12 + "  ".join(_short(r) for r in results)]
     for group in [*groups, "all"]:
         cells = []
