@@ -44,6 +44,7 @@ RATIOS: Mapping[str, tuple[str, ...]] = {
     "spans": (),
     "decontaminate": (),
     "tokens": ("ours_vs_tokenizers_encode",),
+    "tokens_training": (),
     "loader": ("ours_vs_torch_dataloader",),
     "language": ("ours_vs_lid176",),
     "memory": ("peak_at_1x_vs_10x",),

@@ -67,7 +67,7 @@ def compared(data: Path) -> list[Row]:
 
 def tokenizers() -> Path:
     """A folder with `<pattern>/tokenizer.json` and meta.json, trained once."""
-    from tokenizer_training.bpe import artefact, train_bpe
+    from tokenizer_training.bpe import BpeOptions, artefact, train_on_texts
 
     source = bulk_texts()
     said = f"{source.parent.name} {VOCABULARY} {SAMPLE_BYTES}".encode()
@@ -76,10 +76,8 @@ def tokenizers() -> Path:
         if (folder / pattern / "meta.json").exists():
             continue
         say(f"training a tokenizer with the pattern {pattern}, once")
-        made = train_bpe(
-            _sample(source), vocab_size=VOCABULARY, pattern=pattern,
-            special_tokens=["<|endoftext|>"], min_frequency=2,
-        )  # fmt: skip
+        options = BpeOptions(VOCABULARY, pattern, special_tokens=("<|endoftext|>",))
+        made = train_on_texts(_sample(source), options)
         (folder / pattern).mkdir(parents=True, exist_ok=True)
         for name, data in artefact(made.to_str().encode(), {}).items():
             (folder / pattern / name).write_bytes(data)

@@ -31,7 +31,7 @@ from stages.encoders.pieces import cuts_are_harmless, pieces
 from stages.encoders.verified import Encoder, Mismatch, vocabulary
 from stages.tokenize import Tokenize
 from tokenizer_training.bpe import artefact as artefact_of
-from tokenizer_training.bpe import train_bpe
+from tokenizer_training.bpe import BpeOptions, train_on_texts
 from tokenizer_training.patterns import PATTERNS
 
 SHARED = Path(os.environ.get("TOKENMILL_SHARED", "../shared"))
@@ -72,10 +72,8 @@ def llama3(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def trained(pattern: str, folder: Path) -> Path:
-    tokenizer = train_bpe(
-        [PROSE * 3, *hostile_strings(300)], vocab_size=900, pattern=pattern,
-        special_tokens=SPECIAL, min_frequency=2,
-    )  # fmt: skip
+    options = BpeOptions(900, pattern, special_tokens=tuple(SPECIAL))
+    tokenizer = train_on_texts([PROSE * 3, *hostile_strings(300)], options)
     for name, data in artefact_of(tokenizer.to_str(pretty=True).encode(), {}).items():
         (folder / name).write_bytes(data)
     return folder / "tokenizer.json"

@@ -31,7 +31,11 @@ LATE = ("ray", "torch", "trafilatura", "numba")
 MAY_IMPORT = {
     "pipeline": {"pipeline"},
     "stages": {"stages", "pipeline"},
-    "tokenizer_training": {"tokenizer_training", "pipeline"},
+    "tokenizer_training": {
+        *("tokenizer_training", "pipeline", "stages.kernels.bpe_merges"),
+        *("stages.kernels.piece_classes", "stages.kernels.piece_counts"),
+        "stages.kernels.piece_rules",
+    },
     "loader": {"loader", "pipeline.schema", "pipeline.errors"},
     "samples": {"samples"},
     "benchmarks": set(PACKAGES),

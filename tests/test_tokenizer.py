@@ -20,7 +20,7 @@ from pipeline.sampling import VALIDATION, split_column
 from pipeline.stage import Side
 from stages.mix import Mix
 from stages.tokenize import Tokenize, load_tokenizer
-from tokenizer_training.bpe import train_bpe
+from tokenizer_training.bpe import BpeOptions, train_on_texts
 from tokenizer_training.patterns import PATTERNS
 from tokenizer_training.train import TrainTokenizer
 from tokenizer_training.use import UseTokenizer
@@ -122,13 +122,8 @@ def test_use_tokenizer_makes_the_same_artefact(artefact: Path, tmp_path: Path) -
 
 @pytest.mark.parametrize("pattern", sorted(PATTERNS))
 def test_any_text_decodes_to_itself_with_every_pattern(pattern: str) -> None:
-    tokenizer = train_bpe(
-        ["some text, 12345 and ünïcode"],
-        vocab_size=300,
-        pattern=pattern,
-        special_tokens=["<|endoftext|>"],
-        min_frequency=2,
-    )
+    options = BpeOptions(300, pattern, special_tokens=("<|endoftext|>",))
+    tokenizer = train_on_texts(["some text, 12345 and ünïcode"], options)
 
     @settings(max_examples=50, deadline=None)
     @given(st.text())

@@ -3,17 +3,19 @@
 The sample is each group's training documents in rank order (copy 0, at most `max_document_bytes`
 of each) up to its share of `sample_bytes`, exact to one document; validation documents never enter
 it. It does not depend on partitions, workers or order, and neither does the tokenizer.
+
+The pieces of the sample are counted where its documents are and the counts added up as in a tree;
+one process merges. With `trainer: tokenizers` one process reads the texts instead, slower, for the
+same bytes.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from pipeline.errors import ConfigError
 from pipeline.phases import Combine, Emit, Phase, Tables
@@ -22,8 +24,19 @@ from pipeline.sampling import SHARES_KNOBS, TRAIN, Take, mixture_of
 from pipeline.schema import DOC_ID
 from pipeline.stage import GlobalStage, Side, TextBatch, knob, reference
 from pipeline.texts import capped_sizes, capped_texts
-from tokenizer_training.bpe import ALPHABET, artefact, train_bpe
-from tokenizer_training.patterns import PATTERNS
+from tokenizer_training import counts
+from tokenizer_training.bpe import (
+    ALPHABET,
+    TOKENIZERS_MAX_BYTES,
+    BpeOptions,
+    artefact,
+    train_on_counts,
+    train_on_texts,
+)
+from tokenizer_training.patterns import DIGITS, PATTERNS, WHITESPACE
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 SAMPLE = pa.schema(
     [
@@ -59,10 +72,8 @@ class TrainTokenizer(GlobalStage):
     sample_bytes: int = knob(
         1_000_000_000,
         unit="bytes of UTF-8",
-        source="12 CPU minutes at 0.7 s a MB (notes/components.md section 6); nanochat: 2e9",
+        source="3 CPU minutes at 0.2 s a MB (benchmarks/tokens_training.py); nanochat: 2e9",
         minimum=1,
-        maximum=4_000_000_000,
-        help="above 4e9 a pair's count could overflow the trainer's 32 bits (tokenizers #437)",
     )
     max_document_bytes: int = knob(
         10_000,
@@ -76,8 +87,35 @@ class TrainTokenizer(GlobalStage):
         source="notes/components.md section 6: widest support among fast encoders",
         choices=tuple(PATTERNS),
     )
+    digits: str = knob(
+        "published",
+        unit="how numbers are cut",
+        source="each pattern's own; `single` arXiv:2302.13971, `triples` meta-llama/llama3",
+        choices=DIGITS,
+    )
+    whitespace: str = knob(
+        "published",
+        unit="how white space is cut that goes with no word",
+        source="each pattern's own",
+        choices=WHITESPACE,
+    )
     special_tokens: tuple[str, ...] = knob(
         ("<|endoftext|>",), unit="tokens", source="openai/gpt-2 encoder.json"
+    )
+    reserved_tokens: int = knob(
+        0,
+        unit="tokens",
+        source="none; meta-llama/llama3 llama/tokenizer.py: 251",
+        minimum=0,
+        help="special tokens <|reserved_0|> and so on behind the named ones, part of vocab_size",
+    )
+    pad_to_multiple_of: int = knob(
+        1,
+        unit="tokens",
+        source="no padding; Megatron-LM make-vocab-size-divisible-by: 128",
+        minimum=1,
+        maximum=65_536,
+        help="further reserved tokens at the vocabulary's end, beyond vocab_size",
     )
     min_frequency: int = knob(
         2,
@@ -85,15 +123,44 @@ class TrainTokenizer(GlobalStage):
         source="tokenizers ByteLevelBPETokenizer.train",
         minimum=0,
     )
+    trainer: str = knob(
+        "auto",
+        unit="what trains",
+        source="equal tokenizer.json (tests/test_trainer.py), 4 times less CPU",
+        choices=("auto", "counts", "tokenizers"),
+        help="`counts`: pieces counted where the documents are, then the kernel; `auto`: the same, "
+        "also where the installed tokenizers has another Unicode and must cut itself",
+    )
+    max_memory_bytes: int = knob(
+        4_000_000_000,
+        unit="bytes",
+        source="issue 6: a sample of 1 GB within 4 GB",
+        minimum=1,
+        help="a sample with more distinct pieces than the trainer has room for is refused",
+        identity=False,
+    )
     mixture: str | None = reference("mixture", optional=True)
 
+    @property
+    def options(self) -> BpeOptions:
+        """What is asked for."""
+        return BpeOptions(
+            self.vocab_size,
+            self.pattern,
+            self.digits,
+            self.whitespace,
+            tuple(self.special_tokens),
+            self.reserved_tokens,
+            self.pad_to_multiple_of,
+            self.min_frequency,
+        )
+
     def check(self) -> None:
-        if len(set(self.special_tokens)) != len(self.special_tokens) or "" in self.special_tokens:
-            raise ValueError(f"special_tokens {list(self.special_tokens)}: each once, none empty.")
-        if self.vocab_size < ALPHABET + len(self.special_tokens):
+        self.options.check()
+        if self.trainer == "tokenizers" and self.sample_bytes > TOKENIZERS_MAX_BYTES:
             raise ValueError(
-                f"vocab_size = {self.vocab_size}, expected at least {ALPHABET} bytes and "
-                f"{len(self.special_tokens)} special tokens."
+                f"sample_bytes = {self.sample_bytes:,}, but the trainer `tokenizers` counts in 32 "
+                f"bits: expected at most {TOKENIZERS_MAX_BYTES:,}, or the trainer `counts`."
             )
 
     def phases(self) -> tuple[Phase, ...]:
@@ -103,20 +170,25 @@ class TrainTokenizer(GlobalStage):
             *rank_cut(
                 self.takes, sizes="sizes", knobs=(*SIZES_KNOBS, *SHARES_KNOBS, "sample_bytes")
             ),
-            Combine(
-                "tokenizer",
-                ("docs", "cuts"),
-                each=self.sample,
-                each_schema=SAMPLE,
-                merge=self.train,
-                schema=None,
-                knobs=(
-                    *SIZES_KNOBS,
-                    *("max_document_bytes", "vocab_size"),
-                    *("pattern", "special_tokens", "min_frequency"),
-                ),
-            ),
+            self._combine(),
         )
+
+    def _combine(self) -> Combine:
+        """Texts to the trainer of record, or counted pieces to the kernel."""
+        knobs = (
+            *SIZES_KNOBS,
+            *("max_document_bytes", "vocab_size", "pattern", "digits", "whitespace", "trainer"),
+            *("special_tokens", "reserved_tokens", "pad_to_multiple_of", "min_frequency"),
+        )
+        if self.trainer == "tokenizers":
+            return Combine(
+                "tokenizer", ("docs", "cuts"), each=self.sample, each_schema=SAMPLE,
+                merge=self.train, schema=None, knobs=knobs,
+            )  # fmt: skip
+        return Combine(
+            "tokenizer", ("docs", "cuts"), each=self.count, each_schema=counts.COUNTS,
+            merge=self.train_counted, schema=None, knobs=knobs, fold=self.fold,
+        )  # fmt: skip
 
     def sizes(self, batch: TextBatch, side: Side) -> pa.Table:
         """SIZES in bytes, after the cap."""
@@ -153,24 +225,56 @@ class TrainTokenizer(GlobalStage):
         columns |= {name: taken[name] for name in ("doc_id", "file", "offset")}
         return pa.table([columns[name] for name in SAMPLE.names], schema=SAMPLE)
 
+    def count(self, tables: Tables, side: Side) -> pa.Table:
+        """The pieces of one batch's sampled documents, counted."""
+        options = self.options
+        if self.trainer == "counts":
+            counts.require_kernel(side.step)
+        return counts.counted(self.sample(tables, side), options.cut, options.expression)
+
+    def fold(self, left: pa.Table, right: pa.Table, side: Side) -> pa.Table:
+        """Counts of two groups of partitions as one."""
+        return counts.folded(left, right)
+
+    def train_counted(self, state: pa.Table, side: Side) -> dict[str, bytes]:
+        """The artefact, from the counted pieces of all sampled documents."""
+        total = counts.summed(state)
+        facts = counts.sample_facts(total)
+        self._require_sample(bool(facts), side)
+        pieces = counts.pieces_of(total)
+        counts.require_memory(pieces, self.max_memory_bytes, side.step)
+        return self._artefact(train_on_counts(pieces, self.options), facts)
+
     def train(self, sample: pa.Table, side: Side) -> dict[str, bytes]:
         """The artefact, from all sampled documents in order of (rank, doc_id, file, offset)."""
-        if not sample.num_rows:
+        keys = [(name, "ascending") for name in ("rank", "doc_id", "file", "offset")]
+        return self.train_texts([sample.sort_by(keys)] if sample.num_rows else [], side)
+
+    def train_texts(self, sample: Iterable[pa.Table], side: Side) -> dict[str, bytes]:
+        """The artefact by the trainer of record, from batches of `group` and `text`."""
+        facts: dict[str, dict[str, int]] = {}
+        tokenizer = train_on_texts(_texts(sample, facts), self.options)
+        self._require_sample(bool(facts), side)
+        return self._artefact(tokenizer, dict(sorted(facts.items())))
+
+    def _require_sample(self, found: bool, side: Side) -> None:
+        if not found:
             raise ConfigError(
                 f"{side.step}: the tokenizer's sample is empty: no training document, or "
                 f"sample_bytes = {self.sample_bytes:,} is below the first one. Raise it."
             )
-        keys = [(name, "ascending") for name in ("rank", "doc_id", "file", "offset")]
-        sample = sample.sort_by(keys)
-        tokenizer = train_bpe(
-            _texts(sample["text"]),
-            vocab_size=self.vocab_size,
-            pattern=self.pattern,
-            special_tokens=self.special_tokens,
-            min_frequency=self.min_frequency,
-        )
-        facts = {"pattern": self.pattern, "sample": _sample_facts(sample)}
-        size = tokenizer.get_vocab_size()
+
+    def _artefact(self, tokenizer: Tokenizer, sample: dict[str, Any]) -> dict[str, bytes]:
+        facts: dict[str, Any] = {"pattern": self.pattern, "sample": sample}
+        options = {
+            "digits": self.digits,
+            "whitespace": self.whitespace,
+            "reserved_tokens": self.reserved_tokens,
+            "pad_to_multiple_of": self.pad_to_multiple_of,
+        }
+        plain = {name: type(self).__dataclass_fields__[name].default for name in options}
+        facts |= {name: value for name, value in options.items() if value != plain[name]}
+        size = tokenizer.get_vocab_size(with_added_tokens=False)
         if size < self.vocab_size:
             facts["warning"] = (
                 f"the sample holds pairs for {size:,} of {self.vocab_size:,} tokens; enlarge it "
@@ -179,18 +283,11 @@ class TrainTokenizer(GlobalStage):
         return artefact(tokenizer.to_str(pretty=True).encode(), facts)
 
 
-def _texts(column: pa.ChunkedArray) -> Iterator[str]:
-    for chunk in column.chunks:
-        for text in chunk:
+def _texts(batches: Iterable[pa.Table], facts: dict[str, dict[str, int]]) -> Iterator[str]:
+    """The texts; documents and bytes by group are added to `facts` on the way."""
+    for batch in batches:
+        for text, group in zip(batch["text"], batch["group"], strict=True):
+            found = facts.setdefault(group.as_py(), {"documents": 0, "bytes": 0})
+            found["documents"] += 1
+            found["bytes"] += text.as_buffer().size
             yield text.as_py()
-
-
-def _sample_facts(sample: pa.Table) -> dict[str, dict[str, int]]:
-    """Documents and bytes of the sample by group."""
-    documents: Counter[str] = Counter()
-    sizes: Counter[str] = Counter()
-    lengths = pc.binary_length(sample["text"]).to_pylist()
-    for group, size in zip(sample["group"].to_pylist(), lengths, strict=True):
-        documents[group] += 1
-        sizes[group] += size
-    return {g: {"documents": documents[g], "bytes": sizes[g]} for g in sorted(documents)}

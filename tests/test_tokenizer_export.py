@@ -1,0 +1,205 @@
+"""Exports of a tokenizer give equal ids, and the command line trains, judges and exports."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from ast import literal_eval
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_tokenizer import real_texts
+from tokenizers import Tokenizer
+
+from pipeline.batch import split_words
+from pipeline.errors import ConfigError
+from tokenizer_training.__main__ import main
+from tokenizer_training.bpe import BpeOptions, shown_bytes, token_bytes, train_on_texts
+from tokenizer_training.evaluate import SAMPLES, UNDERTRAINED, Encoder, measured
+from tokenizer_training.export import exported, load_tiktoken
+
+CHARACTERS = st.characters(exclude_categories=("Cs",))
+
+
+@pytest.fixture(scope="module")
+def tokenizer_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tokenizer.json trained on real text."""
+    options = BpeOptions(2000, special_tokens=("<|endoftext|>", "<|pad|>"), reserved_tokens=2)
+    folder = tmp_path_factory.mktemp("trained")
+    text = train_on_texts(real_texts()["text"].to_pylist(), options).to_str(pretty=True)
+    (folder / "tokenizer.json").write_text(text)
+    return folder / "tokenizer.json"
+
+
+def opened(path: Path) -> Any:
+    tokenizer = Tokenizer.from_file(str(path))
+    tokenizer.encode_special_tokens = True
+    return tokenizer
+
+
+def export(path: Path, form: str, folder: Path) -> Path:
+    folder.mkdir()
+    for name, content in exported(path.read_bytes(), form, None).items():
+        (folder / name).write_bytes(content)
+    return folder
+
+
+def test_tiktoken_gives_equal_ids_for_any_text(tokenizer_file: Path, tmp_path: Path) -> None:
+    pytest.importorskip("tiktoken", reason="tiktoken is not installed")
+    ours = opened(tokenizer_file)
+    theirs = load_tiktoken(export(tokenizer_file, "tiktoken", tmp_path / "out"))
+    for text in real_texts()["text"].to_pylist():
+        assert theirs.encode_ordinary(text) == ours.encode(text, add_special_tokens=False).ids
+
+    @settings(max_examples=500, deadline=None)
+    @given(st.text(st.one_of(CHARACTERS, st.sampled_from("aeT 's\n\r1 <|endoftext|>éਅ"))))
+    def check(text: str) -> None:
+        assert theirs.encode_ordinary(text) == ours.encode(text, add_special_tokens=False).ids
+
+    check()
+    assert theirs.encode("<|pad|>", allowed_special="all") == [1]
+    assert theirs.n_vocab == 2000
+
+
+def test_a_merge_that_tiktoken_cannot_say_is_refused() -> None:
+    # "the" is a special token that a merge also gives: ids are not in the order of merges.
+    made = train_on_texts(["the the the then"] * 5, BpeOptions(262, special_tokens=("the",)))
+    with pytest.raises(ConfigError, match="two merges with one result"):
+        exported(made.to_str().encode(), "tiktoken", None)
+
+
+def test_auto_tokenizer_loads_the_folder_with_equal_ids(
+    tokenizer_file: Path, tmp_path: Path
+) -> None:
+    transformers = pytest.importorskip("transformers", reason="transformers is not installed")
+    folder = export(tokenizer_file, "huggingface", tmp_path / "out")
+    theirs = transformers.AutoTokenizer.from_pretrained(str(folder))
+    ours = opened(tokenizer_file)
+    for text in [*real_texts()["text"].to_pylist(), *SAMPLES.values()]:
+        ids = theirs(text, add_special_tokens=False)["input_ids"]
+        assert ids == ours.encode(text, add_special_tokens=False).ids
+        assert theirs.decode(ids) == text
+    assert (theirs.eos_token, theirs.eos_token_id) == ("<|endoftext|>", 0)
+    assert len(theirs) == 2000
+    assert theirs.convert_tokens_to_ids("<|reserved_1|>") == 3
+
+
+def test_the_folder_of_huggingface_names_special_tokens(tokenizer_file: Path) -> None:
+    files = exported(tokenizer_file.read_bytes(), "huggingface", "<|pad|>")
+    assert files["tokenizer.json"] == tokenizer_file.read_bytes()
+    config = json.loads(files["tokenizer_config.json"])
+    assert config["eos_token"] == "<|pad|>"
+    assert config["added_tokens_decoder"]["1"]["content"] == "<|pad|>"
+    with pytest.raises(ConfigError, match="no special token"):
+        exported(tokenizer_file.read_bytes(), "huggingface", "<|none|>")
+
+
+def test_the_readable_vocabulary_has_a_line_an_id_whose_merge_makes_its_bytes(
+    tokenizer_file: Path,
+) -> None:
+    lines = exported(tokenizer_file.read_bytes(), "tsv", None)["vocabulary.tsv"].decode()
+    rows = [line.split("\t") for line in lines.splitlines()[1:]]
+    tokenizer = opened(tokenizer_file)
+    assert [int(row[0]) for row in rows] == list(range(2000))
+    assert [row[1] for row in rows] == ["special"] * 4 + ["byte"] * 256 + ["merge"] * 1740
+    for number, kind, shown, content, merge in rows:
+        if kind != "special":
+            assert bytes.fromhex(content) == token_bytes(tokenizer.id_to_token(int(number)))
+            said = (literal_eval(shown).encode(), shown.isascii() and literal_eval("b" + shown))
+            assert bytes.fromhex(content) in said
+        assert (" + " in merge) == (kind == "merge")
+
+
+def test_what_is_no_byte_level_bpe_is_refused() -> None:
+    for content in (b"{}", b"no json", b'{"model": {"type": "WordPiece"}, "decoder": null}'):
+        with pytest.raises(ConfigError, match="no byte-level BPE"):
+            exported(content, "tsv", None)
+
+
+@settings(max_examples=200, deadline=None)
+@given(content=st.binary(max_size=60))
+def test_every_byte_string_comes_back(tokenizer_file: Path, content: bytes) -> None:
+    model = opened(tokenizer_file).model
+    found = model.tokenize("".join(shown_bytes()[byte] for byte in content))
+    assert b"".join(token_bytes(token.value) for token in found) == content
+
+
+def test_figures_are_those_of_a_plain_count(tokenizer_file: Path) -> None:
+    docs = real_texts(20)
+    table = pa.table({"text": docs["text"], "group": docs["source"]})
+    found = measured(Encoder(str(tokenizer_file)), [table.slice(0, 7), table.slice(7)])
+    tokenizer = opened(tokenizer_file)
+    texts = [row["text"] for row in docs.to_pylist() if row["source"] == "speech"]
+    ids = [tokenizer.encode(text, add_special_tokens=False).ids for text in texts]
+    speech = found["groups"]["speech"]
+    assert speech["documents"] == len(texts)
+    assert speech["tokens"] == sum(map(len, ids))
+    assert speech["bytes_per_token"] == round(
+        sum(len(text.encode()) for text in texts) / sum(map(len, ids)), 4
+    )
+    assert speech["tokens_per_word"] == round(
+        sum(map(len, ids)) / sum(len(split_words(text)) for text in texts), 4
+    )
+    assert found["documents_changed_by_round_trip"] == 0
+    every = tokenizer.encode("".join(docs["text"].to_pylist()), add_special_tokens=False).ids
+    assert found["ids"]["merged"] == 1740
+    assert abs(found["ids"]["unused"] - len(set(range(260, 2000)) - set(every))) <= 2
+    assert found["ids"]["undertrained"] >= found["ids"]["unused"]
+    assert all(row["uses"] < UNDERTRAINED for row in found["ids"]["undertrained_examples"])
+    assert found["ids"]["unreachable"] == []
+
+
+def test_the_command_line_trains_compares_and_exports(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    docs = real_texts(20).select(["source", "text"])
+    with gzip.open(tmp_path / "a.jsonl.gz", "wt") as file:
+        file.writelines(json.dumps(row) + "\n" for row in docs.slice(0, 20).to_pylist())
+    pq.write_table(docs.slice(20), tmp_path / "b.parquet")
+    names = [str(tmp_path / "a.jsonl.gz"), str(tmp_path / "b.parquet")]
+    made = []
+    for at, (trainer, files) in enumerate([("auto", names), ("tokenizers", names[::-1])]):
+        out = tmp_path / f"made{at}"
+        common = ["--vocab-size", "700", "--sample-bytes", "120000", "--trainer", trainer]
+        assert main(["train", *files, "--out", str(out), *common]) == 0
+        made.append([(out / name).read_bytes() for name in ("tokenizer.json", "meta.json")])
+    assert made[0] == made[1]
+    sample = json.loads(made[0][1])["sample"]["all"]
+    assert 100_000 < sample["bytes"] <= 120_000
+    tokenizers = ["--tokenizer", str(tmp_path / "made0"), "--tokenizer", str(tmp_path / "tik")]
+    assert main(["export", str(tmp_path / "made0"), "tiktoken", str(tmp_path / "tik")]) == 0
+    capsys.readouterr()
+    pytest.importorskip("tiktoken", reason="tiktoken is not installed")
+    assert main(["compare", *tokenizers, *names, "--by", "source", "--json"]) == 0
+    one, other = json.loads(capsys.readouterr().out)
+    assert one["groups"] == other["groups"]
+    assert set(one["groups"]) == {"speech", "help"}
+    assert main(["evaluate", str(tmp_path / "made0"), *names]) == 0
+    assert "unreachable 0" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["train", "{}/none.jsonl", "--out", "{}/x"], 3, "no such file"),
+        (["train", "{}/bad.jsonl", "--out", "{}/x"], 3, "bad.jsonl:2: expected a JSON object"),
+        (["train", "{}/bad.parquet", "--out", "{}/x"], 3, "cannot be read"),
+        (["train", "{}/a.txt", "--out", "{}/x", "--vocab-size", "9"], 2, "vocab_size = 9"),
+        (["evaluate", "{}/a.txt", "{}/a.txt"], 2, "is no tokenizer.json"),
+        (["export", "{}/none", "tsv", "{}/x"], 2, "expected a tokenizer.json"),
+        (["export", "{}/a.txt", "tsv", "{}/x"], 2, "no byte-level BPE"),
+    ],
+)
+def test_wrong_input_is_an_error_with_the_pipelines_exit_code(
+    arguments: list[str], code: int, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.txt").write_text("plain text")
+    (tmp_path / "bad.jsonl").write_text('{"text": "fine"}\n{"body": 1}\n')
+    (tmp_path / "bad.parquet").write_bytes(b"PAR1 nothing")
+    assert main([argument.format(tmp_path) for argument in arguments]) == code
+    assert said in capsys.readouterr().err

@@ -1,0 +1,178 @@
+"""A byte-level BPE `tokenizer.json` in the forms that others load.
+
+huggingface   a folder for `AutoTokenizer.from_pretrained(folder)`
+tiktoken      `vocabulary.tiktoken` (a line a token: base64 of its bytes, rank) and
+              `tiktoken.json` (pat_str, special_tokens), which `load_tiktoken` puts together
+tsv           `vocabulary.tsv`, to be read: id, kind, token, bytes, and the merge that makes it
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.errors import ConfigError
+from tokenizer_training.bpe import token_bytes
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+FORMATS = ("huggingface", "tiktoken", "tsv")
+MODEL_MAX_LENGTH = 10**30
+"""What transformers writes for "no limit": the length is the model's, not the tokenizer's."""
+
+
+def exported(tokenizer_json: bytes, form: str, end_of_document: str | None) -> dict[str, bytes]:
+    """Files of the form. Raises ConfigError where it cannot say what the tokenizer does."""
+    if form == "huggingface":
+        return _huggingface(tokenizer_json, end_of_document)
+    return _tiktoken(tokenizer_json) if form == "tiktoken" else _tsv(tokenizer_json)
+
+
+def parsed(tokenizer_json: bytes) -> dict[str, Any]:
+    """The JSON. Raises ConfigError if it is no byte-level BPE."""
+    try:
+        found: dict[str, Any] = json.loads(tokenizer_json)
+        level = found["model"]["type"] == "BPE" and "ByteLevel" in json.dumps(found["decoder"])
+    except (ValueError, KeyError, TypeError):
+        level = False
+    if not level:
+        raise ConfigError("the tokenizer is no byte-level BPE of the tokenizers library.")
+    return found
+
+
+def specials_of(found: Mapping[str, Any]) -> dict[str, int]:
+    """Special tokens and their ids, in order of ids."""
+    added = sorted(found["added_tokens"], key=lambda token: token["id"])
+    return {token["content"]: token["id"] for token in added}
+
+
+def _huggingface(tokenizer_json: bytes, end: str | None) -> dict[str, bytes]:
+    found = parsed(tokenizer_json)
+    specials = specials_of(found)
+    if end is None:
+        end = next(iter(specials), None)
+    elif end not in specials:
+        raise ConfigError(f"'{end}' is no special token of the tokenizer: {list(specials)}.")
+    named = {"eos_token": end} if end is not None else {}
+    others = [name for name in specials if name != end]
+    config = {
+        "added_tokens_decoder": {
+            str(token["id"]): {key: value for key, value in token.items() if key != "id"}
+            for token in sorted(found["added_tokens"], key=lambda token: token["id"])
+        },
+        "clean_up_tokenization_spaces": False,
+        "model_max_length": MODEL_MAX_LENGTH,
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "additional_special_tokens": others,
+        **named,
+    }
+    return {
+        "tokenizer.json": tokenizer_json,
+        "tokenizer_config.json": _pretty(config),
+        "special_tokens_map.json": _pretty({**named, "additional_special_tokens": others}),
+    }
+
+
+def _pretty(value: Any) -> bytes:
+    return json.dumps(value, indent=2, ensure_ascii=False, sort_keys=True).encode() + b"\n"
+
+
+def _merges(found: Mapping[str, Any]) -> list[tuple[str, str]]:
+    merges = found["model"]["merges"]
+    pairs = [pair.split(" ") if isinstance(pair, str) else pair for pair in merges]
+    return [(left, right) for left, right in pairs]
+
+
+def _tiktoken(tokenizer_json: bytes) -> dict[str, bytes]:
+    from tokenizers import Tokenizer
+
+    found = parsed(tokenizer_json)
+    vocabulary, specials = found["model"]["vocab"], specials_of(found)
+    made = [vocabulary[left + right] for left, right in _merges(found)]
+    if sorted(set(made)) != made:
+        raise ConfigError(
+            "the tokenizer has two merges with one result, or one that leads to a special token: "
+            "tiktoken, whose order of merges is that of ids, would give other ids."
+        )
+    lost = unreachable(Tokenizer.from_buffer(tokenizer_json), found)
+    if lost:
+        raise ConfigError(
+            f"{len(lost)} tokens, '{lost[0]}' for one, are no result of their own bytes' merges: "
+            f"tiktoken would use them and give other ids."
+        )
+    lines = [
+        base64.b64encode(token_bytes(token)) + f" {number}\n".encode()
+        for token, number in sorted(vocabulary.items(), key=lambda entry: entry[1])
+        if token not in specials
+    ]
+    facts = {"pat_str": _expression(found), "special_tokens": specials}
+    return {"vocabulary.tiktoken": b"".join(lines), "tiktoken.json": _pretty(facts)}
+
+
+def _expression(found: Mapping[str, Any]) -> str:
+    for step in found["pre_tokenizer"].get("pretokenizers", []):
+        if step["type"] == "Split":
+            return str(step["pattern"]["Regex"])
+    raise ConfigError("the tokenizer's pre-tokenizer has no regular expression to hand over.")
+
+
+def unreachable(tokenizer: Tokenizer, found: Mapping[str, Any]) -> list[str]:
+    """Tokens that are not what their own bytes become: no text has them by itself."""
+    specials = specials_of(found)
+    return [
+        token
+        for token, number in sorted(found["model"]["vocab"].items(), key=lambda entry: entry[1])
+        if token not in specials and [t.id for t in tokenizer.model.tokenize(token)] != [number]
+    ]
+
+
+def load_tiktoken(folder: Path) -> Any:
+    """The `tiktoken.Encoding` of an exported folder."""
+    import tiktoken
+
+    ranks = {}
+    for line in (folder / "vocabulary.tiktoken").read_bytes().splitlines():
+        token, rank = line.split()
+        ranks[base64.b64decode(token)] = int(rank)
+    facts = json.loads((folder / "tiktoken.json").read_bytes())
+    return tiktoken.Encoding(
+        folder.name,
+        pat_str=facts["pat_str"],
+        mergeable_ranks=ranks,
+        special_tokens=facts["special_tokens"],
+    )
+
+
+def _tsv(tokenizer_json: bytes) -> dict[str, bytes]:
+    found = parsed(tokenizer_json)
+    specials = specials_of(found)
+    merges = {left + right: (left, right) for left, right in _merges(found)}
+    ids = {**found["model"]["vocab"], **specials}
+    lines = ["id\tkind\ttoken\tbytes\tmerge"]
+    for token, number in sorted(ids.items(), key=lambda entry: entry[1]):
+        if token in specials:
+            lines.append(f"{number}\tspecial\t{token}\t\t")
+            continue
+        content = token_bytes(token)
+        parts = [readable(token_bytes(part)) for part in merges.get(token, ())]
+        kind = "merge" if parts else "byte"
+        lines.append(
+            f"{number}\t{kind}\t{readable(content)}\t{content.hex(' ')}\t{' + '.join(parts)}"
+        )
+    return {"vocabulary.tsv": "\n".join(lines).encode() + b"\n"}
+
+
+def readable(content: bytes) -> str:
+    r"""Bytes for the eye, in quotes: UTF-8 as it is, all else as `\x..` or another escape."""
+    try:
+        text = content.decode()
+    except UnicodeDecodeError:
+        return repr(content)[1:]
+    return repr(text)
+
+
+__all__ = ["FORMATS", "exported", "load_tiktoken", "parsed", "readable", "unreachable"]
