@@ -30,8 +30,8 @@ from stages.encoders.backends import BACKENDS, Fastokens, Source, Tiktoken, Toke
 from stages.encoders.pieces import cuts_are_harmless, pieces
 from stages.encoders.verified import Encoder, Mismatch, vocabulary
 from stages.tokenize import Tokenize
-from tokenizer_training.bpe import artefact as artefact_of
 from tokenizer_training.bpe import BpeOptions, train_on_texts
+from tokenizer_training.bpe import artefact as artefact_of
 from tokenizer_training.patterns import PATTERNS
 
 SHARED = Path(os.environ.get("TOKENMILL_SHARED", "../shared"))
