@@ -127,7 +127,7 @@ class _Segment:
             "kept": self.kept,
             "dropped": reasons,
             "quarantined": self.quarantined,
-            "used": dict(sorted(self.used.items())),
+            **({"used": dict(sorted(self.used.items()))} if self.used else {}),
         }
         if self.call.source:
             counters["input_bytes"] = self.call.source[2].size
