@@ -32,7 +32,7 @@ MAY_IMPORT = {
     "pipeline": {"pipeline"},
     "stages": {"stages", "pipeline"},
     "tokenizer_training": {"tokenizer_training", "pipeline"},
-    "loader": {"loader", "pipeline.schema", "pipeline.errors"},
+    "loader": {"loader", "pipeline.schema", "pipeline.errors", "pipeline.draw"},
     "samples": {"samples"},
     "benchmarks": set(PACKAGES),
 }
