@@ -8,19 +8,30 @@ from __future__ import annotations
 import hashlib
 import json
 import struct
-from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from loader.export_format import Facts, Part, Reader, Writer
-from loader.stored_order import Block
+from loader.stored_order import BATCH_ROWS, Block
 from pipeline.errors import ConfigError
 
 CHUNK_BYTES = 1 << 26
 """Samples of a chunk, in bytes; a longer document has a chunk of its own. MDSWriter's default."""
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """A finished chunk."""
+
+    name: str
+    samples: int
+    ids: int
+    num_bytes: int
+    sha1: str
 
 
 class _Chunked(Writer):
@@ -61,9 +72,13 @@ class _Chunked(Writer):
                 f"32 bits wide. Expected documents below 4 GB: choose `bin` or `megatron`."
             )
         table = offsets.astype("<u4").tobytes()
-        data = b"".join([struct.pack("<I", len(sizes)), table, head, *self._samples])
-        (self.folder / name).write_bytes(data)
-        self.chunks.append(self.about(name, data, len(sizes), self._ids))
+        sha1 = hashlib.sha1(usedforsecurity=False)
+        with (self.folder / name).open("wb") as out:
+            for piece in (struct.pack("<I", len(sizes)), table, head, *self._samples):
+                sha1.update(piece)
+                out.write(piece)
+        made = Chunk(name, len(sizes), self._ids, int(offsets[-1]), sha1.hexdigest())
+        self.chunks.append(self.about(made))
         self._samples, self._size, self._ids = [], 0, 0
 
     def close(self) -> None:
@@ -83,7 +98,7 @@ class _Chunked(Writer):
     def chunk_name(self, number: int) -> str:
         raise NotImplementedError
 
-    def about(self, name: str, data: bytes, samples: int, ids: int) -> dict[str, Any]:
+    def about(self, chunk: Chunk) -> dict[str, Any]:
         """The chunk's entry in the index."""
         raise NotImplementedError
 
@@ -92,11 +107,28 @@ class _Chunked(Writer):
         raise NotImplementedError
 
 
-def _samples(data: bytes, head: int) -> tuple[list[int], int]:
-    """The bounds of a chunk's samples in bytes, and where the first has to begin."""
-    (count,) = struct.unpack_from("<I", data)
-    bounds = np.frombuffer(data, "<u4", count + 1, 4)
-    return bounds.tolist(), 4 + 4 * (count + 1) + head
+class _ChunkReader(Reader):
+    """Reads the samples of one chunk, a few at a time."""
+
+    def samples(self, path: Path, count: int, head: bytes) -> Iterator[Part]:
+        """The documents of a chunk of `count` samples, `head` standing before the first."""
+        with path.open("rb") as chunk:
+            (found,) = struct.unpack("<I", chunk.read(4))
+            self.expect(path, found, count, "samples")
+            bounds = np.frombuffer(chunk.read(4 * (count + 1)), "<u4").astype(np.int64)
+            self.expect(path, chunk.read(len(head)), head, "header")
+            ends = (chunk.tell(), path.stat().st_size)
+            self.expect(path, (bounds[0], bounds[-1]), ends, "bounds of samples")
+            sizes = np.diff(bounds).tolist()
+            for at in range(0, count, BATCH_ROWS):
+                batch = [chunk.read(size) for size in sizes[at : at + BATCH_ROWS]]
+                documents = [self.document(path, sample) for sample in batch]
+                lengths = np.array([len(ids) for ids in documents], np.int64)
+                yield Part(np.concatenate(documents), lengths)
+
+    def document(self, path: Path, sample: bytes) -> np.ndarray[Any, Any]:
+        """The ids of a sample."""
+        return np.frombuffer(sample, "<i4")
 
 
 # --- mosaicml-streaming ------------------------------------------------------------------------
@@ -139,29 +171,29 @@ class MdsWriter(_Chunked):
     def chunk_name(self, number: int) -> str:
         return f"shard.{number:05d}.mds"
 
-    def about(self, name: str, data: bytes, samples: int, ids: int) -> dict[str, Any]:
-        hashes = {"sha1": hashlib.sha1(data, usedforsecurity=False).hexdigest()}
-        raw = {"basename": name, "bytes": len(data), "hashes": hashes}
-        return {**_MDS, "raw_data": raw, "samples": samples, "zip_data": None}
+    def about(self, chunk: Chunk) -> dict[str, Any]:
+        hashes = {"sha1": chunk.sha1}
+        raw = {"basename": chunk.name, "bytes": chunk.num_bytes, "hashes": hashes}
+        return {**_MDS, "raw_data": raw, "samples": chunk.samples, "zip_data": None}
 
     def index(self) -> dict[str, Any]:
         return {"shards": self.chunks, "version": 2}
 
 
-class MdsReader(Reader):
+class MdsReader(_ChunkReader):
     """Samples of the shards that index.json names."""
 
     def parts(self) -> Iterator[Part]:
         folder = self.folder / self.split
         for shard in json.loads((folder / "index.json").read_bytes())["shards"]:
             path = folder / shard["raw_data"]["basename"]
-            data = path.read_bytes()
-            bounds, start = _samples(data, len(json.dumps(_MDS, sort_keys=True)))
-            self.expect(path, len(bounds) - 1, shard["samples"], "samples")
-            self.expect(path, (bounds[0], bounds[-1]), (start, len(data)), "bounds of samples")
-            yield _part([self._array(path, data[a:b]) for a, b in _pairs(bounds)])
+            with path.open("rb") as data:
+                sha1 = hashlib.file_digest(data, "sha1").hexdigest()
+            self.expect(path, sha1, shard["raw_data"]["hashes"]["sha1"], "sha1")
+            head = json.dumps(_MDS, sort_keys=True).encode()
+            yield from self.samples(path, shard["samples"], head)
 
-    def _array(self, path: Path, sample: bytes) -> np.ndarray[Any, Any]:
+    def document(self, path: Path, sample: bytes) -> np.ndarray[Any, Any]:
         (size,) = struct.unpack_from("<I", sample)
         self.expect(path, size + 4, len(sample), "bytes of a sample")
         kind = np.dtype(_SHAPES[sample[4] & 3][0])
@@ -169,15 +201,6 @@ class MdsReader(Reader):
         self.expect(path, sample[4] >> 2, 1, "axes of an array")
         self.expect(path, len(sample), 5 + kind.itemsize + 4 * length, "bytes of a sample")
         return np.frombuffer(sample, "<i4", length, 5 + kind.itemsize)
-
-
-def _pairs(bounds: Sequence[int]) -> Iterator[tuple[int, int]]:
-    return pairwise(bounds)
-
-
-def _part(documents: Sequence[np.ndarray[Any, Any]]) -> Part:
-    lengths = np.array([len(ids) for ids in documents], np.int64)
-    return Part(np.concatenate([np.empty(0, "<i4"), *documents]), lengths)
 
 
 # --- litdata -----------------------------------------------------------------------------------
@@ -203,25 +226,24 @@ class LitdataWriter(_Chunked):
     def chunk_name(self, number: int) -> str:
         return f"chunk-0-{number}.bin"
 
-    def about(self, name: str, data: bytes, samples: int, ids: int) -> dict[str, Any]:
-        return {"chunk_bytes": len(data), "chunk_size": samples, "dim": ids, "filename": name}
+    def about(self, chunk: Chunk) -> dict[str, Any]:
+        sizes = {"chunk_bytes": chunk.num_bytes, "chunk_size": chunk.samples, "dim": chunk.ids}
+        return {**sizes, "filename": chunk.name}
 
     def index(self) -> dict[str, Any]:
         return {"chunks": self.chunks, "config": _LITDATA}
 
 
-class LitdataReader(Reader):
+class LitdataReader(_ChunkReader):
     """Samples of the chunks that index.json names."""
 
     def parts(self) -> Iterator[Part]:
         folder = self.folder / self.split
         for chunk in json.loads((folder / "index.json").read_bytes())["chunks"]:
             path = folder / chunk["filename"]
-            data = path.read_bytes()
-            bounds, start = _samples(data, 0)
-            self.expect(path, len(bounds) - 1, chunk["chunk_size"], "documents")
-            self.expect(path, (bounds[0], bounds[-1]), (start, len(data)), "bounds of documents")
-            self.expect(path, len(data), chunk["chunk_bytes"], "bytes")
-            part = _part([np.frombuffer(data[a:b], "<i4") for a, b in _pairs(bounds)])
-            self.expect(path, len(part.tokens), chunk["dim"], "tokens")
-            yield part
+            self.expect(path, path.stat().st_size, chunk["chunk_bytes"], "bytes")
+            tokens = 0
+            for part in self.samples(path, chunk["chunk_size"], b""):
+                tokens += len(part.tokens)
+                yield part
+            self.expect(path, tokens, chunk["dim"], "tokens")

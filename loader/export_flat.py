@@ -193,8 +193,7 @@ class MegatronReader(Reader):
         for lengths in _numbers(index, "<i4", at[0], sequences):
             ends = first + np.cumsum(lengths, dtype=np.int64) * kind.itemsize
             expected = np.concatenate([[first], ends[:-1]])
-            same = np.array_equal(next(offsets, None), expected)
-            self.expect(index, same, True, "offsets of sequences")
+            self.expect(index, np.array_equal(next(offsets), expected), True, "byte offsets")
             first = int(ends[-1])
             yield lengths.astype(np.int64)
 
@@ -229,9 +228,12 @@ class DsWriter(_Flat):
 
     def close(self) -> None:
         super().close()
-        name = f"{self.facts.tokenizer}|{self.dtype.itemsize}"
-        lines = (name, str(self._end), f"{self._end / 1e6:.3f} MT")
-        self.path(".ds.metadata").write_text("\n".join(lines))
+        self.path(".ds.metadata").write_text(_ds_metadata(self.facts, self._end))
+
+
+def _ds_metadata(facts: Facts, tokens: int) -> str:
+    name = f"{facts.tokenizer}|{facts.dtype.itemsize}"
+    return "\n".join((name, str(tokens), f"{tokens / 1e6:.3f} MT"))
 
 
 class DsReader(Reader):
@@ -239,10 +241,10 @@ class DsReader(Reader):
 
     def parts(self) -> Iterator[Part]:
         path = self.folder / self.split / f"{self.split}.ds"
-        metadata = path.with_name(f"{path.name}.metadata").read_text().split("\n")
-        size, tokens = int(metadata[0].rpartition("|")[2]), int(metadata[1])
-        self.expect(path, path.stat().st_size, size * tokens)
-        yield from _paired(self._lengths(path), path, np.dtype(f"<u{size}"))
+        metadata = path.with_name(f"{path.name}.metadata")
+        tokens = path.stat().st_size // self.facts.dtype.itemsize
+        self.expect(metadata, metadata.read_text(), _ds_metadata(self.facts, tokens))
+        yield from _paired(self._lengths(path), path, self.facts.dtype)
 
     def _lengths(self, path: Path) -> Iterator[npt.NDArray[np.int64]]:
         last = 0

@@ -29,7 +29,9 @@ class ParquetWriter(Writer):
     def write(self, block: Block) -> None:
         if self._open is None:
             self._files.append(self.folder / f"{self.split}-{len(self._files):05d}.part")
-            self._open = pq.ParquetWriter(self._files[-1], SCHEMA, compression="zstd")
+            self._open = pq.ParquetWriter(
+                self._files[-1], SCHEMA, compression="zstd", write_page_checksum=True
+            )
         offsets = np.concatenate([[0], np.cumsum(block.lengths)]).astype(np.int32)
         ids = pa.array(block.tokens.astype(self.dtype))
         lists = pa.ListArray.from_arrays(pa.array(offsets), ids)
@@ -65,9 +67,12 @@ class ParquetReader(Reader):
         names = [file_name(self.split, number, len(files)) for number in range(len(files))]
         self.expect(self.folder, [path.name for path in files], names, "files")
         for path in files:
-            with pq.ParquetFile(path) as file:
+            with pq.ParquetFile(path, page_checksum_verification=True) as file:
                 self.expect(path, file.schema_arrow.equals(SCHEMA), True, "schema")
-                for batch in file.iter_batches(BATCH_ROWS, use_threads=False):
-                    lists = batch.column("input_ids")
-                    lengths = np.diff(lists.offsets.to_numpy()).astype(np.int64)
-                    yield Part(lists.flatten().to_numpy(), lengths)
+                for group in range(file.num_row_groups):  # of all at once it would hold all
+                    for batch in file.iter_batches(
+                        BATCH_ROWS, row_groups=[group], use_threads=False
+                    ):
+                        lists = batch.column("input_ids")
+                        lengths = np.diff(lists.offsets.to_numpy()).astype(np.int64)
+                        yield Part(lists.flatten().to_numpy(), lengths)

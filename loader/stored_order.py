@@ -205,9 +205,7 @@ class _Run:
             at = copies == copy
             h[at] = draw_column(seed, "shuffle", table["doc_id"].filter(pa.array(at)), int(copy))
         if len(h) and (h[0] < self._last or (h[1:] < h[:-1]).any()):
-            raise _damaged(
-                where, "rows or shards out of the order of their draws", "ascending ones"
-            )
+            raise _damaged(where, "rows not in the order of their draws", "ascending draws")
         self._last = h[-1] if len(h) else self._last
         return h
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +24,14 @@ Documents = list[list[int]]
 
 
 def stored_documents(dataset: Path, split: str, version: int | None = None) -> Documents:
-    """Tokens of each document of a split: all rows of all shards, sorted as DESIGN section 7 says."""
+    """Tokens of each document of a split: all rows of all shards, sorted (DESIGN section 7)."""
     name = "dataset.json" if version is None else f"versions/{version}.json"
     facts = json.loads((dataset / name).read_text())
     index = pq.read_table(dataset / facts["index"]).to_pylist()
     rows = []
-    for file, stage in sorted({(r["file"], r.get("stage") or 0) for r in index if r["split"] == split}):
+    for file, stage in sorted(
+        {(r["file"], r.get("stage") or 0) for r in index if r["split"] == split}
+    ):
         for row in pq.read_table(dataset / file).to_pylist():
             h = draw(facts["shuffle_seed"], "shuffle", row["doc_id"], row["copy"])
             key = [stage, h, row["doc_id"], row["copy"], row["file"], row["offset"]]
@@ -93,7 +96,7 @@ def chunk_samples(data: bytes, count: int) -> list[bytes]:
     assert struct.unpack_from("<I", data) == (count,)
     offsets = struct.unpack_from(f"<{count + 1}I", data, 4)
     assert offsets[-1] == len(data)
-    return [data[a:b] for a, b in zip(offsets, offsets[1:], strict=False)]
+    return [data[a:b] for a, b in pairwise(offsets)]
 
 
 def read_litdata(out: Path, split: str) -> Documents:

@@ -1,9 +1,10 @@
-"""An export read by the library that it was made for, in this process alone.
+"""Exports read by the libraries that they were made for, in this process alone.
 
-python read_export.py FORMAT FOLDER SPLIT OUT
+python read_export.py FOLDER SPLIT OUT FORMAT...
 
-OUT becomes a JSON file: a list of lists of ids, a document each, or a list of one where the reader
-gives no documents. Nothing of ours is imported.
+FOLDER holds a folder by the name of each format. OUT becomes a JSON file: format -> list of lists
+of ids, a document each, or a list of one where the reader gives no documents. Nothing of ours is
+used.
 """
 
 from __future__ import annotations
@@ -101,9 +102,10 @@ def hf(folder: Path, split: str) -> Documents:
         return [list(ids) for ids in found["input_ids"]]
 
 
-def main(name: str, folder: str, split: str, out: str) -> None:
+def main(folder: str, split: str, out: str, *names: str) -> None:
     readers = {"megatron": megatron, "ds": ds, "mds": mds, "litdata": litdata, "hf": hf}
-    Path(out).write_text(json.dumps(readers[name](Path(folder), split)))
+    found = {name: readers[name](Path(folder, name), split) for name in names}
+    Path(out).write_text(json.dumps(found))
 
 
 if __name__ == "__main__":
