@@ -73,8 +73,10 @@ def twins(docs: pa.Table) -> pa.Table:
     ids[half : 2 * half] = ids[:half]
     ids[1], offsets[0] = ids[0], None
     docs = docs.set_column(0, docs.schema.field("doc_id"), pa.array(ids, pa.binary(16)))
-    at = docs.column_names.index("offset")
-    return docs.set_column(at, "offset", pa.array(offsets, pa.int64()))
+    files = [f"{'cab'[at % 3]}.jsonl" for at in range(len(ids))]  # in no group's order
+    for name, values in (("offset", pa.array(offsets, pa.int64())), ("file", pa.array(files))):
+        docs = docs.set_column(docs.column_names.index(name), name, values)
+    return docs
 
 
 @settings(max_examples=12)
