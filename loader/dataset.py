@@ -85,6 +85,15 @@ class Dataset:
     def fingerprint(self) -> str:
         return str(self.facts["fingerprint"])
 
+    @property
+    def shuffle_seed(self) -> int:
+        """Seed of the draws that the stored order goes by. Raises InputError."""
+        if "shuffle_seed" not in self.facts:
+            raise InputError(
+                f"{self.root}/dataset.json: lacks 'shuffle_seed'. Is this a finished token dataset?"
+            )
+        return int(self.facts["shuffle_seed"])
+
     @cached_property
     def splits(self) -> tuple[str, ...]:
         return tuple(sorted(set(self.index["split"].to_pylist())))
@@ -98,13 +107,17 @@ class Dataset:
         found = self.facts.get("mixture", {}).get("stages", ())
         return tuple(str(stage["name"]) for stage in found)
 
+    def check_split(self, split: str) -> None:
+        """Raises ConfigError unless the dataset has such a split."""
+        if split not in self.splits:
+            raise ConfigError(f"{self.root}: no split '{split}'.{nearest(split, self.splits)}")
+
     def streams(self, split: str, stage: str | None = None) -> tuple[Stream, ...]:
         """The streams of a split, or of one stage of it, in order of (stage, group); at least one.
 
         Raises ConfigError.
         """
-        if split not in self.splits:
-            raise ConfigError(f"{self.root}: no split '{split}'.{nearest(split, self.splits)}")
+        self.check_split(split)
         rows = self.index.filter(pc.equal(self.index["split"], split))
         if stage is not None:
             if stage not in self.stages:
@@ -120,7 +133,7 @@ class Dataset:
         return tuple(found)
 
 
-def _shard_number(file: str) -> int:
+def shard_number(file: str) -> int:
     """k of `shards/<split>-<group>-<k>-<8 hex>.parquet`."""
     try:
         return int(file.rsplit("-", 2)[1])
@@ -132,7 +145,7 @@ def _shard_number(file: str) -> int:
 
 
 def _stream(rows: pa.Table, group: str, stage: int) -> Stream:
-    numbers = [_shard_number(file) for file in rows["file"].to_pylist()]
+    numbers = [shard_number(file) for file in rows["file"].to_pylist()]
     keys = [(name, "ascending") for name in ("number", "file", "row_group")]
     rows = rows.append_column("number", pa.array(numbers, pa.int64())).sort_by(keys)
     starts = np.concatenate([[0], np.cumsum(rows["tokens"].to_numpy())]).astype(np.int64)
@@ -142,18 +155,18 @@ def _stream(rows: pa.Table, group: str, stage: int) -> Stream:
     return Stream(group, stage, files, row_groups, documents, checksums, starts)
 
 
-def open_dataset(uri: str) -> Dataset:
+def open_dataset(uri: str, version: int | None = None) -> Dataset:
     """The dataset in a folder: a local path or a URI that pyarrow.fs knows (s3://, gs://, ...).
 
-    Raises InputError where there is none or it is of another format, IntegrityError where the
-    index is not the file that dataset.json names.
+    The version in force, or an earlier one by its number. Raises InputError where there is none or
+    it is of another format, IntegrityError where the index is not the file that it names.
     """
     if "://" in uri:
         filesystem, root = pafs.FileSystem.from_uri(uri)
     else:
         filesystem, root = pafs.LocalFileSystem(), uri
     root = root.rstrip("/")
-    path = f"{root}/dataset.json"
+    path = f"{root}/dataset.json" if version is None else f"{root}/versions/{version}.json"
     facts = json.loads(_read(filesystem, path))
     if facts.get("format_version") != FORMAT_VERSION:
         raise InputError(

@@ -26,7 +26,10 @@ COMMANDS = {
     "verify": "hash every file that a manifest names; --repair forgets the damaged ones",
     "gc": "delete what no kept run and no version needs",
 }
-OUTSIDE = {"sample": ("samples.generate", "generate a small web of our own writing, as WARC")}
+OUTSIDE = {
+    "export": ("loader.export", "a dataset for Megatron-LM, nanotron, MDS, litdata, nanoGPT, HF"),
+    "sample": ("samples.generate", "generate a small web of our own writing, as WARC"),
+}
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -48,11 +51,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     sys.path.insert(0, os.getcwd())  # the user's own stages stand beside the configuration
-    if arguments and arguments[0] in OUTSIDE:
-        return int(importlib.import_module(OUTSIDE[arguments[0]][0]).main(arguments[1:]))
-    args = _parser().parse_args(arguments)
+    outside = OUTSIDE.get(arguments[0]) if arguments else None
+    args = None if outside else _parser().parse_args(arguments)
     interrupts.listen()
     try:
+        if outside is not None:
+            return int(importlib.import_module(outside[0]).main(arguments[1:]))
+        assert args is not None
         return int(importlib.import_module(f"pipeline.commands.{args.command}").main(args))
     except PipelineError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)

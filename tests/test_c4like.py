@@ -12,8 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from conftest import ROOT
+from slow_exports import same, stored_documents
 
 from loader import Loader, open_dataset
+from loader.export import FORMATS, export
 from pipeline.config import load_config
 from pipeline.plan import make_plan
 from pipeline.runner import Options, RunResult, run
@@ -145,6 +147,19 @@ def test_plain_pyarrow_reads_tokens_with_their_provenance(outcome: Outcome) -> N
         assert lengths == table["num_tokens"].to_pylist()
         assert sum(lengths) == entry["tokens"]
         assert set(table["url"].to_pylist()) <= outcome.kept | {None}
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_every_export_holds_the_shards_in_stored_order(
+    outcome: Outcome, tmp_path: Path, name: str
+) -> None:
+    dataset = outcome.workdir / "dataset"
+    done = export(str(dataset), name, tmp_path / "out")
+    for split, found in done["splits"].items():
+        totals = [row for row in outcome.result.dataset["totals"] if row["split"] == split]
+        assert found["tokens"] == sum(row["written_tokens"] for row in totals)
+        assert found["documents"] == sum(row["written_documents"] for row in totals)
+        same(name, tmp_path / "out", split, stored_documents(dataset, split))
 
 
 def test_the_loader_gives_every_written_token_and_resumes_to_the_token(outcome: Outcome) -> None:

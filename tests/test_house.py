@@ -36,7 +36,7 @@ MAY_IMPORT = {
         *("stages.kernels.piece_classes", "stages.kernels.piece_counts"),
         "stages.kernels.piece_rules",
     },
-    "loader": {"loader", "pipeline.schema", "pipeline.errors"},
+    "loader": {"loader", "pipeline.schema", "pipeline.errors", "pipeline.draw"},
     "samples": {"samples"},
     "benchmarks": set(PACKAGES),
 }

@@ -20,6 +20,7 @@ from token_phase_driver import parts, run_phases
 import stages.shard_writer
 from loader.dataset import INDEX, Dataset, open_dataset
 from loader.loader import IGNORED, Batch, Loader
+from pipeline.dataset_index import STAGE
 from pipeline.errors import ConfigError, InputError, IntegrityError
 from stages.mix import Mix
 from stages.write_shards import WriteShards
@@ -32,12 +33,19 @@ SIZES = {
 
 def published(folder: Path, sizes: dict[str, list[int]], per_shard: int = 100) -> Path:
     """A dataset as the engine publishes it, from documents of the given token counts."""
+    return published_documents(folder, tokenised(sizes), Mix(validation_permille=0), per_shard)
+
+
+def published_documents(
+    folder: Path, docs: pa.Table, mix: Mix, per_shard: int = 100, max_id: int = 999
+) -> Path:
+    """A dataset as the engine publishes it, from these documents and this mixture."""
     outcome = run_phases(
         WriteShards(tokens_per_shard=per_shard),
-        parts(tokenised(sizes), 2),
+        parts(docs, 2),
         folder,
-        stages={"mixture": Mix(validation_permille=0)},
-        artefacts={"tokenizer": tokenizer_folder(folder / "tokenizer")},
+        stages={"mixture": mix},
+        artefacts={"tokenizer": tokenizer_folder(folder / "tokenizer", max_id)},
     )
     rows = [
         {"file": name.removeprefix("dataset/"), "row_group": at, **info, **group}
@@ -45,8 +53,12 @@ def published(folder: Path, sizes: dict[str, list[int]], per_shard: int = 100) -
         for at, group in enumerate(info["row_groups"])
     ]
     out = io.BytesIO()
-    columns = [{field: row[field] for field in INDEX.names} for row in rows]
-    pq.write_table(pa.Table.from_pylist(columns, schema=INDEX), out)
+    schema = INDEX.append(STAGE) if any("stage_number" in row for row in rows) else INDEX
+    columns = [
+        {**{field: row[field] for field in INDEX.names}, "stage": row.get("stage_number")}
+        for row in rows
+    ]
+    pq.write_table(pa.Table.from_pylist(columns, schema=schema), out)
     index = f"index-{hashlib.sha256(out.getvalue()).hexdigest()[:8]}.parquet"
     facts = json.loads(outcome.artefacts["dataset"]["dataset.json"])
     facts |= {"index": index, "fingerprint": hashlib.md5(str(rows).encode()).hexdigest()}
