@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Sequence
 from functools import cache
 from itertools import pairwise, product
@@ -223,3 +225,25 @@ def test_the_checks_stand_around_the_kernel_too(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(verified, "hostile_corpus", lambda special: ["a \U0001f9ff b"])
     with pytest.raises(ConfigError, match=r"backend 'kernel' cannot be used: .* other ids"):
         Encoder(source, "kernel")
+
+
+def test_a_worker_that_uses_the_kernel_compiles_it_before_its_first_batch() -> None:
+    code = """
+from stages.tokenize import Tokenize
+assert not Tokenize().warm_up()
+for call in Tokenize(backend="kernel").warm_up():
+    call()
+from stages.encoders.tables import KernelEncoder
+from stages.kernels import bpe_encode, bpe_join
+kernels = (bpe_encode.encode, bpe_join.fill)
+before = [len(kernel.signatures) for kernel in kernels]
+assert before == [1, 1]
+import sys
+import pyarrow as pa
+from stages.encoders.backends import Source
+source = Source(None, sys.stdin.read())
+KernelEncoder(source).encode(pa.array(["a", "b" * 9000, "c"], pa.large_string()).slice(1), 7)
+assert [len(kernel.signatures) for kernel in kernels] == before
+"""
+    file = tokenizer_file("llama3")
+    subprocess.run([sys.executable, "-c", code], input=file, text=True, check=True)

@@ -8,6 +8,7 @@ Unsuitable, and is left to the libraries.
 from __future__ import annotations
 
 import itertools
+import json
 from functools import lru_cache
 from typing import Any
 
@@ -60,7 +61,8 @@ def merges_of(source: Source) -> Merges:
     left, right, made = _pairs(vocab, model["merges"])
     whole = _whole(vocab, alphabet) if model.get("ignore_merges") else {}
     merges = Merges(
-        np.zeros(256, np.uint32), np.full(1 << 16, NONE), np.full(_room(len(made)), EMPTY), made,
+        np.zeros(256, np.uint32), np.full(1 << 16, NONE), np.full(_room(len(made)), EMPTY),
+        np.zeros(_room(len(made)), np.uint8), made,
         np.full(_room(len(whole)), -1, np.int32),
         np.cumsum([0, *map(len, whole)]).astype(np.int64),
         np.frombuffer(b"".join(whole) or b"\0", np.uint8).copy(),
@@ -137,6 +139,14 @@ def _aligned(rows: int) -> Any:
     values = np.zeros(4 * rows + 8, np.uint64)
     start = (-values.ctypes.data % 64) // 8
     return values[start : start + 4 * rows].reshape(rows, 4)
+
+
+def compile_kernel() -> None:
+    """Encode one byte with a vocabulary of bytes: after that no column waits for a compiler."""
+    vocab = {character: at for at, character in enumerate(byte_alphabet())}
+    model = {"type": "BPE", "vocab": vocab, "merges": []}
+    file = {"model": model, "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": False}}
+    KernelEncoder(Source(None, json.dumps(file)), 1).encode(pa.array(["a"], pa.large_string()))
 
 
 def _work(room: int) -> Work:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from stages.kernels.bpe_join import long_hash, merged, same, word
-from stages.kernels.jit import inner, jit_bare, leaf
+from stages.kernels.jit import inner, jit_bare
 from stages.kernels.pieces import piece_end
 
 CACHED = 256
@@ -45,7 +45,7 @@ class Cache(NamedTuple):
     """[bytes of `text`, places of `ids`] in use."""
 
 
-@leaf
+@inner
 def _remember(
     cache: Any, row: Any, first: Any, second: Any, text: Any, at: Any, end: Any, ids: Any,
     number: Any,
@@ -110,7 +110,7 @@ def _copied(cache: Any, row: Any, out: Any, written: Any) -> Any:
     return written + number
 
 
-@leaf
+@inner
 def _encode_piece(
     text: Any, at: Any, end: Any, home: Any, first: Any, second: Any, merges: Any, cache: Any,
     work: Any, out: Any, written: Any,

@@ -37,6 +37,9 @@ class Merges(NamedTuple):
     """first byte << 8 | second byte -> merge, or NONE."""
     pairs: Any
     """Open table of left id << 42 | right id << 21 | merge, or EMPTY; at most half full."""
+    known: Any
+    """A bit for each hash of a pair that merges, so that most pairs that do not are told at once:
+    as many bytes as `pairs` has slots, a power of two."""
     made: Any
     """Merge -> id of the new token."""
     whole_slots: Any
@@ -70,9 +73,19 @@ def _pair_slot(pairs: Any, left: Any, right: Any) -> Any:
 
 
 @inner
-def _merge_of(pairs: Any, left: Any, right: Any) -> Any:
+def _known_bit(known: Any, left: Any, right: Any) -> Any:
+    """The bit of a pair in `known`."""
+    value = (np.uint64(left) << _ID | np.uint64(right)) * _PRIME
+    return value >> np.uint64(36) & np.uint64(8 * len(known) - 1)
+
+
+@inner
+def _merge_of(merges: Any, left: Any, right: Any) -> Any:
     """The merge of two ids, or NONE."""
-    found = pairs[_pair_slot(pairs, left, right)]
+    bit = _known_bit(merges.known, left, right)
+    if not merges.known[bit >> np.uint64(3)] >> (bit & np.uint64(7)) & 1:
+        return NONE
+    found = merges.pairs[_pair_slot(merges.pairs, left, right)]
     return NONE if found == EMPTY else np.uint32(found & _MERGE)
 
 
@@ -131,9 +144,11 @@ def fill(merges: Any, left: Any, right: Any) -> bool:
         if pairs[at] != EMPTY:
             return False
         pairs[at] = (np.uint64(left[row]) << _ID | np.uint64(right[row])) << _ID | np.uint64(row)
+        bit = _known_bit(merges.known, left[row], right[row])
+        merges.known[bit >> np.uint64(3)] |= np.uint8(1) << np.uint8(bit & np.uint64(7))
     for first in range(256):
         for second in range(256):
-            found = _merge_of(pairs, merges.byte_ids[first], merges.byte_ids[second])
+            found = _merge_of(merges, merges.byte_ids[first], merges.byte_ids[second])
             merges.byte_pairs[first << 8 | second] = found
     for row in range(len(merges.whole_ids)):
         begin, end = merges.whole_ends[row], merges.whole_ends[row + 1]
@@ -141,7 +156,7 @@ def fill(merges: Any, left: Any, right: Any) -> bool:
     return True
 
 
-@leaf
+@inner
 def _merged_by_loop(text: Any, at: Any, end: Any, merges: Any, work: Any) -> Any:
     """The ids of a short piece in work.ids; their number.
 
@@ -165,7 +180,7 @@ def _merged_by_loop(text: Any, at: Any, end: Any, merges: Any, work: Any) -> Any
             best = min(best, found[step])
         if best == NONE:
             break
-        place = 0
+        place = np.int64(0)
         while found[place] != best:
             place += 1
         gone = np.int64(behind[place])
@@ -176,11 +191,11 @@ def _merged_by_loop(text: Any, at: Any, end: Any, merges: Any, work: Any) -> Any
         found[gone] = found[place] = NONE
         if following < size:
             before[following] = place
-            found[place] = _merge_of(merges.pairs, token, ids[following])
+            found[place] = _merge_of(merges, token, ids[following])
         if left >= 0:
-            found[left] = _merge_of(merges.pairs, ids[left], token)
+            found[left] = _merge_of(merges, ids[left], token)
         number -= 1
-    place = 0
+    place = np.int64(0)
     for step in range(number):
         ids[step] = ids[place]
         place = np.int64(behind[place])
@@ -252,24 +267,24 @@ def _merged_by_heap(text: Any, at: Any, end: Any, merges: Any, work: Any) -> Any
         found[gone], found[place] = NONE, NONE
         if behind[place] < size:
             before[behind[place]] = place
-            found[place] = _merge_of(merges.pairs, ids[place], ids[behind[place]])
+            found[place] = _merge_of(merges, ids[place], ids[behind[place]])
             if found[place] != NONE:
                 _push(heap, waiting, np.uint64(found[place]) << _HALF | np.uint64(place))
                 waiting += 1
         left = np.int64(before[place])
         if left >= 0:
-            found[left] = _merge_of(merges.pairs, ids[left], ids[place])
+            found[left] = _merge_of(merges, ids[left], ids[place])
             if found[left] != NONE:
                 _push(heap, waiting, np.uint64(found[left]) << _HALF | np.uint64(left))
                 waiting += 1
-    number, place = 0, 0
+    number, place = 0, np.int64(0)
     while place < size:
         ids[number] = ids[place]
         number, place = number + 1, np.int64(behind[place])
     return number
 
 
-@leaf
+@inner
 def merged(text: Any, at: Any, end: Any, merges: Any, work: Any) -> Any:
     """The ids of a piece in work.ids; their number."""
     if len(merges.whole_ids):
