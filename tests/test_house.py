@@ -34,7 +34,7 @@ MAY_IMPORT = {
     "tokenizer_training": {
         *("tokenizer_training", "pipeline", "stages.kernels.bpe_merges"),
         *("stages.kernels.piece_classes", "stages.kernels.piece_counts"),
-        "stages.kernels.piece_rules",
+        *("stages.kernels.piece_rules", "stages.kernels.expressions"),
     },
     "loader": {"loader", "pipeline.schema", "pipeline.errors", "pipeline.draw"},
     "samples": {"samples"},

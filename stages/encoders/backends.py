@@ -25,6 +25,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from pipeline.errors import ConfigError
 
@@ -175,6 +176,27 @@ class Sentencepiece(Backend):
         return _joined(self._processor.encode(list(texts)))
 
 
+class Kernel(Backend):
+    """Ours (`stages/kernels/bpe_encode.py`): columns in, no Python object a document."""
+
+    name = "kernel"
+    edition = 1
+
+    def __init__(self, source: Source) -> None:
+        from stages.encoders.tables import KernelEncoder
+
+        self.label = f"{self.name} {self.edition}"
+        self._encoder = KernelEncoder(source)
+        self.encode(["once"])  # is compiled before any check begins
+
+    def encode(self, texts: Sequence[str]) -> tuple[Ids, Lengths]:
+        return self.encode_column(pa.array(texts, pa.large_string()))
+
+    def encode_column(self, column: pa.Array, end: int = -1) -> tuple[Ids, Lengths]:
+        """Of large_string without nulls; the ids of each text are followed by `end` if there is."""
+        return self._encoder.encode(column, end)
+
+
 class Fastokens(Backend):
     """With the Llama-3 and o200k patterns 0.3.5 cuts an apostrophe and U+017F elsewhere: it folds
     to s, so that they are a contraction. Texts with these two get their ids from `tokenizers`."""
@@ -244,9 +266,9 @@ class Tiktoken(Backend):
 
 
 BACKENDS: Mapping[str, type[Backend]] = {
-    backend.name: backend for backend in (Fastokens, Gigatoken, Tiktoken, Tokenizers)
+    backend.name: backend for backend in (Fastokens, Gigatoken, Tiktoken, Tokenizers, Kernel)
 }
-"""In the order in which `auto` tries them."""
+"""In the order in which `auto` tries them; tokenizers is always right, so it tries none behind."""
 
 
 def reference_of(source: Source) -> Backend:

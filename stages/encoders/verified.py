@@ -30,6 +30,7 @@ from stages.encoders.backends import (
     BACKENDS,
     Backend,
     Ids,
+    Kernel,
     Lengths,
     Source,
     Tokenizers,
@@ -170,6 +171,8 @@ class Encoder:
         """
         column = pc.fill_null(column.cast(pa.large_string()), "")
         self.check_sample(column)
+        if isinstance(self.backend, Kernel):
+            return self._whole(self.backend, column, end, checked)
         sizes = pc.binary_length(column).to_numpy(zero_copy_only=False).astype(np.int64)
         lengths = np.empty(len(column), np.int64)
         ids = _Growing(int(sizes.sum()) + len(column))
@@ -187,6 +190,23 @@ class Encoder:
                     self._check(texts[row - start], part, row)
                 ids.append(part, end)
         return ids.values(), lengths
+
+    def _whole(
+        self, backend: Kernel, column: pa.Array, end: int, checked: Collection[int]
+    ) -> tuple[Ids, Lengths]:
+        """All texts in one call; a checked one is compared as far as `encode` says."""
+        ids, lengths = backend.encode_column(column, end)
+        ends = np.cumsum(lengths)
+        for row in sorted(checked):
+            text, part = column[row].as_py(), ids[ends[row] - lengths[row] : ends[row] - 1]
+            if len(text) > CALL_BYTES and self._cuts:
+                data = text.encode()
+                first, stop = next(pieces(data, CALL_BYTES))
+                text = data[first:stop].decode()
+                if stop < len(data):
+                    part = part[: len(self.reference.encode([text])[0])]
+            self._check(text, part, row)
+        return ids, lengths
 
     @cached_property
     def _cuts(self) -> bool:
