@@ -25,7 +25,8 @@ from pipeline.schema import TOKENS
 from pipeline.stage import Processed, RowStage, Side, TextBatch, knob, reference
 from pipeline.warm_up import Call
 from stages.content import Content
-from stages.encoders.backends import BACKENDS, Kernel, Source, Tokenizers, reference_of
+from stages.encoders.backends import BACKENDS, Kernel, Tokenizers, reference_of
+from stages.encoders.source import Source
 from stages.encoders.verified import AUTO, Encoder, Mismatch
 
 if TYPE_CHECKING:

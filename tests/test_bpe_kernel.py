@@ -21,7 +21,8 @@ from test_encoders import PROSE, SPECIAL, real_texts, rows
 from pipeline.errors import ConfigError
 from pipeline.hostile import hostile_corpus, hostile_strings
 from stages.encoders import tables, verified
-from stages.encoders.backends import Kernel, Source, Tokenizers, Unsuitable, byte_alphabet
+from stages.encoders.backends import Kernel, Tokenizers
+from stages.encoders.source import Source, Unsuitable, byte_alphabet
 from stages.encoders.tables import KernelEncoder
 from stages.encoders.verified import Encoder, Mismatch
 from stages.kernels.bpe_join import SHORT
@@ -240,7 +241,7 @@ before = [len(kernel.signatures) for kernel in kernels]
 assert before == [1, 1]
 import sys
 import pyarrow as pa
-from stages.encoders.backends import Source
+from stages.encoders.source import Source
 source = Source(None, sys.stdin.read())
 KernelEncoder(source).encode(pa.array(["a", "b" * 9000, "c"], pa.large_string()).slice(1), 7)
 assert [len(kernel.signatures) for kernel in kernels] == before

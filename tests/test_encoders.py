@@ -26,8 +26,9 @@ from pipeline.errors import ConfigError, IntegrityError
 from pipeline.hostile import hostile_corpus, hostile_strings
 from pipeline.stage import Processed, Side, TextBatch
 from stages.encoders import verified
-from stages.encoders.backends import BACKENDS, Fastokens, Source, Tiktoken, Tokenizers, Unsuitable
+from stages.encoders.backends import BACKENDS, Fastokens, Tiktoken, Tokenizers
 from stages.encoders.pieces import cuts_are_harmless, pieces
+from stages.encoders.source import Source, Unsuitable
 from stages.encoders.verified import Encoder, Mismatch, vocabulary
 from stages.tokenize import Tokenize
 from tokenizer_training.bpe import BpeOptions, train_on_texts
@@ -168,7 +169,7 @@ def test_known_errors_of_fastokens_are_found_where_they_are_not_gone_around(
 ) -> None:
     """U+180E is white space to its GPT-2 regex, an apostrophe and U+017F no contraction to it."""
     monkeypatch.setattr(Fastokens, "avoided", "\x00 nowhere")
-    monkeypatch.setattr("stages.encoders.backends.GPT2_PATTERN", "none")
+    monkeypatch.setattr("stages.encoders.source.GPT2_PATTERN", "none")
     fresh = Source(None, source.text)
     assert "fastokens" in Encoder(fresh).refused
 
@@ -366,7 +367,7 @@ def test_a_document_of_60_mb_takes_less_than_three_times_its_size(llama3: Path) 
 import resource
 from pathlib import Path
 import pyarrow as pa
-from stages.encoders.backends import Source
+from stages.encoders.source import Source
 from stages.encoders.verified import Encoder
 encoder = Encoder(Source(Path({str(llama3 / "tokenizer.json")!r})))
 text = {PROSE!r}.encode()

@@ -18,7 +18,8 @@ from token_phase_driver import process, run_phases, store, texts_table
 from pipeline.errors import ConfigError
 from pipeline.hostile import hostile_strings
 from pipeline.stage import Side
-from stages.encoders.backends import Source, tiktoken_numbers
+from stages.encoders.backends import tiktoken_numbers
+from stages.encoders.source import Source
 from stages.encoders.verified import Encoder
 from stages.tokenize import Tokenize, load_tokenizer
 from tokenizer_training.patterns import PATTERNS

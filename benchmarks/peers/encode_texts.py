@@ -53,7 +53,8 @@ def ours(path: Path) -> tuple[Encode, dict[str, Any]]:
 
 
 def tokenizers(path: Path) -> tuple[Encode, dict[str, Any]]:
-    from stages.encoders.backends import Source, Tokenizers
+    from stages.encoders.backends import Tokenizers
+    from stages.encoders.source import Source
 
     tokenizer = Tokenizers(Source(path / "tokenizer.json")).tokenizer
 
@@ -70,7 +71,8 @@ def tokenizers(path: Path) -> tuple[Encode, dict[str, Any]]:
 def tiktoken(path: Path) -> tuple[Encode, dict[str, Any]]:
     import tiktoken
 
-    from stages.encoders.backends import Source, tiktoken_numbers
+    from stages.encoders.backends import tiktoken_numbers
+    from stages.encoders.source import Source
 
     source = Source(path / "tokenizer.json")
     encoding = tiktoken.Encoding(

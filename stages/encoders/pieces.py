@@ -18,7 +18,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from stages.encoders.backends import Source
+from stages.encoders.source import Source
 
 _CUT = re.compile(
     rb"(?:[0-9A-Za-z]|[\xe5-\xe8\xeb\xec][\x80-\xbf]{2}|\xe3\x81[\x81-\xbf]|\xd0[\x90-\xbf])"

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from stages.encoders.backends import Ids, Lengths, Source, Unsuitable, byte_alphabet
+from stages.encoders.source import Ids, Lengths, Source, Unsuitable, byte_alphabet
 from stages.kernels.bpe_encode import BLOCK, Cache, encode
 from stages.kernels.bpe_join import EMPTY, ID_BITS, NONE, Merges, Work, fill
 from stages.kernels.expressions import DIGITS, NAMES, WHITESPACE, cut, regular_expression

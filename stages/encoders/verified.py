@@ -26,19 +26,9 @@ import pyarrow.compute as pc
 
 from pipeline.errors import ConfigError, IntegrityError
 from pipeline.hostile import hostile_corpus, hostile_strings, special_texts
-from stages.encoders.backends import (
-    BACKENDS,
-    Backend,
-    Ids,
-    Kernel,
-    Lengths,
-    Source,
-    Tokenizers,
-    Unsuitable,
-    byte_alphabet,
-    reference_of,
-)
+from stages.encoders.backends import BACKENDS, Backend, Kernel, Tokenizers, reference_of
 from stages.encoders.pieces import cuts_are_harmless, pieces
+from stages.encoders.source import Ids, Lengths, Source, Unsuitable, byte_alphabet
 
 AUTO = "auto"
 CALL_BYTES = 1_000_000
