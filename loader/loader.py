@@ -50,6 +50,9 @@ STATE_FORMAT = 1
 CACHE_BYTES = 64 << 30
 """Of the hot cache on disk: 34 G tokens of uint16."""
 MEMORY = "memory"
+_AHEAD_BYTES = 64 << 20
+_PLANNED_ROWS = 512
+"""Rows planned at once, where a batch has fewer: Python's share of the work is a batch's then."""
 _AHEAD_BATCHES = 64
 """How far ahead row groups are fetched, at most."""
 
@@ -82,7 +85,7 @@ class Loader:
         cache_bytes: int | None = None,
         dtype: str = "int64",
         backend: Backend | None = None,
-        prefetch: int = 4,
+        prefetch: int | None = None,
         threads: int = 2,
     ) -> None:
         """`weights` None: every window once an epoch; `epochs` None: without end.
@@ -90,8 +93,9 @@ class Loader:
         Of a dataset with stages an epoch is all stages in order, or the one that `stage` names.
         `cache`: a folder for decoded row groups (None: `hot_cache.default_cache()`), or "memory";
         `cache_bytes` bounds it (None: 64 GiB on disk, 1 GiB in memory). `prefetch` batches are made
-        ahead by `threads` threads; 0: when they are asked for. `backend` None: numpy arrays of
-        `dtype` (int64 or int32). Raises ConfigError, and InputError or IntegrityError from shards.
+        ahead by `threads` threads (None: 2 to 8, up to 64 MiB; 0: made when they are asked for).
+        `backend` None: numpy arrays of `dtype` (int64 or int32). Raises ConfigError, and InputError
+        or IntegrityError from shards.
         """
         if seq_len < 1 or batch_size < 1 or not 0 <= rank < world_size:
             raise ConfigError(
@@ -103,6 +107,8 @@ class Loader:
                 f"batch_size = {batch_size} is not divisible by world_size = {world_size}; it "
                 f"counts the rows of all ranks together."
             )
+        if prefetch is None:
+            prefetch = max(2, min(8, _AHEAD_BYTES // (16 * seq_len * batch_size // world_size)))
         if prefetch < 0 or threads < 1:
             raise ConfigError(
                 f"prefetch = {prefetch}, threads = {threads}: expected prefetch of 0 or more and "
@@ -134,6 +140,7 @@ class Loader:
         self._planner = Planner(self.line, self.order, made, seq_len, cross_document_labels)
         self._backend = backend or NumpyBackend(dtype, prefetch + threads + 4)
         self._prefetch = prefetch
+        self._unit = max(1, min(prefetch // 2, _PLANNED_ROWS // self._rows))
         self._threads = ThreadPoolExecutor(threads, "loader-batch") if prefetch else None
         self._coming: deque[tuple[int, Future[Any]]] = deque()
         self.consumed = 0
@@ -165,13 +172,18 @@ class Loader:
         if self._threads is None:
             if self.total is not None and self.consumed >= self.total:
                 raise StopIteration
-            batch, self.consumed = self._made(self.consumed), self._after(self.consumed)
+            batch = self._backend.fill(self.plan())
+            self.consumed = self._after(self.consumed)
             return batch
         self._start_ahead(self._threads)
         if not self._coming:
             raise StopIteration
         after, coming = self._coming[0]
-        batch = coming.result()  # an error is raised again by the next call: nothing is skipped
+        try:
+            batch = coming.result()
+        except BaseException:
+            self._forget()  # so that the next call tries the same batch again
+            raise
         self._coming.popleft()
         self.consumed = after
         self._start_ahead(self._threads)
@@ -182,11 +194,16 @@ class Loader:
 
         Consumes nothing, and may be called from any thread.
         """
-        first = self.consumed if consumed is None else consumed
-        samples_B = first + self._rank * self._rows + np.arange(self._rows, dtype=np.int64)
+        (plan,) = self.plans(self.consumed if consumed is None else consumed, 1)
+        return plan
+
+    def plans(self, consumed: int, count: int) -> list[Plan]:
+        """Plans of `count` batches that follow each other, as `plan` gives one."""
+        firsts = consumed + self.batch_size * np.arange(count) + self._rank * self._rows
+        samples_B = (firsts[:, None] + np.arange(self._rows)).ravel()
         if self.total is not None:
             samples_B[samples_B >= self.total] = -1
-        return self._planner.plan(samples_B)
+        return self._planner.plans(samples_B, count)
 
     def documents(
         self, batch: Batch | Plan, columns: Sequence[str] = of_documents.COLUMNS
@@ -218,17 +235,32 @@ class Loader:
         after = first + self.batch_size
         return after if self.total is None else min(after, self.total)
 
-    def _made(self, first: int) -> Any:
-        return self._backend.fill(self.plan(first))
-
     def _start_ahead(self, threads: ThreadPoolExecutor) -> None:
-        while len(self._coming) < self._prefetch:
-            if self.total is not None and self._next >= self.total:
-                break
-            self._fetch_ahead()
-            after = self._after(self._next)
-            self._coming.append((after, threads.submit(self._made, self._next)))
-            self._next = after
+        while len(self._coming) + self._unit <= max(self._prefetch, self._unit):
+            afters: list[int] = []
+            first = self._next
+            while len(afters) < self._unit and (self.total is None or self._next < self.total):
+                self._fetch_ahead()
+                self._next = self._after(self._next)
+                afters.append(self._next)
+            if not afters:
+                return
+            coming = [(after, Future[Any]()) for after in afters]
+            self._coming.extend(coming)
+            threads.submit(self._make, first, [one for _, one in coming])
+
+    def _make(self, first: int, coming: Sequence[Future[Any]]) -> None:
+        """Plan and fill these batches; those behind one that fails fail with it."""
+        left = deque(coming)
+        try:
+            for plan in self.plans(first, len(coming)):
+                if not left[0].cancelled():
+                    left[0].set_result(self._backend.fill(plan))
+                left.popleft()
+        except BaseException as error:
+            for one in left:
+                if not one.cancelled():
+                    one.set_exception(error)
 
     def _fetch_ahead(self) -> None:
         """Let row groups be fetched that batches far ahead need; two steps for each batch."""

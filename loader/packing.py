@@ -31,7 +31,7 @@ import xxhash
 
 from loader.hot_cache import HotRowGroup
 from loader.order import PACKED_ROWS
-from loader.packing_kernels import best_fit, document_rows
+from loader.packing_kernels import best_fit, document_rows, runs_of_rows
 from loader.row_group_line import RowGroupLine
 from loader.row_groups import read_columns
 from pipeline.errors import IntegrityError
@@ -91,14 +91,17 @@ class BestFit:
 
     def runs(self, rows: Ints, groups: Ints, windows: Ints) -> Runs:
         blocks, inner = np.divmod(windows, PACKED_ROWS)
-        found: list[tuple[Ints, Ints, Ints]] = []
-        for row, group, block, at in zip(
-            rows.tolist(), groups.tolist(), blocks.tolist(), inner.tolist(), strict=True
-        ):
-            first_run, begins, lengths = self._block(group, block)
-            here = slice(first_run[at], first_run[at + 1])
-            found.append((np.full(here.stop - here.start, row), begins[here], lengths[here]))
-        return Runs(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
+        keys = groups * (int(blocks.max()) + 1) + blocks
+        parts: list[tuple[Ints, Ints, Ints]] = []
+        for key in np.unique(keys).tolist():
+            at = np.flatnonzero(keys == key)
+            packed = self._block(int(groups[at[0]]), int(blocks[at[0]]))
+            parts.append(runs_of_rows(*packed, inner[at], rows[at]))
+        if len(parts) == 1:
+            return Runs(*parts[0])
+        found = Runs(*(np.concatenate(of) for of in zip(*parts, strict=True)))
+        order = np.argsort(found.rows_N, kind="stable")
+        return Runs(*(of[order] for of in found))
 
     def row_groups(self, groups: Ints, windows: Ints) -> Ints:
         first, tokens = self._extent(groups, windows // PACKED_ROWS)

@@ -146,3 +146,20 @@ def best_fit(begins_P: Ints, lengths_P: Ints, seq_len: int, rows: int) -> tuple[
         row += 1
         first_run[row] = run
     return first_run, begins[:run], lengths[:run]
+
+
+@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def runs_of_rows(
+    first_run: Ints, begins: Ints, lengths: Ints, wanted: Ints, names: Ints
+) -> tuple[Ints, Ints, Ints]:
+    """(name of the row, begin, length) of each run of the wanted rows of a packed block."""
+    count = 0
+    for row in wanted:
+        count += first_run[row + 1] - first_run[row]
+    found = np.empty(count, np.int64), np.empty(count, np.int64), np.empty(count, np.int64)
+    count = 0
+    for at in range(len(wanted)):
+        for run in range(first_run[wanted[at]], first_run[wanted[at] + 1]):
+            found[0][count], found[1][count], found[2][count] = names[at], begins[run], lengths[run]
+            count += 1
+    return found
