@@ -1,0 +1,84 @@
+"""What a batch is made of, before a token of it is copied.
+
+A batch is first planned, then filled. The plan lists **segments**: runs of one document, or of
+padding, inside one row. Every packing ends in this form, so that a backend (numpy, pinned ring,
+gather kernel) needs nothing but the plan, and all give the same bits.
+
+Shapes: B rows, T = seq_len, S segments. A position is b * T + t, flattened.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+IGNORED = -100
+"""Label of a position without a loss: torch.nn.functional.cross_entropy's ignore_index."""
+PAD = 0
+"""Input id where there is no token; its label is always IGNORED."""
+
+
+class Mapped(Protocol):
+    """A verified row group in this process's memory."""
+
+    @property
+    def address(self) -> int:
+        """Of its first token; a multiple of the page size."""
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes from `address` on that stay readable while this object lives."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One batch of this rank. Arrays are not written to after it is made."""
+
+    rows: int
+    seq_len: int
+    itemsize: int
+    """Bytes of a stored id, little-endian and unsigned: 2 or 4."""
+    addresses_S: npt.NDArray[np.uint64]
+    """Address in this process of the segment's first token, `itemsize` bytes each from there on; 0
+    for padding."""
+    starts_S: npt.NDArray[np.int64]
+    """Position at which the segment begins, ascending; it ends where the next begins, the last one
+    at B * T. A row begins with a segment."""
+    tails_S: npt.NDArray[np.int64]
+    """Label of the segment's last position: the next token of its document where a row's end cut
+    it, else IGNORED; with `cross_document_labels` the first token of what follows."""
+    row_groups_S: npt.NDArray[np.int64]
+    """Number of the segment's row group among all of the loader's streams; -1 for padding."""
+    documents_S: npt.NDArray[np.int64]
+    """Number of the segment's document in that row group; -1 for padding."""
+    samples_B: npt.NDArray[np.int64]
+    """Sample index of each row; -1 for the rows that fill up the last batch."""
+    groups_B: npt.NDArray[np.int64]
+    """Number of each row's group in `Loader.groups`; -1 where samples_B is."""
+    held: tuple[Mapped, ...]
+    """The row groups that addresses_S point into: they stay mapped while the plan lives."""
+
+    @cached_property
+    def cu_seqlens(self) -> npt.NDArray[np.int32]:
+        """Starts of all segments, and B * T: what flash-attn takes."""
+        return np.append(self.starts_S, self.rows * self.seq_len).astype(np.int32)
+
+    @cached_property
+    def max_seqlen(self) -> int:
+        """Length of the longest segment."""
+        return int(np.diff(self.cu_seqlens).max())
+
+
+class Backend(Protocol):
+    """What makes a batch of a plan.
+
+    Labels: inside a segment the token after, at its last position `tails_S`. Padding has the token
+    PAD and the label IGNORED. The id of a position is its distance from its segment's start.
+    """
+
+    def fill(self, plan: Plan) -> Any:
+        """The batch. Called from several threads; the loader gives results out in order."""
