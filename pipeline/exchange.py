@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.errors import IntegrityError, PipelineError, StageError
+from pipeline.gather import gathered
 from pipeline.phases import OutputFile
 from pipeline.stage import Side
 from pipeline.tables import bounded, iter_batches, read_dataset, side_of, write_table
@@ -190,7 +191,7 @@ def _bucket_slices(tables: list[pa.Table]) -> dict[int, pa.Table]:
     tables.clear()
     buckets = table.column("#bucket").to_numpy()
     order = np.argsort(buckets, kind="stable")
-    table = table.drop_columns(["#bucket"]).take(pa.array(order))
+    table = gathered(table.drop_columns(["#bucket"]), order)
     numbers, starts = np.unique(buckets[order], return_index=True)
     ends = [*starts[1:], len(buckets)]
     return {
@@ -298,7 +299,7 @@ def sort_rows(table: pa.Table, key: str, order: tuple[str, ...]) -> pa.Table:
         return table
     names = [key, *(name for name in order if name in table.column_names and name != key)]
     at = pc.sort_indices(table, sort_keys=[(name, "ascending", "at_start") for name in names])
-    return table.take(at)
+    return gathered(table, at.to_numpy())
 
 
 def run_reduce(call: ReduceCall, env: Env) -> Made:

@@ -79,7 +79,7 @@ def split_column(table: pa.Table, validation_permille: int) -> pa.Array:
     )
     names = []
     for cluster, url, doc_id in zip(clusters, urls, doc_ids, strict=True):
-        key = cluster or canonical_url(url or "").encode() or doc_id
+        key = cluster or (canonical_url(url).encode() if url else b"") or doc_id
         number = int.from_bytes(hashlib.md5(key, usedforsecurity=False).digest()) % 1000
         names.append(VALIDATION if number < validation_permille else TRAIN)
     return pa.array(names, pa.string())

@@ -84,9 +84,10 @@ class BatchBuilder:
         return head is not None and self.num_documents >= head
 
     def document(
-        self, key: str | bytes, body: bytes | str, size: int, **columns: Any
+        self, key: str | bytes, body: bytes, **columns: Any
     ) -> Iterator[SourceBatch]:
-        """Add a document with `size` bytes of body; yields the batch before it if that is full."""
+        """Add a document; yields the batch before it if that is full. A text is UTF-8."""
+        size = len(body)
         full = self._bytes + size > MAX_BATCH_BYTES and self._bytes > 0
         if full or len(self._columns["doc_id"]) >= MAX_BATCH_ROWS:
             yield self._take()
@@ -129,8 +130,9 @@ class BatchBuilder:
 
     def _take(self) -> SourceBatch:
         columns: dict[str, Any] = dict(self._columns)
-        if pa.types.is_large_binary(self.schema.field(self.body).type):
-            columns[self.body] = joined(self._columns[self.body])
+        columns[self.body] = joined(
+            self._columns[self.body], self.schema.field(self.body).type
+        )
         table = pa.table(columns, schema=self.schema)
         batch = SourceBatch(
             table if table.num_rows else None, tuple(self._refused), tuple(self._damage)
@@ -139,11 +141,14 @@ class BatchBuilder:
         return batch
 
 
-def joined(values: Sequence[bytes]) -> pa.Array:
-    """The values as a large_binary column, copied once; Arrow's builder copies as it grows."""
+def joined(values: Sequence[bytes], kind: pa.DataType) -> pa.Array:
+    """The values as a large_binary column, or as a large_string one, which they must be UTF-8 for.
+
+    Copied once; Arrow's builder copies as it grows.
+    """
     ends = np.cumsum([0, *map(len, values)], dtype=np.int64)
     buffers = [None, pa.py_buffer(ends), pa.py_buffer(b"".join(values))]
-    return pa.Array.from_buffers(pa.large_binary(), len(values), buffers)
+    return pa.Array.from_buffers(kind, len(values), buffers)
 
 
 def refusal_key(file: str, offset: int) -> str:
@@ -216,7 +221,7 @@ def add_row(
     else:
         reason = "no_text"
     stored = text.encode()
-    if not reason and not text.strip():
+    if not reason and (not text or text.isspace()):
         reason = "empty"
     if len(stored) > fields.max_bytes:
         reason = "too_large"
@@ -230,8 +235,7 @@ def add_row(
     )
     yield from builder.document(
         key_bytes,
-        stored if fields.html else text,
-        len(stored),
+        stored,
         url=url,
         offset=offset,
         content_type="text/html" if fields.html else "text/plain",

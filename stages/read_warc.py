@@ -83,7 +83,6 @@ class ReadWarc(Source):
         yield from builder.document(
             record.id or f"{record.url}\0{record.date_text}\0{digest}",
             html,
-            len(html),
             url=record.url,
             offset=record.offset,
             content_type=content_type,

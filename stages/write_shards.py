@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from pipeline.gather import gathered
 from pipeline.phases import Combine, Emit, Exchange, OutputFile, Phase, Tables
 from pipeline.rank_cut import SIZES, SIZES_KNOBS, rank_cut, sizes_table, taken_nodes
 from pipeline.sampling import TRAIN, Mixture, Take, mixture_of
@@ -106,7 +107,7 @@ class WriteShards(GlobalStage):
         written = [(*names[row], stage) for row, stage in zip(rows, stages, strict=True)]
         bucket = np.array([first[name] for name in written], np.int64)
         bucket += scaled(h, np.array([count[name] for name in written], np.uint64))
-        table = docs.select(CARRIED).take(pa.array(rows))
+        table = gathered(docs.select(CARRIED), rows)
         added = {"copy": copies, "h": h, "bucket": bucket}
         for name, values in added.items():
             table = table.append_column(name, pa.array(values))

@@ -221,7 +221,7 @@ def test_the_checks_stand_around_the_kernel_too(monkeypatch: pytest.MonkeyPatch)
     found = rows(encoder.encode(column(texts), 0, {0, 1, 2}))
     assert found == [[*ids, 0] for ids in wanted]
     monkeypatch.setattr(tables.KernelEncoder, "encode", wrong)
-    with pytest.raises(Mismatch, match="kernel 1 gives other ids than tokenizers"):
+    with pytest.raises(Mismatch, match="kernel 2 gives other ids than tokenizers"):
         encoder.encode(column(texts), 0, {2})
     monkeypatch.setattr(verified, "hostile_corpus", lambda special: ["a \U0001f9ff b"])
     with pytest.raises(ConfigError, match=r"backend 'kernel' cannot be used: .* other ids"):
@@ -231,8 +231,8 @@ def test_the_checks_stand_around_the_kernel_too(monkeypatch: pytest.MonkeyPatch)
 def test_a_worker_that_uses_the_kernel_compiles_it_before_its_first_batch() -> None:
     code = """
 from stages.tokenize import Tokenize
-assert not Tokenize().warm_up()
-for call in Tokenize(backend="kernel").warm_up():
+assert not Tokenize(backend="fastokens").warm_up()
+for call in Tokenize().warm_up():
     call()
 from stages.encoders.tables import KernelEncoder
 from stages.kernels import bpe_encode, bpe_join

@@ -9,7 +9,7 @@ import logging
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -78,6 +78,22 @@ def trained(pattern: str, folder: Path) -> Path:
     for name, data in artefact_of(tokenizer.to_str(pretty=True).encode(), {}).items():
         (folder / name).write_bytes(data)
     return folder / "tokenizer.json"
+
+
+@pytest.fixture(autouse=True)
+def nothing_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Verdicts of one test are not those of another, which may replace a library."""
+    monkeypatch.setenv("TOKENMILL_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def no_kernel() -> Iterator[None]:
+    """Only libraries; afterwards all are there in their order."""
+    all_of_them = dict(BACKENDS)
+    del BACKENDS["kernel"]  # type: ignore[attr-defined]
+    yield
+    BACKENDS.clear()  # type: ignore[attr-defined]
+    BACKENDS.update(all_of_them)  # type: ignore[attr-defined]
 
 
 @cache
@@ -164,6 +180,7 @@ def test_a_library_makes_the_cuts_of_tokenizers(source: Source, name: str) -> No
     assert rows(BACKENDS[name](probe).encode(texts)) == rows(Tokenizers(probe).encode(texts))
 
 
+@pytest.mark.usefixtures("no_kernel")
 def test_known_errors_of_fastokens_are_found_where_they_are_not_gone_around(
     source: Source, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -186,9 +203,15 @@ def test_the_corpus_is_the_same_each_time_and_has_every_byte_and_special_text() 
 
 
 def test_auto_takes_the_fastest_that_is_right(source: Source) -> None:
-    assert Encoder(source).backend.name == "fastokens"
+    assert Encoder(source).backend.name == "kernel"
 
 
+@pytest.mark.usefixtures("no_kernel")
+def test_without_the_kernel_auto_takes_the_fastest_library(llama3: Path) -> None:
+    assert Encoder(Source(llama3 / "tokenizer.json")).backend.name == "fastokens"
+
+
+@pytest.mark.usefixtures("no_kernel")
 def test_a_library_that_errs_on_the_corpus_is_refused_with_the_text(
     llama3: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -202,6 +225,7 @@ def test_a_library_that_errs_on_the_corpus_is_refused_with_the_text(
     assert "'q'" in encoder.warnings["warning.fastokens"]
 
 
+@pytest.mark.usefixtures("no_kernel")
 def test_a_library_that_errs_on_the_first_documents_is_refused(
     llama3: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -228,6 +252,7 @@ def test_a_library_asked_for_by_name_that_errs_is_an_error(
         Encoder(Source(llama3 / "tokenizer.json"), "fastokens")
 
 
+@pytest.mark.usefixtures("no_kernel")
 def test_a_document_that_differs_is_named_with_the_remedy(
     llama3: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -274,7 +299,7 @@ def test_no_backend_and_no_check_changes_a_byte(llama3: Path) -> None:
     side = Side("tokenize", 1, artefacts={"tokenizer": llama3})
     found = {
         backend: process(Tokenize(backend=backend, check_every=50), docs, side)
-        for backend in ("auto", "fastokens", "tiktoken", "tokenizers")
+        for backend in ("auto", "kernel", "fastokens", "tiktoken", "tokenizers")
     }
     assert all(table.equals(found["tokenizers"]) for table in found.values())
 
@@ -322,6 +347,7 @@ def test_a_pre_tokenizer_that_cuts_may_harm_is_never_cut(tmp_path: Path) -> None
         assert cuts_are_harmless(source, Tokenizers(source).tokenizer, corpus) is harmless
 
 
+@pytest.mark.usefixtures("no_kernel")
 def test_a_long_document_has_the_ids_of_the_whole(
     source: Source, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -341,6 +367,7 @@ def test_a_long_document_has_the_ids_of_the_whole(
     assert len(calls) > 20
 
 
+@pytest.mark.usefixtures("no_kernel")
 def test_a_long_document_that_differs_is_caught_too(
     llama3: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,8 +4,10 @@
 without special ids: the text of a special token is plain text. `tokenizers` is the reference; that
 another library gives equal ids is checked, never believed (`stages/encoders/verified.py`).
 
-Why each: fastokens is the fastest that is exact with the GPT-2, GPT-4, Llama-3 and o200k patterns
-(given them in the right form), and depends on nothing; tiktoken is the careful middle; gigatoken
+Why each: our kernel is the fastest, for byte-level BPE with the expressions that it knows
+(`stages/kernels/expressions.py`); fastokens is the fastest library that is exact with the GPT-2,
+GPT-4, Llama-3 and o200k patterns (given them in the right form), and depends on nothing; tiktoken
+is the careful middle; gigatoken
 (an extra, it brings awkward and typer) is faster still, but 0.10 has letters of a younger Unicode
 than tokenizers, so it is refused today.
 
@@ -38,6 +40,10 @@ class Backend:
 
     def encode(self, texts: Sequence[str]) -> tuple[Ids, Lengths]:
         raise NotImplementedError
+
+    def wrong(self) -> str | None:
+        """Where it differs from `tokenizers` in more than texts show, or None."""
+        return None
 
 
 class Tokenizers(Backend):
@@ -79,7 +85,7 @@ class Kernel(Backend):
     """Ours (`stages/kernels/bpe_encode.py`): columns in, no Python object a document."""
 
     name = "kernel"
-    edition = 1
+    edition = 2
 
     def __init__(self, source: Source) -> None:
         from stages.encoders.tables import KernelEncoder  # loads kernels
@@ -90,6 +96,11 @@ class Kernel(Backend):
 
     def encode(self, texts: Sequence[str]) -> tuple[Ids, Lengths]:
         return self.encode_column(pa.array(texts, pa.large_string()))
+
+    def wrong(self) -> str | None:
+        from stages.kernels.piece_classes import same_as_tokenizers
+
+        return None if same_as_tokenizers() else "in the classes of characters"
 
     def encode_column(self, column: pa.Array, end: int = -1) -> tuple[Ids, Lengths]:
         """Of large_string without nulls; the ids of each text are followed by `end` if there is."""
@@ -165,9 +176,9 @@ class Tiktoken(Backend):
 
 
 BACKENDS: Mapping[str, type[Backend]] = {
-    backend.name: backend for backend in (Fastokens, Gigatoken, Tiktoken, Tokenizers, Kernel)
+    backend.name: backend for backend in (Kernel, Fastokens, Gigatoken, Tiktoken, Tokenizers)
 }
-"""In the order in which `auto` tries them; tokenizers is always right, so it tries none behind."""
+"""In the order in which `auto` tries them."""
 
 
 def reference_of(source: Source) -> Backend:

@@ -1,11 +1,12 @@
 """One tokenizer's encoder: the first library that gives the ids of `tokenizers`, and stays checked.
 
-At start, once a process and tokenizer (about a second of CPU), each library is compared with
-`tokenizers` on a fixed corpus: `hostile_corpus`, with a vocabulary that shows every wrong cut
-(`Source.probe`), and the tokenizer's own vocabulary. Equal inputs give equal verdicts, so all
-workers with equal packages choose alike. Then it is compared on the
-first documents that this process gets, which differ from worker to worker: a library may be refused
-in one worker alone. Either way it is refused with a warning and the next is tried, and whatever
+Before use, once a machine and tokenizer (seconds of CPU; `stages/encoders/verdicts.py` keeps that
+it passed), each library is compared with `tokenizers` on a fixed corpus: `hostile_corpus`, with a
+vocabulary that shows every wrong cut (`Source.probe`), and the tokenizer's own vocabulary; of our
+kernel the class of every code point too. Equal inputs give equal verdicts, so all workers with
+equal packages choose alike. Then it is compared on the first documents that this process gets,
+which differ from worker to worker: a library may be refused in one worker alone. Either way it is
+refused with a warning and the next is tried, and whatever
 ids leave an encoder are meant to be those of `tokenizers`: which library made them shows in no
 output byte. It shows in the run record (documents by library), so that no mix is silent.
 
@@ -26,6 +27,7 @@ import pyarrow.compute as pc
 
 from pipeline.errors import ConfigError, IntegrityError
 from pipeline.hostile import hostile_corpus, hostile_strings, special_texts
+from stages.encoders import verdicts
 from stages.encoders.backends import BACKENDS, Backend, Kernel, Tokenizers, reference_of
 from stages.encoders.pieces import cuts_are_harmless, pieces
 from stages.encoders.source import Ids, Lengths, Source, Unsuitable, byte_alphabet
@@ -86,28 +88,42 @@ class Encoder:
 
     def _wrong(self, name: str, backend: Backend) -> str | None:
         """Where the library errs on the fixed texts first, or None."""
-        for source, texts, wanted in self._checks:
-            here = backend if source is self.source else BACKENDS[name](source)
-            wrong = self._difference(here, texts, wanted)
+        known = verdicts.facts(
+            type(backend), name, self.source.text, [texts for _, texts in self._texts]
+        )
+        if verdicts.is_known(known):
+            return None
+        wrong = backend.wrong()
+        for (source, texts), wanted in zip(self._texts, self._wanted, strict=True):
             if wrong is not None:
                 return wrong
-        return None
+            here = backend if source is self.source else BACKENDS[name](source)
+            wrong = self._difference(here, texts, wanted)
+        if wrong is None:
+            verdicts.keep(known)
+        return wrong
 
     @cached_property
     def _corpus(self) -> list[str]:
         return hostile_corpus(sorted(self.source.special))
 
     @cached_property
-    def _checks(self) -> list[tuple[Source, list[str], tuple[Ids, Lengths]]]:
-        """(tokenizer, texts, right ids): the cuts on the whole corpus, then the vocabulary."""
+    def _texts(self) -> list[tuple[Source, list[str]]]:
+        """(tokenizer, texts): the cuts on the whole corpus, then the vocabulary."""
         special, corpus = sorted(self.source.special), self._corpus
         probe = self.source.probe(corpus)
         own = [*special_texts(special), *hostile_strings(OWN_STRINGS, special)] if probe else corpus
-        own = [*own, *vocabulary(self.source)]
-        checks = [(self.source, own, self.reference.encode(own))]
-        if probe is not None:
-            checks.insert(0, (probe, corpus, Tokenizers(probe).encode(corpus)))
-        return checks
+        checks = [(self.source, [*own, *vocabulary(self.source)])]
+        return checks if probe is None else [(probe, corpus), *checks]
+
+    @cached_property
+    def _wanted(self) -> list[tuple[Ids, Lengths]]:
+        """The right ids of `_texts`."""
+        found = []
+        for source, texts in self._texts:
+            here = self.reference if source is self.source else Tokenizers(source)
+            found.append(here.encode(texts))
+        return found
 
     def _difference(
         self, backend: Backend, texts: Sequence[str], wanted: tuple[Ids, Lengths]
