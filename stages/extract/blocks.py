@@ -2,8 +2,8 @@
 
 One pass over the bytes finds blocks of text in a tree (`stages.kernels.html_scan`); boosted trees
 say how likely each is main text; the set with the highest expected F1 is kept, code and tables
-whole; readers' comments are kept or dropped as the user says. A page of which nothing is kept is
-tried once more by `rescue`.
+whole; readers' comments and related stories are kept or dropped as the user says. A page of which
+nothing is kept is tried once more by `rescue`.
 """
 
 from __future__ import annotations
@@ -17,13 +17,14 @@ from stages.extract.features import best_blocks
 from stages.extract.json_ld import JsonLd, read_json_ld
 from stages.extract.model import Prediction, load_model, predict
 from stages.extract.page import ScannedPage, Scanner
+from stages.extract.related import related_blocks, without_related
 from stages.extract.render import Format, Layout, lay_out, render_page, whole_groups
 from stages.extract.rescue import rescue
 from stages.extract.result import SHIPPED_MODEL, Extracted
 from stages.kernels.html_columns import FEATURES
 from stages.kernels.html_context import KINDS
 
-Comments = Literal["drop", "keep"]
+Switch = Literal["drop", "keep"]
 _LINK_SHARE = FEATURES.index("link_share")
 
 
@@ -32,7 +33,8 @@ class BlocksEngine:
     """Extracts pages one after the other. Not for several threads at once."""
 
     format: Format = "text"
-    comments: Comments = "drop"
+    comments: Switch = "drop"
+    related: Switch = "drop"
     model: Path = SHIPPED_MODEL
     scanner: Scanner = field(default_factory=Scanner)
 
@@ -69,4 +71,7 @@ class BlocksEngine:
             else:
                 links = said.features.rows[:, _LINK_SHARE]
                 kept = with_comments(kept, marked, said.words, links)
-        return kept, expected
+        offers = related_blocks(page, said.words, said.features.places)
+        if self.related == "keep":
+            return kept | offers, expected
+        return without_related(kept, offers, said.words, said.kinds), expected

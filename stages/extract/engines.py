@@ -26,8 +26,8 @@ ENGINES = ("blocks", "trafilatura", "resiliparse")
 def load_engine(name: str, **options: Any) -> Engine:
     """The engine of this name, ready to extract.
 
-    Options of blocks: `format`, `comments`, `model`; of trafilatura: `fast`, `favor`, `comments`;
-    resiliparse has none. Raises ValueError for another name.
+    Options of blocks: `format`, `comments`, `related`, `model`; of trafilatura: `fast`, `favor`,
+    `comments`; resiliparse has none. Raises ValueError for another name.
     """
     if name == "blocks":
         from stages.extract.blocks import BlocksEngine

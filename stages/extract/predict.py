@@ -154,6 +154,7 @@ def add_predict_command(commands: Any) -> None:
         "--favor", choices=("none", "precision", "recall"), help="trafilatura only (default none)"
     )
     parser.add_argument("--comments", choices=("drop", "keep"), help="default drop")
+    parser.add_argument("--related", choices=("drop", "keep"), help="blocks only (default drop)")
     parser.add_argument(
         "--fallback", action="store_true", help="trafilatura with its fallbacks, not `fast`"
     )
@@ -163,7 +164,7 @@ def add_predict_command(commands: Any) -> None:
 def engine_options(args: argparse.Namespace) -> Mapping[str, Any]:
     """Only what was asked for: an engine's own defaults hold otherwise."""
     found: dict[str, Any] = {}
-    for name in ("favor", "comments"):
+    for name in ("favor", "comments", "related"):
         if (value := getattr(args, name)) is not None:
             found[name] = value
     if args.fallback:

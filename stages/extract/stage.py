@@ -9,6 +9,7 @@ as `too_complex`, one without main text as `empty`.
 
 History:
 
+5: related stories are a class of their own, left out of main text unless `related: keep`.
 4: a model trained anew; what a page tells twice is written once; the text of an empty page is
    looked for in the data of its scripts too.
 3: a model trained anew, whose trees end early where a block is sure.
@@ -66,6 +67,12 @@ class Extract(RowStage):
         choices=("drop", "keep"),
         help="blocks and trafilatura: readers' comments below the main text",
     )
+    related: Literal["drop", "keep"] = knob(
+        "drop",
+        source="measured: F1 is the same or higher without them (docs/model_card.md)",
+        choices=("drop", "keep"),
+        help="blocks: groups of links to other pages (related, most read, more from)",
+    )
     favor: Literal["none", "precision", "recall"] = knob(
         "none",
         source="trafilatura's own default",
@@ -87,7 +94,7 @@ class Extract(RowStage):
         None, help="blocks: a model trained with `python -m stages.extract train`, else ours"
     )
 
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
     expensive: ClassVar[bool] = True
     compiles: ClassVar[bool] = True
     reads: ClassVar[tuple[str, ...]] = ("html",)
@@ -132,6 +139,8 @@ class Extract(RowStage):
             raise ValueError(f"`model` and `min_score` are for engine blocks, not {self.engine}")
         if self.engine != "blocks" and self.format != "text":
             raise ValueError(f"format {self.format} needs engine blocks, not {self.engine}")
+        if self.engine != "blocks" and self.related != "drop":
+            raise ValueError(f"related {self.related} needs engine blocks, not {self.engine}")
         if self.engine != "trafilatura" and (self.favor != "none" or not self.fast):
             raise ValueError(f"`favor` and `fast` are for engine trafilatura, not {self.engine}")
 
@@ -147,7 +156,12 @@ class Extract(RowStage):
     def options(self) -> dict[str, Any]:
         """What the engine in use is told."""
         if self.engine == "blocks":
-            return {"format": self.format, "comments": self.comments, "model": self.model}
+            return {
+                "format": self.format,
+                "comments": self.comments,
+                "related": self.related,
+                "model": self.model,
+            }
         if self.engine == "trafilatura":
             return {"fast": self.fast, "favor": self.favor, "comments": self.comments}
         return {}

@@ -12,6 +12,7 @@ from stages.extract.json_ld import JsonLd
 from stages.extract.kind import page_vector
 from stages.extract.model import load_model
 from stages.extract.page import ScannedPage, Scanner
+from stages.extract.related import related_blocks
 from stages.extract.render import lay_out, render_page, whole_groups
 from stages.kernels.html_columns import NUM_FEATURES
 from stages.kernels.html_context import KINDS
@@ -49,6 +50,7 @@ def engine_kernels() -> tuple[Call, ...]:
         choice,
         forest,
         lambda: comment_blocks(page),
+        lambda: related_blocks(page, words, features_of(page, model.odds).places),
     )
 
 

@@ -10,13 +10,13 @@ import numpy.typing as npt
 from stages.kernels.html_text import NODE, PARENT, TOKENS_FROM, TOKENS_TO
 from stages.kernels.jit import inner, jit_bare
 
-_LOW_BITS = np.uint32(4095)
+LOW_BITS = np.uint32(4095)
 
 
 def sieve_of(names: npt.NDArray[np.uint32]) -> npt.NDArray[np.bool_]:
     """A flag for each value of the low bits that a name has."""
-    sieve = np.zeros(int(_LOW_BITS) + 1, dtype=np.bool_)
-    sieve[names & _LOW_BITS] = True
+    sieve = np.zeros(int(LOW_BITS) + 1, dtype=np.bool_)
+    sieve[names & LOW_BITS] = True
     return sieve
 
 
@@ -36,7 +36,7 @@ def under_names(
             marked[n] = True
             continue
         for k in range(nodes[n, TOKENS_FROM], nodes[n, TOKENS_TO]):
-            if sieve[tokens[k] & _LOW_BITS] and _is_in(names, tokens[k]):
+            if sieve[tokens[k] & LOW_BITS] and is_in(names, tokens[k]):
                 marked[n] = True
                 break
     for b in range(len(blocks)):
@@ -44,7 +44,7 @@ def under_names(
 
 
 @inner
-def _is_in(names: Any, token: Any) -> Any:
+def is_in(names: Any, token: Any) -> Any:
     low, high = np.int64(0), np.int64(len(names))
     while low < high:
         middle = (low + high) // 2
