@@ -112,7 +112,7 @@ def _line_table(lines: Sequence[bytes]) -> pa.Table:
 
 
 def rewrite(storage: Storage, path: str, kind: str, target: Path, pages: Pages) -> dict[str, Any]:
-    """The file without rows of the pages, at `target`: its `rows`; a shard's `tokens`, `row_groups`.
+    """The file without rows of the pages, at `target`: `rows`; a shard's `tokens`, `row_groups`.
 
     Rows keep their order, columns their types and codecs, row groups their borders.
     """
