@@ -24,6 +24,7 @@ COMMANDS = {
     "whatif": "the verdicts with other bounds, from the stored metrics of a run",
     "trace": "from a token back to its page",
     "verify": "hash every file that a manifest names; --repair forgets the damaged ones",
+    "erase": "a new version without some pages, and nothing left of them in the workdir",
     "gc": "delete what no kept run and no version needs",
 }
 OUTSIDE = {

@@ -27,6 +27,8 @@ SETTINGS: Mapping[str, Any] = {
     "keep_dropped": "sample",  # text of dropped documents: none | sample | all
     "max_drop_ratio": 0.995,  # a step that drops more stops the run (DESIGN section 4)
     "max_damage_ratio": 0.05,  # of the input bytes (DESIGN section 5.7)
+    "exclude_urls": None,  # a file of pages that must not enter (docs/erase.md)
+    "exclude_domains": None,  # a file of domains, each with all below it
     "address": None,  # a Ray cluster; else RAY_ADDRESS, else a local one
 }
 
@@ -57,6 +59,8 @@ class Config:
     keep_dropped: str = "sample"
     max_drop_ratio: float = 0.995
     max_damage_ratio: float = 0.05
+    exclude_urls: str | None = None
+    exclude_domains: str | None = None
     address: str | None = None
 
     def at(self, line: int) -> str:
@@ -120,7 +124,12 @@ def parse_config(text: str, path: str, overrides: Sequence[str] = ()) -> Config:
     config = _settings(values, lines, path, steps)
     for override in overrides:
         config = _override(config, override)
-    return replace(config, workdir=expand(config.workdir))
+    return replace(
+        config,
+        workdir=expand(config.workdir),
+        exclude_urls=config.exclude_urls and expand(config.exclude_urls),
+        exclude_domains=config.exclude_domains and expand(config.exclude_domains),
+    )
 
 
 def _settings(
@@ -132,6 +141,7 @@ def _settings(
     kinds: dict[str, Any] = {
         "name": str, "seed": int, "workdir": str, "keep_dropped": str,
         "max_drop_ratio": (int, float), "max_damage_ratio": (int, float),
+        "exclude_urls": (str, type(None)), "exclude_domains": (str, type(None)),
         "address": (str, type(None)),
     }  # fmt: skip
     for key, kind in kinds.items():

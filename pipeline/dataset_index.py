@@ -32,7 +32,7 @@ STAGE = pa.field("stage", pa.int32())
 _SUMMED = (
     "documents", "tokens", "epoch_documents", "epoch_tokens", "left_out", "wanted_tokens",
     "target_tokens", "written_documents", "written_tokens", "shortfall_tokens", "cut_documents",
-    "cut_tokens", "shards",
+    "cut_tokens", "shards", "erased_documents", "erased_tokens",
 )  # fmt: skip
 
 

@@ -209,7 +209,7 @@ def _taken(held: list[pa.Table]) -> list[pa.Table]:
 
 def _write_run(held: list[pa.Table], path: Path) -> Path:
     slices = _bucket_slices(_taken(held))
-    _write_buckets(path, lambda n: [slices[n]] if n in slices else [], max(slices) + 1)
+    write_buckets(path, lambda n: [slices[n]] if n in slices else [], max(slices) + 1)
     return path
 
 
@@ -218,16 +218,16 @@ def _write_scatter(path: Path, runs: list[Path], held: list[pa.Table], num_bucke
     last = _bucket_slices(_taken(held))
 
     def parts_of(bucket: int) -> list[pa.Table]:
-        parts = [part for run in runs for part in _read_local(run, bucket)]
+        parts = [part for run in runs for part in read_bucket_of(run, bucket)]
         parts += [last[bucket]] if bucket in last else []
         if not parts and empty is not None and bucket == 0:
             return [empty]  # keeps the schema when there is no row at all
         return parts
 
-    _write_buckets(path, parts_of, num_buckets)
+    write_buckets(path, parts_of, num_buckets)
 
 
-def _write_buckets(path: Path, parts_of: Callable[[int], list[pa.Table]], num_buckets: int) -> None:
+def write_buckets(path: Path, parts_of: Callable[[int], list[pa.Table]], num_buckets: int) -> None:
     """Offsets, then one stream a bucket."""
     with path.open("wb") as out:
         offsets = np.zeros(num_buckets + 1, dtype="<u8")
@@ -250,7 +250,7 @@ def _write_stream(out: Any, parts: list[pa.Table]) -> None:
                 writer.write_table(piece.combine_chunks())
 
 
-def _read_local(run: Path, bucket: int) -> list[pa.Table]:
+def read_bucket_of(run: Path, bucket: int) -> list[pa.Table]:
     with run.open("rb") as stream:
         count = int(np.frombuffer(stream.read(8), dtype="<u8")[0]) // 8 - 1
         if bucket >= count:

@@ -68,6 +68,12 @@ def publish(
     body["recipe_fingerprint"] = recipe_fingerprint(plan)
     if writer is not None:
         body |= _dataset_part(writer, schedule, storage)
+        written: Written = {}
+        for ref in shards:
+            group = ref.info["split"], ref.info["group"], ref.info.get("stage", "")
+            before = written.get(group, (0, 0))
+            written[group] = (before[0] + ref.info["documents"], before[1] + ref.info["tokens"])
+        reconcile(body, written)
         body["tokenizer"] |= {"folder": _put_tokenizer(writer, schedule, storage, folder)}
         body["shards"] = [
             {"file": posixpath.relpath(ref.path, folder), "sha256": ref.sha256,
@@ -91,9 +97,30 @@ def publish(
         earlier = read_version(storage, folder) if getattr(writer.stage, "append", False) else None
         if earlier is not None:
             index = append_to(earlier, body, index, storage, folder)
-        body["index"] = _put_index(index, storage, folder)
+        body["index"] = put_index(index, storage, folder)
     body["fingerprint"] = fingerprint_of(body)
-    return _put_version(body, storage, folder)
+    return put_version(body, storage, folder)
+
+
+Written = dict[tuple[str, str, str], tuple[int, int]]
+"""(split, group, stage) -> documents and tokens in the listed shards."""
+
+
+def reconcile(body: dict[str, Any], written: Written) -> None:
+    """Make the totals those of shards of which pages were erased since their cut was made.
+
+    The cut stays as it was: documents x copies = written + cut + erased.
+    """
+    for row in body["totals"]:
+        got = written.get((row["split"], row["group"], row.get("stage", "")), (0, 0))
+        for name, now in zip(("documents", "tokens"), got, strict=True):
+            erased = row[f"written_{name}"] + row.get(f"erased_{name}", 0) - now
+            row[f"written_{name}"] = now
+            if erased:
+                row[f"erased_{name}"] = erased
+    for stage in body["mixture"].get("stages", ()):
+        of = [row for row in body["totals"] if row.get("stage") == stage["name"]]
+        stage["written_tokens"] = sum(row["written_tokens"] for row in of)
 
 
 def _finished_files(schedule: Schedule) -> tuple[list[FileRef], list[FileRef], list[FileRef]]:
@@ -139,7 +166,8 @@ def _put_tokenizer(step: Step, schedule: Schedule, storage: Storage, folder: str
     return name
 
 
-def _put_index(index: pa.Table, storage: Storage, folder: str) -> str:
+def put_index(index: pa.Table, storage: Storage, folder: str) -> str:
+    """Put the index under its content name, which is returned."""
     out = io.BytesIO()
     pq.write_table(index, out, compression="zstd")
     data = out.getvalue()
@@ -173,7 +201,8 @@ def read_version(storage: Storage, folder: str = "dataset") -> Mapping[str, Any]
         ) from error
 
 
-def _put_version(body: dict[str, Any], storage: Storage, folder: str) -> tuple[int, dict[str, Any]]:
+def put_version(body: dict[str, Any], storage: Storage, folder: str) -> tuple[int, dict[str, Any]]:
+    """Put a version in force, unless it is the one that is; its number and content."""
     current = read_version(storage, folder)
     if current is not None and _same(current, body):
         return int(current["version"]), dict(current)

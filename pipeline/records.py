@@ -33,11 +33,13 @@ class RunRecord:
     started: str
     config: dict[str, Any]
     limit: int | None
+    exclusions: str = ""
+    """Digest of the list of excluded pages; empty if there was none."""
 
     @classmethod
-    def start(cls, run_id: str, plan: Plan, limit: int | None) -> RunRecord:
+    def start(cls, run_id: str, plan: Plan, limit: int | None, exclusions: str = "") -> RunRecord:
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-        return cls(run_id, now, config_to_json(plan.config), limit)
+        return cls(run_id, now, config_to_json(plan.config), limit, exclusions)
 
     def finish(
         self,
@@ -54,6 +56,7 @@ class RunRecord:
             "started": self.started,
             "finished": now,
             "limit": self.limit,
+            "exclusions": self.exclusions,
             "version": version,
             "error": error,
             "config": self.config,
@@ -75,6 +78,8 @@ def config_to_json(config: Config) -> dict[str, Any]:
         "keep_dropped": config.keep_dropped,
         "max_drop_ratio": config.max_drop_ratio,
         "max_damage_ratio": config.max_damage_ratio,
+        "exclude_urls": config.exclude_urls,
+        "exclude_domains": config.exclude_domains,
         "steps": [
             {"id": s.id, s.stage: dict(s.knobs)}
             | ({"inputs": list(s.inputs)} if s.inputs is not None else {})

@@ -17,6 +17,7 @@ from typing import Any
 
 from pipeline.build import first_run_note
 from pipeline.errors import ConfigError, InputError, IntegrityError, PipelineError, nearest
+from pipeline.exclusion import Exclusions, configured_entries, erased_lists
 from pipeline.executors import Executor, InProcess, OnRay
 from pipeline.funnel import Funnel, check_damage, check_drops, make_funnel
 from pipeline.inputs import list_inputs
@@ -80,8 +81,13 @@ def run(plan: Plan, options: Options = Options(), progress: Progress | None = No
         progress.note(f"warning: {warning}")
     _preflight(storage)
     with Lease(storage) as lease:
-        record = RunRecord.start(new_run_id(), plan, options.limit)
-        engine = _Engine(plan, storage, inputs, options, progress, lease)
+        exclusions, unfinished = exclusions_of(plan, storage, options.limit)
+        for warning in unfinished:
+            progress.note(f"warning: {warning}")
+        warnings = [*warnings, *unfinished]
+        listed = exclusions.entries.digest if exclusions else ""
+        record = RunRecord.start(new_run_id(), plan, options.limit, listed)
+        engine = _Engine(plan, storage, inputs, options, progress, lease, exclusions)
         schedule = engine.schedule
         try:
             try:
@@ -110,6 +116,29 @@ def run(plan: Plan, options: Options = Options(), progress: Progress | None = No
         record.run_id, funnel, version, dataset, engine.executed, engine.reused,
         time.monotonic() - started, [*warnings, *judged], keys, engine.executed_keys,
     )  # fmt: skip
+
+
+def exclusions_of(
+    plan: Plan, storage: Storage, limit: int | None, store: bool = True
+) -> tuple[Exclusions | None, list[str]]:
+    """What the configuration excludes and what was erased from the workdir; and warnings.
+
+    With `store` the list is put where workers read it.
+    """
+    entries = configured_entries(plan.config)
+    warnings = []
+    for number, (erased, finished) in erased_lists(storage).items():
+        entries |= erased
+        if not finished:
+            warnings.append(
+                f"erase {number} of {storage.root} was interrupted: its pages stay out of this "
+                f"run, but files still hold them. `python -m pipeline erase {storage.root}` "
+                f"finishes it."
+            )
+    exclusions = Exclusions.of(storage, entries, limit)
+    if exclusions and store:
+        exclusions.store()
+    return exclusions, warnings
 
 
 def _keys(schedule: Schedule) -> dict[str, dict[str, str]]:
@@ -177,11 +206,12 @@ class _Engine:
         options: Options,
         progress: Progress,
         lease: Lease,
+        exclusions: Exclusions | None = None,
     ) -> None:
         self.storage, self.options, self.progress, self.lease = storage, options, progress, lease
         self.plan = plan
         folder = dataset_folder(options.limit)
-        self.schedule = Schedule(plan, inputs, read_quarantine(storage), folder)
+        self.schedule = Schedule(plan, inputs, read_quarantine(storage), folder, exclusions)
         self.wanted = self._wanted()
         self.followers: dict[str, list[str]] = {}
         for name in self.wanted:

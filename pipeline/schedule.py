@@ -7,8 +7,10 @@ host, time and paths never enter, so equal outputs of a changed step stop the ch
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
+from pipeline.excluded import Excluding
 from pipeline.fingerprint import digest
 from pipeline.lowering import Lowering, dependencies
 from pipeline.manifest import Dataset, Manifest
@@ -39,6 +41,9 @@ from pipeline.work import (
 )
 from pipeline.worker import partition_id
 
+if TYPE_CHECKING:
+    from pipeline.exclusion import Exclusions
+
 BUCKET_BYTES = 32 << 20
 """Stored bytes a bucket is planned for: with zstd about 100 MB in a reducer's memory."""
 MAX_BUCKETS = 4096
@@ -66,7 +71,9 @@ class Schedule:
         inputs: Mapping[str, Sequence[Partition]],
         quarantine: Quarantine,
         dataset: str = "dataset",
+        exclusions: Exclusions | None = None,
     ) -> None:
+        self.exclusions = exclusions
         self.plan, self.inputs, self.quarantine, self.dataset = plan, inputs, quarantine, dataset
         self.lowering = Lowering(plan)
         self.nodes = self.lowering.run()
@@ -154,6 +161,9 @@ class Schedule:
                 "carry": node.carry,
             }
         )
+        if source and self.exclusions:
+            call = replace(call, excluding=Excluding(self.exclusions.path, key))
+            key = self.exclusions.key(key, node.id, unit)
         size = source[2].size if source else documents.num_bytes if documents else 0
         return self._work(node, key, unit, call, size)
 

@@ -35,6 +35,9 @@ WEB_DOCUMENTS = pa.schema(
         *PROVENANCE,
         ("content_type", pa.string()),
         ("charset", pa.string()),  # the charset that decoded the page, as WHATWG names it
+        ("charset_from", pa.string()),  # how it was found (stages/charset.py); null = not decoded
+        ("x_robots_tag", pa.string()),  # all X-Robots-Tag headers, joined by ", "
+        ("tdm_headers", pa.string()),  # "tdm-reservation: 1; tdm-policy: https://..."
         ("date", TIMESTAMP),  # crawl time
         ("html", pa.large_binary()),  # UTF-8 with the charset undone
     ]

@@ -23,10 +23,12 @@ import pyarrow.compute as pc
 
 from pipeline.batch import TextBatch
 from pipeline.errors import PipelineError, StageError
+from pipeline.excluded import REASON, entries_at, without_excluded, work_key
+from pipeline.measured import check_metrics, first_failure, num_chars, spread
 from pipeline.phases import Apply, Emit
 from pipeline.sample import DroppedSample
 from pipeline.schema import DOC_ID, PROVENANCE, VERDICTS
-from pipeline.stage import Damage, Processed, RowStage, Side, metric_array
+from pipeline.stage import Damage, Processed, RowStage, Side, SourceBatch
 from pipeline.storage import open_input
 from pipeline.tables import ParquetSink, bounded, fill, iter_batches, read_dataset, side_of
 from pipeline.warm_up import take_turns
@@ -92,6 +94,7 @@ class _Segment:
         self.documents_in = self.kept = self.quarantined = 0
         self.used: Counter[str] = Counter()
         self.damage: list[Damage] = []
+        self.excluded: set[str] = set()
         self.quarantine = [(bytes.fromhex(doc_id), step) for doc_id, step in call.quarantine]
 
     def _side(self, link: Link) -> Side:
@@ -135,7 +138,12 @@ class _Segment:
                 {"file": d.file, "num_bytes": d.num_bytes, "offset": d.offset, "reason": d.reason}
                 for d in self.damage
             ]
-        return Made(outputs, counters)
+        if self.call.excluding is None:
+            return Made(outputs, counters)
+        base = self.call.excluding.base
+        if self.excluded:
+            counters[REASON] = {"base": base, "entries": sorted(self.excluded)}
+        return Made(outputs, counters, work_key(base, self.excluded))
 
     # --- input -------------------------------------------------------------------------------
 
@@ -152,6 +160,7 @@ class _Segment:
             with open_input(partition.path) as stream:
                 for batch in stage.read(partition, stream, side):
                     self.damage.extend(batch.damage)
+                    batch = self._without_excluded(step, batch)
                     if batch.refused:
                         self._refuse(step, batch.refused)
                     if batch.documents is not None and batch.documents.num_rows:
@@ -172,6 +181,18 @@ class _Segment:
             table = table.drop_columns(["source"])
         table = table.append_column("source", source)
         return fill(table, self.call.schema).cast(self.call.schema)
+
+    def _without_excluded(self, step: str, batch: SourceBatch) -> SourceBatch:
+        """Take out the pages that must not enter: they are counted, no table names them."""
+        if self.call.excluding is None:
+            return batch
+        entries = entries_at(self.env.storage, self.call.excluding.path)
+        left, gone, met = without_excluded(batch, entries)
+        self.documents_in += gone
+        if gone:
+            self.counts[step, f"{step}.{REASON}"] += gone
+        self.excluded |= met
+        return left
 
     def _refuse(self, step: str, rows: Sequence[Mapping[str, Any]]) -> None:
         """Refused records count as documents that the source drops, each with its reason."""
@@ -197,15 +218,15 @@ class _Segment:
         rows = np.arange(length)
         batch = TextBatch(table)
         metrics: dict[str, pa.Array] = {}
-        num_chars = _num_chars(table)
+        lengths = num_chars(table)
         if self.call.source:
             batch, rows = self._skip(self.call.source[0], batch, rows, verdicts)
         for link in self.row_links:
             batch, rows = self._skip(link.step, batch, rows, verdicts)
             batch, rows = self._link(link, batch, rows, verdicts, metrics, length)
-            if num_chars is None and "text" in batch.table.column_names:
-                num_chars = _spread(_num_chars(batch.table), rows, length)
-        self._write(table, batch, rows, verdicts, metrics, num_chars)
+            if lengths is None and "text" in batch.table.column_names:
+                lengths = spread(num_chars(batch.table), rows, length)
+        self._write(table, batch, rows, verdicts, metrics, lengths)
 
     def _skip(
         self, step: str, batch: TextBatch, rows: npt.NDArray[np.int64], verdicts: Verdicts
@@ -234,9 +255,9 @@ class _Segment:
             asked, asked_rows = batch.take(pa.array(kept)), rows[kept]
         answer = self._call(link, asked, where)
         self.used.update({f"{link.step}.{k}\t{v}": len(asked) for k, v in answer.used.items()})
-        measured = _check_metrics(answer, stage, len(asked), where)
+        measured = check_metrics(answer, stage, len(asked), where)
         for name, values in measured.items():
-            metrics[f"{link.step}.{name}"] = _spread(values, asked_rows, length)
+            metrics[f"{link.step}.{name}"] = spread(values, asked_rows, length)
         self._judge(link.step, stage, measured, asked_rows, verdicts)
         if answer.columns:
             batch = batch.with_columns(answer.columns)
@@ -273,7 +294,7 @@ class _Segment:
         except PipelineError:
             raise
         except Exception as error:
-            doc_id, error = _first_failure(call, batch, side, error)
+            doc_id, error = first_failure(call, batch, side, error)
             raise StageError(
                 f"{where}, doc_id {doc_id}: {type(error).__name__}: {error}. "
                 f"Mend the stage; finished partitions are kept."
@@ -339,54 +360,6 @@ class _Segment:
 def _emit(link: Link) -> Emit:
     assert isinstance(link.phase, Emit)
     return link.phase
-
-
-def _num_chars(table: pa.Table) -> pa.Array | None:
-    if "text" not in table.column_names:
-        return None
-    counts = pc.utf8_length(table.column("text")).cast(pa.int64())
-    return counts.combine_chunks() if isinstance(counts, pa.ChunkedArray) else counts
-
-
-def _spread(values: pa.Array, rows: npt.NDArray[np.int64], length: int) -> pa.Array:
-    """Values of some rows as a column of the whole batch; null for the others."""
-    if len(rows) == length:
-        return values
-    at = np.full(length, -1, dtype=np.int64)
-    at[rows] = np.arange(len(rows))
-    return values.take(pa.array(at, mask=at < 0))
-
-
-def _check_metrics(
-    answer: Processed, stage: RowStage, length: int, where: str
-) -> dict[str, pa.Array]:
-    """The declared metrics of an answer, typed; one that it lacks is null. Raises StageError."""
-    types = stage.metric_types()
-    for name in answer.metrics:
-        if name not in types:
-            raise StageError(
-                f"{where}: the metric '{name}' is not declared. Add it to "
-                f"`metrics: ClassVar = {{'{name}': float}}` or bound it by a rule."
-            )
-    return {
-        name: metric_array(name, answer.metrics[name], kind, length, where)
-        if name in answer.metrics
-        else pa.nulls(length, kind)
-        for name, kind in types.items()
-    }
-
-
-def _first_failure(
-    call: Any, batch: TextBatch, side: Side, error: Exception
-) -> tuple[str, Exception]:
-    """doc_id (hex) of the first document on which the call fails alone, and its error."""
-    for row in range(len(batch)):
-        one = TextBatch(batch.table.slice(row, 1))
-        try:
-            call(one, side)
-        except Exception as alone:
-            return one.values("doc_id")[0].hex(), alone
-    return "of the whole batch only", error
 
 
 def run_segment(call: SegmentCall, env: Env) -> Made:

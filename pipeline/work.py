@@ -13,6 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from pipeline.excluded import Excluding
 from pipeline.manifest import Dataset
 from pipeline.phases import Apply, Combine, Emit, Exchange
 from pipeline.stage import Partition, RowStage, Source, Stage
@@ -38,6 +39,8 @@ class Made:
 
     outputs: dict[str, list[MadeFile]]
     counters: dict[str, Any] = field(default_factory=dict)
+    key: str = ""
+    """Work key, where it is known only now: what a source met of a list of excluded pages."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +113,8 @@ class SegmentCall:
     """(doc_id in hex, step id) of documents to skip."""
     carry: tuple[tuple[str, str], ...] = ()
     """(step id, metric) to add as document columns `<step id>.<metric>`."""
+    excluding: Excluding | None = None
+    """Pages that the source leaves out."""
 
 
 @dataclass(frozen=True)

@@ -81,7 +81,7 @@ def execute(root: str, work: Work) -> Manifest:
             name: Dataset.of([_store(storage, work, name, attempt, file) for file in files])
             for name, files in sorted(made.outputs.items())
         }
-        manifest = Manifest(work.key, work.node, work.unit, outputs, made.counters)
+        manifest = Manifest(made.key or work.key, work.node, work.unit, outputs, made.counters)
         return commit_manifest(storage, manifest)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)

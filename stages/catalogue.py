@@ -11,6 +11,7 @@ CATALOGUE: dict[str, str] = {
     "url_filter": "stages.url_filter:UrlFilter",
     # html -> text
     "extract": "stages.extract:Extract",
+    "consent": "stages.consent:Consent",
     # text -> better text
     "normalise": "stages.normalise:Normalise",
     "language": "stages.language:Language",

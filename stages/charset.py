@@ -14,6 +14,9 @@ Charset, in this order:
 4. Detection by resiliparse (uchardet), under the same tolerance; else windows-1252.
 
 Bytes that the chosen charset cannot decode become U+FFFD.
+
+`Decoded.found` says which it was: `bom`, `utf-8` (the bytes prove it, or would but for what
+a cut or a pasted byte breaks), `http`, `meta` (the XML declaration too), `detected`, `default`.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ import re
 import zlib
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -111,21 +115,41 @@ def _readable(name: str | None) -> str | None:
     return "utf-8" if name and name.startswith("utf-16") else name
 
 
+class Decoded(NamedTuple):
+    """A page in UTF-8 without a byte order mark."""
+
+    html: bytes
+    charset: str
+    """Its charset as stored, by WHATWG's name."""
+    found: str
+    """How the charset was found: `bom`, `utf-8`, `http`, `meta`, `detected` or `default`."""
+
+
 def to_utf8(page: bytes, content_type: str | None = None) -> tuple[bytes, str]:
     """The page in UTF-8 without a byte order mark, and the WHATWG name of its charset."""
+    return decode_page(page, content_type)[:2]
+
+
+def decode_page(page: bytes, content_type: str | None = None) -> Decoded:
+    """The page in UTF-8, its charset and how that was found; see the module's docstring."""
     for mark, name in _BOMS:
         if page.startswith(mark):
-            return _recode(page[len(mark) :], name), name
-    declared = [name for name in (header_charset(content_type), meta_charset(page)) if name]
+            return Decoded(_recode(page[len(mark) :], name), name, "bom")
+    sources = (("http", header_charset(content_type)), ("meta", meta_charset(page)))
+    guesses = [(name, found) for found, name in sources if name]
+    declared = [name for name, _ in guesses]
     if page.isascii() and not _needs_decoding(declared):
-        return page, declared[0] if declared else "utf-8"
+        name, found = guesses[0] if guesses else ("utf-8", "utf-8")
+        return Decoded(page, name, found)
     if _proves_utf8(page, declared):
-        return page, "utf-8"
-    for guess in (*declared, "utf-8", None):
-        candidate = guess or _detected(page)
-        if candidate and _damage_ratio(page, candidate) <= _TOLERANCE:
-            return _recode(page, candidate), candidate
-    return _recode(page, "windows-1252"), "windows-1252"
+        return Decoded(page, "utf-8", "utf-8")
+    for name, found in (*guesses, ("utf-8", "utf-8")):
+        if _damage_ratio(page, name) <= _TOLERANCE:
+            return Decoded(_recode(page, name), name, found)
+    detected = _detected(page)
+    if detected and _damage_ratio(page, detected) <= _TOLERANCE:
+        return Decoded(_recode(page, detected), detected, "detected")
+    return Decoded(_recode(page, "windows-1252"), "windows-1252", "default")
 
 
 def _needs_decoding(declared: list[str]) -> bool:
@@ -187,11 +211,21 @@ def _recode(page: bytes, name: str) -> bytes:
 
 @dataclass(frozen=True)
 class Response:
-    """A stored HTTP response: status (None = no status line), headers in lower case, raw body."""
+    """A stored HTTP response: status (None = no status line), header, raw body.
+
+    Names in lower case. `headers` has the first of a repeated header, `lines` has all.
+    """
 
     status: int | None
     headers: dict[str, str]
     body: bytes
+    lines: tuple[tuple[str, str], ...] = ()
+
+    def values(self, name: str) -> list[str]:
+        """Every value of a header that may stand several times, empty ones left out."""
+        if name not in self.headers:
+            return []
+        return [value for found, value in self.lines if found == name and value]
 
 
 _STATUS = re.compile(rb"HTTP/\d(?:\.\d)?\s+(\d{3})")
@@ -199,18 +233,34 @@ _BLANK_LINE = re.compile(rb"\r?\n\r?\n")
 
 
 def parse_response(block: bytes) -> Response:
-    """Read the header of an HTTP response. Of a repeated header the first counts."""
+    """Read the header of an HTTP response."""
     status = _STATUS.match(block)
     if not status:
         return Response(None, {}, block)
     blank = _BLANK_LINE.search(block)
     head, body = (block[: blank.start()], block[blank.end() :]) if blank else (block, b"")
-    headers: dict[str, str] = {}
-    for line in head.decode("latin-1").splitlines()[1:]:
+    lines = []
+    # By line feeds alone: `splitlines` would end a header's value at a byte such as 0x85.
+    for line in head.decode("latin-1").split("\n")[1:]:
         name, colon, value = line.partition(":")
         if colon:
-            headers.setdefault(name.strip().lower(), value.strip())
-    return Response(int(status.group(1)), headers, body)
+            lines.append((name.strip().lower(), value.strip()))
+    return Response(int(status.group(1)), dict(reversed(lines)), body, tuple(lines))
+
+
+def x_robots_tag(response: Response) -> str | None:
+    """All X-Robots-Tag headers, joined by ", " as RFC 9110 joins them; None without one."""
+    return ", ".join(response.values("x-robots-tag")) or None
+
+
+def tdm_headers(response: Response) -> str | None:
+    """`tdm-reservation: 1; tdm-policy: https://...`; None if there is neither header.
+
+    Source: the names of the TDM Reservation Protocol, https://www.w3.org/2022/tdmrep/#sec-tdm-header.
+    """
+    names = ("tdm-reservation", "tdm-policy")
+    told = [f"{name}: {value}" for name in names for value in response.values(name)]
+    return "; ".join(told) or None
 
 
 class UndecodableBody(ValueError):

@@ -12,7 +12,7 @@ import os
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, ClassVar
 
 import orjson
 import pyarrow as pa
@@ -25,7 +25,12 @@ _CHUNK = 1 << 20
 
 @dataclass(frozen=True)
 class ReadJsonl(MappedSource):
-    """One document a line. `offset` is the line's number in the file, the first line being 0."""
+    """One document a line. `offset` is the line's number in the file, the first line being 0.
+
+    2: pages from `html` have the columns that pages of archives have.
+    """
+
+    version: ClassVar[int] = 2
 
     def read(self, partition: Partition, stream: BinaryIO, side: Side) -> Iterator[SourceBatch]:
         fields = self.fields()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, ClassVar
 
 import pyarrow as pa
 
@@ -22,7 +22,12 @@ _BATCH_ROWS = 512
 
 @dataclass(frozen=True)
 class ReadParquet(MappedSource):
-    """One document a row. `offset` is the row's number in the file, the first row being 0."""
+    """One document a row. `offset` is the row's number in the file, the first row being 0.
+
+    2: pages from `html` have the columns that pages of archives have.
+    """
+
+    version: ClassVar[int] = 2
 
     def read(self, partition: Partition, stream: BinaryIO, side: Side) -> Iterator[SourceBatch]:
         import pyarrow.parquet as pq

@@ -28,11 +28,15 @@ import xxhash
 from pipeline.schema import WEB_DOCUMENTS
 from pipeline.stage import Partition, Side, Source, SourceBatch, knob, location
 from stages.charset import (
+    Decoded,
+    Response,
     TooLargeBody,
     UndecodableBody,
+    decode_page,
     decoded_body,
     parse_response,
-    to_utf8,
+    tdm_headers,
+    x_robots_tag,
 )
 from stages.documents import MAX_HTML_BYTES, BatchBuilder, refusal_key
 
@@ -48,8 +52,22 @@ _HEADER_BYTES = 1 << 16
 
 
 @dataclass(frozen=True)
+class Page:
+    """A page, and the response that brought it."""
+
+    decoded: Decoded
+    content_type: str
+    response: Response
+
+
+@dataclass(frozen=True)
 class ReadWarc(Source):
-    """HTML pages of WARC files. `offset` is the byte where the record starts in the stored file."""
+    """HTML pages of WARC files. `offset` is the byte where the record starts in the stored file.
+
+    2: columns `charset_from`, `x_robots_tag` and `tdm_headers`.
+    """
+
+    version: ClassVar[int] = 2
 
     paths: tuple[str, ...] = location()
     base: str | None = location(None)
@@ -78,20 +96,23 @@ class ReadWarc(Source):
             key = record.id or refusal_key(builder.partition.file, record.offset)
             yield from builder.refuse(page, record.offset, key, record.url)
             return
-        html, charset, content_type = page
+        html = page.decoded.html
         digest = "" if record.id else xxhash.xxh3_128_hexdigest(html)
         yield from builder.document(
             record.id or f"{record.url}\0{record.date_text}\0{digest}",
             html,
             url=record.url,
             offset=record.offset,
-            content_type=content_type,
-            charset=charset,
+            content_type=page.content_type,
+            charset=page.decoded.charset,
+            charset_from=page.decoded.found,
+            x_robots_tag=x_robots_tag(page.response),
+            tdm_headers=tdm_headers(page.response),
             date=record.date,
         )
 
-    def _page(self, record: Record) -> tuple[bytes, str, str] | str:
-        """(html in UTF-8, charset, content type), or the reason of the refusal."""
+    def _page(self, record: Record) -> Page | str:
+        """The page, or the reason of the refusal."""
         if record.kind in ("revisit", "conversion"):
             return record.kind
         if record.kind == "continuation" or record.segmented:
@@ -123,13 +144,14 @@ class ReadWarc(Source):
             return "empty"
         if not media_type and not _SNIFF.match(body[:1024]):
             return "not_html"
-        html, charset = to_utf8(body, declared)
+        decoded = decode_page(body, declared)
+        html = decoded.html
         if len(html) > self.max_document_bytes:
             return "too_large"
         # `in` is 6 times as fast as `count`, and hardly a page has any.
         if b"\0" in html and html.count(b"\0") > len(html) // 10:
             return "undecodable"
-        return html, charset, media_type or "text/html"
+        return Page(decoded, media_type or "text/html", response)
 
 
 # --- Records and damage ------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.charset import is_utf8, meta_charset, to_utf8
+from stages.charset import decode_page, is_utf8, meta_charset, to_utf8
 
 GERMAN = "Grüße aus Köln, schöne Straße"
 CHINESE = "中文网页的内容是什么呢，我们来看一看"
@@ -62,6 +62,26 @@ def test_the_charset_is_what_the_bytes_prove_then_what_is_declared(
     html, name = to_utf8(page.encode(codec), content_type)
     assert html.decode() == page
     assert name == charset
+
+
+@pytest.mark.parametrize(
+    ("page", "header", "found"),
+    [
+        (b"\xef\xbb\xbf<p>x", "koi8-r", "bom"),
+        (GERMAN.encode(), "koi8-r", "utf-8"),
+        (b"<p>ascii", None, "utf-8"),
+        (b"<p>ascii", "latin1", "http"),
+        (b"<meta charset=latin1><p>ascii", None, "meta"),
+        (GERMAN.encode("cp1252"), "latin1", "http"),
+        (b"<meta charset=latin1>" + GERMAN.encode("cp1252"), "utf-8", "meta"),
+        (b'<?xml version="1.0" encoding="euc-jp"?>' + JAPANESE.encode("euc_jp"), None, "meta"),
+        ((RUSSIAN * 20).encode()[:-1], None, "utf-8"),
+        ((RUSSIAN * 5).encode("cp1251"), None, "detected"),
+        (b"\x81\x8d\x8f\x90\x9d" * 20, None, "default"),
+    ],
+)
+def test_how_the_charset_was_found_is_told(page: bytes, header: str | None, found: str) -> None:
+    assert decode_page(page, f"text/html; charset={header}" if header else None).found == found
 
 
 def test_a_byte_order_mark_beats_every_declaration_and_is_removed() -> None:

@@ -33,6 +33,31 @@ def test_a_page_carries_its_provenance_and_its_utf8_bytes() -> None:
     assert row["doc_id"] == document_id("web", "urn:uuid:00000000-0000-0000-0000-000000000007")
 
 
+def test_a_page_carries_what_its_response_says_of_robots_and_of_text_mining() -> None:
+    headers = [
+        "X-Robots-Tag: noai, noimageai",
+        "TDM-Policy: https://example.com/policy.json",
+        "x-robots-tag: otherbot: noindex",
+        "X-Robots-Tag:",
+        "tdm-reservation: 1",
+    ]
+    page = http(b"<p>x", "Content-Type: text/html", *headers)
+    rows = Reading(WARC, record(page, 0) + record(http(b"<p>x", "Content-Type: text/html"), 1)).rows
+    assert rows[0]["x_robots_tag"] == "noai, noimageai, otherbot: noindex"
+    assert (
+        rows[0]["tdm_headers"] == "tdm-reservation: 1; tdm-policy: https://example.com/policy.json"
+    )
+    assert (rows[1]["x_robots_tag"], rows[1]["tdm_headers"]) == (None, None)
+
+
+def test_a_page_says_how_its_charset_was_found() -> None:
+    declared = record(
+        http("<p>gr\u00fcn".encode("cp1252"), "Content-Type: text/html; charset=latin1")
+    )
+    (row,) = Reading(WARC, declared).rows
+    assert (row["charset"], row["charset_from"]) == ("windows-1252", "http")
+
+
 @pytest.mark.parametrize(
     ("reason", "data"),
     [

@@ -142,7 +142,7 @@ def check_shard(file: pq.ParquetFile) -> tuple[list[str], list[dict[str, Any]]]:
     first = 0
     for number in range(file.num_row_groups):
         table = file.read_row_group(number, columns=["num_tokens", "tokens"], use_threads=False)
-        made = _row_group(table, footer["dtype"], first)
+        made = row_group_facts(table, footer["dtype"], first)
         if number < len(promised) and made["checksum"] != promised[number]:
             wrong.append(
                 f"row group {number}: xxh3-128 {made['checksum'][:12]}, "
@@ -155,7 +155,8 @@ def check_shard(file: pq.ParquetFile) -> tuple[list[str], list[dict[str, Any]]]:
     return wrong, groups
 
 
-def _row_group(table: pa.Table, dtype: str, first: int) -> dict[str, Any]:
+def row_group_facts(table: pa.Table, dtype: str, first: int) -> dict[str, Any]:
+    """What the index says of a row group, and `lengths_differ`: num_tokens is not as it should."""
     tokens = table["tokens"].combine_chunks()
     if isinstance(tokens, pa.ChunkedArray):  # a row group may come back in several chunks
         tokens = pa.concat_arrays(tokens.chunks)

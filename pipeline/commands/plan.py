@@ -14,7 +14,7 @@ from pipeline.manifest import load_manifest
 from pipeline.nodes import SegmentNode
 from pipeline.phases import Emit
 from pipeline.plan import Plan, make_plan
-from pipeline.runner import read_quarantine
+from pipeline.runner import exclusions_of, read_quarantine
 from pipeline.schedule import Schedule
 from pipeline.storage import open_storage
 
@@ -31,7 +31,9 @@ def main(args: argparse.Namespace) -> int:
     plan = make_plan(load_config(args.config, args.overrides))
     inputs, warnings = list_inputs(plan, args.limit)
     storage = open_storage(plan.config.workdir)
-    schedule = Schedule(plan, inputs, read_quarantine(storage))
+    exclusions, unfinished = exclusions_of(plan, storage, args.limit, store=False)
+    warnings += unfinished
+    schedule = Schedule(plan, inputs, read_quarantine(storage), exclusions=exclusions)
     steps = [_step_json(plan, step_id) for step_id in (s.id for s in plan.steps)]
     nodes = _nodes_json(schedule, storage)
     if args.json:

@@ -1,4 +1,5 @@
-"""What a page says of itself: title, author, date, language, canonical URL, licence.
+"""What a page says of itself: title, author, date, language, canonical URL, licence,
+and what it says of the use of its text (`stages.extract.rights`).
 
 In: a scanned page, its JSON-LD and its address. Out: `Metadata`, cleaned and bounded. Only what
 the page or its address states is taken, in the order of how well each place keeps its word on 1,647
@@ -17,6 +18,7 @@ from urllib.parse import urljoin
 from stages.extract.dates import read_date
 from stages.extract.json_ld import JsonLd, unescaped
 from stages.extract.result import Metadata
+from stages.extract.rights import cc_links, licence_id, robots_meta, tdm_meta
 from stages.kernels.html_tags import FACT
 
 if TYPE_CHECKING:
@@ -51,13 +53,18 @@ def metadata_of(
     links count. A date later than a day after `crawled` (aware of its zone) is not believed.
     """
     facts = _facts(page)
+    licence = _licence(page, facts, json_ld, url)
     return Metadata(
         title=_title(facts, json_ld),
         author=_author(facts, json_ld),
         published=_published(page, facts, json_ld, url, crawled),
         language=_language(facts, json_ld),
         canonical_url=_canonical(page, facts, url),
-        licence=_licence(page, facts, json_ld, url),
+        licence=licence,
+        licence_id=licence_id(licence),
+        cc_links=cc_links(page.html),
+        robots_meta=robots_meta(page),
+        tdm_meta=tdm_meta(page),
     )
 
 

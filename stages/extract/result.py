@@ -27,6 +27,14 @@ class Metadata:
     canonical_url: str | None = None
     licence: str | None = None
     """URL of a licence link or metadata field."""
+    licence_id: str | None = None
+    """Its SPDX identifier in lower case, as `cc-by-sa-4.0`."""
+    cc_links: str | None = None
+    """Creative Commons licences that the page links to, `, ` between."""
+    robots_meta: str | None = None
+    """Directives of robots tags, as in X-Robots-Tag."""
+    tdm_meta: str | None = None
+    """`tdm-reservation: 1; tdm-policy: https://...`."""
 
 
 @dataclass(frozen=True)

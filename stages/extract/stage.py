@@ -9,7 +9,8 @@ as `too_complex`, one without main text as `empty`.
 
 History:
 
-5: related stories are a class of their own, left out of main text unless `related: keep`.
+5: related stories are a class of their own, left out of main text unless `related: keep`;
+   the columns licence_id, cc_links, robots_meta and tdm_meta.
 4: a model trained anew; what a page tells twice is written once; the text of an empty page is
    looked for in the data of its scripts too.
 3: a model trained anew, whose trees end early where a block is sure.
@@ -107,6 +108,10 @@ class Extract(RowStage):
         "html_lang": pa.string(),
         "canonical_url": pa.string(),
         "licence": pa.string(),
+        "licence_id": pa.string(),
+        "cc_links": pa.string(),
+        "robots_meta": pa.string(),
+        "tdm_meta": pa.string(),
         "page_kind": pa.string(),
         "extraction_score": pa.float32(),
     }
@@ -237,6 +242,10 @@ def _columns(texts: list[Extracted], said: list[Metadata]) -> dict[str, pa.Array
         "html_lang": pa.array([each.language for each in said], pa.string()),
         "canonical_url": pa.array([each.canonical_url for each in said], pa.string()),
         "licence": pa.array([each.licence for each in said], pa.string()),
+        "licence_id": pa.array([each.licence_id for each in said], pa.string()),
+        "cc_links": pa.array([each.cc_links for each in said], pa.string()),
+        "robots_meta": pa.array([each.robots_meta for each in said], pa.string()),
+        "tdm_meta": pa.array([each.tdm_meta for each in said], pa.string()),
         "page_kind": pa.array([text.kind for text in texts], pa.string()),
         "extraction_score": pa.array([text.score for text in texts], pa.float32()),
     }
