@@ -74,7 +74,8 @@ _ROWS = {
     "no_text": "the row has no text",
     "undecodable": "the text is no UTF-8",
     "empty": "the text is blank",
-    "too_large": "it has more than `max_document_bytes`",
+    "too_large": "it has more than `max_document_bytes`, or its declared columns together have",
+    "bad_value": "a value is not of the type that `columns` declares",
 }
 OTHER_REASONS = {
     "read_warc": {
@@ -91,7 +92,14 @@ OTHER_REASONS = {
         "undecodable": "more than a tenth of its bytes are 0",
     },
     "read_jsonl": _ROWS,
+    "read_csv": {**_ROWS, "bad_line": "the row does not parse, or has too few or many fields"},
+    "read_text": {
+        "undecodable": "a piece of a UTF-8 file is no UTF-8",
+        "empty": "a file is blank",
+        "too_large": "it has more than `max_document_bytes`",
+    },
     "read_parquet": {name: says for name, says in _ROWS.items() if name != "bad_line"},
+    "read_arrow": {name: says for name, says in _ROWS.items() if name != "bad_line"},
     "language": {
         "other_language": "`keep` does not name its language",
         "mixed_languages": "more than `max_other_ratio` is in others (`level: paragraph`)",

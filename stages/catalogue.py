@@ -6,7 +6,10 @@ CATALOGUE: dict[str, str] = {
     # bytes -> documents
     "read_warc": "stages.read_warc:ReadWarc",
     "read_jsonl": "stages.read_jsonl:ReadJsonl",
+    "read_csv": "stages.read_csv:ReadCsv",
+    "read_text": "stages.read_text:ReadText",
     "read_parquet": "stages.read_parquet:ReadParquet",
+    "read_arrow": "stages.read_arrow:ReadArrow",
     # by the URL alone
     "url_filter": "stages.url_filter:UrlFilter",
     # html -> text

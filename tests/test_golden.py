@@ -300,6 +300,24 @@ CASES: dict[str, Case] = {
     "read_parquet": Case(
         "read_parquet", source("read_parquet", f'{{paths: ["{_TABLE}"], {_FIELDS}}}'), read
     ),
+    "read_arrow": Case(
+        "read_arrow",
+        source("read_arrow", f'{{paths: ["tests/golden/table.arrow"], {_FIELDS}}}'),
+        read,
+    ),
+    "read_csv": Case(
+        "read_csv",
+        source(
+            "read_csv",
+            f'{{paths: ["tests/golden/table.csv"], {_FIELDS}, columns: {{words: int64}}}}',
+        ),
+        read,
+    ),
+    "read_text": Case(
+        "read_text",
+        source("read_text", '{paths: ["tests/golden/book.txt"], split: paragraphs}'),
+        read,
+    ),
     "extract": Case("extract", step("extract", head=_WEB), judged, limit=3),
     "extract-trafilatura": Case(
         "extract", step("extract", "{engine: trafilatura}", head=_WEB), judged, limit=3
@@ -452,7 +470,7 @@ def test_a_stage_gives_its_golden_output_or_has_a_new_version(
 
 def test_the_golden_files_are_those_of_the_cases_and_small() -> None:
     inputs = {"documents.jsonl", "dirty.jsonl", "table.parquet", "tokenizer.json", "url_lists"}
-    inputs |= {"benchmark.jsonl"}
+    inputs |= {"benchmark.jsonl", "table.csv", "table.arrow", "book.txt"}
     known = {f"{name}.jsonl" for name in CASES} | inputs
     known |= {"versions.json", "frozen.json", "c4like.json"}
     files = {path.name: path.stat().st_size for path in GOLDEN.iterdir()}
