@@ -5,6 +5,7 @@ from __future__ import annotations
 CATALOGUE: dict[str, str] = {
     # bytes -> documents
     "read_warc": "stages.read_warc:ReadWarc",
+    "fetch_urls": "stages.fetch.stage:FetchUrls",
     "read_jsonl": "stages.read_jsonl:ReadJsonl",
     "read_csv": "stages.read_csv:ReadCsv",
     "read_text": "stages.read_text:ReadText",
