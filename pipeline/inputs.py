@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from pipeline.errors import InputError
+from pipeline.fetching import FetchingSource, Watch
 from pipeline.plan import Plan
 from pipeline.stage import Partition, Side, Source
-from pipeline.storage import find_inputs, fixed_prefix, open_input
+from pipeline.storage import Storage, find_inputs, fixed_prefix, open_input, open_storage
 
 
 def list_inputs(
@@ -22,12 +23,22 @@ def list_inputs(
     found: dict[str, list[Partition]] = {}
     warnings: list[str] = []
     for step in plan.steps:
-        if isinstance(step.stage, Source):
+        if isinstance(step.stage, FetchingSource):
+            there = step.stage.fetched(step.id, open_storage(plan.config.workdir))
+            if there.missing:
+                warnings.append(f"{step.id}: {there.missing:,} URLs to fetch first; `run` does it")
+            found[step.id] = _cut(there.partitions, step.stage, limit, plan.config.seed)
+        elif isinstance(step.stage, Source):
             partitions = _partitions(step.id, step.stage, plan.config.at(step.line), warnings)
-            if limit is not None:
-                partitions = _first(partitions, step.stage, limit, plan.config.seed)
-            found[step.id] = partitions
+            found[step.id] = _cut(partitions, step.stage, limit, plan.config.seed)
     return found, warnings
+
+
+def fetch_inputs(plan: Plan, storage: Storage, watch: Watch) -> None:
+    """Bring into the workdir what sources fetch and is not there yet. Raises InputError."""
+    for step in plan.steps:
+        if isinstance(step.stage, FetchingSource):
+            step.stage.fetch(step.id, storage, watch)
 
 
 def _partitions(source: str, stage: Source, where: str, warnings: list[str]) -> list[Partition]:
@@ -68,10 +79,12 @@ def _relative(path: str, base: str) -> str:
     return path[len(prefix) :] if path.startswith(prefix) else path
 
 
-def _first(
-    partitions: Sequence[Partition], stage: Source, limit: int, seed: int
+def _cut(
+    partitions: Sequence[Partition], stage: Source, limit: int | None, seed: int
 ) -> list[Partition]:
-    """Partitions that hold the first `limit` documents, the last one cut."""
+    """All partitions, or those that hold the first `limit` documents, the last one cut."""
+    if limit is None:
+        return list(partitions)
     chosen: list[Partition] = []
     left = limit
     for partition in partitions:

@@ -15,12 +15,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from pipeline import interrupts
 from pipeline.build import first_run_note
 from pipeline.errors import ConfigError, InputError, IntegrityError, PipelineError, nearest
 from pipeline.exclusion import Exclusions, configured_entries, erased_lists
 from pipeline.executors import Executor, InProcess, OnRay
+from pipeline.fetching import FetchingSource
 from pipeline.funnel import Funnel, check_damage, check_drops, make_funnel
-from pipeline.inputs import list_inputs
+from pipeline.inputs import fetch_inputs, list_inputs
 from pipeline.lease import Lease
 from pipeline.manifest import Manifest, load_manifest
 from pipeline.nodes import MergeNode
@@ -76,6 +78,10 @@ def run(plan: Plan, options: Options = Options(), progress: Progress | None = No
     if options.until and options.until not in {step.id for step in plan.steps}:
         hint = nearest(options.until, [step.id for step in plan.steps])
         raise ConfigError(f"--until: no step '{options.until}'.{hint}")
+    if any(isinstance(step.stage, FetchingSource) for step in plan.steps):
+        _preflight(storage)
+        with Lease(storage) as lease:
+            fetch_inputs(plan, storage, _Watch(lease, progress))
     inputs, warnings = list_inputs(plan, options.limit)
     for warning in warnings:
         progress.note(f"warning: {warning}")
@@ -139,6 +145,21 @@ def exclusions_of(
     if exclusions and store:
         exclusions.store()
     return exclusions, warnings
+
+
+@dataclass
+class _Watch:
+    """Keeps the lease and hears Ctrl-C while a source fetches."""
+
+    lease: Lease
+    progress: Progress
+
+    def beat(self) -> None:
+        self.lease.heartbeat()
+        interrupts.check()
+
+    def note(self, text: str) -> None:
+        self.progress.note(text)
 
 
 def _keys(schedule: Schedule) -> dict[str, dict[str, str]]:

@@ -5,8 +5,12 @@ from __future__ import annotations
 CATALOGUE: dict[str, str] = {
     # bytes -> documents
     "read_warc": "stages.read_warc:ReadWarc",
+    "fetch_urls": "stages.fetch.stage:FetchUrls",
     "read_jsonl": "stages.read_jsonl:ReadJsonl",
+    "read_csv": "stages.read_csv:ReadCsv",
+    "read_text": "stages.read_text:ReadText",
     "read_parquet": "stages.read_parquet:ReadParquet",
+    "read_arrow": "stages.read_arrow:ReadArrow",
     # by the URL alone
     "url_filter": "stages.url_filter:UrlFilter",
     # html -> text

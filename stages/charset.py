@@ -84,6 +84,11 @@ def whatwg_name(label: str | None) -> str | None:
     return name.replace("iso8859-", "iso-8859-").replace("cp125", "windows-125")
 
 
+def python_codec(charset: str) -> str:
+    """The Python codec that decodes a WHATWG encoding as browsers do."""
+    return _CODECS.get(charset, charset)
+
+
 def header_charset(content_type: str | None) -> str | None:
     """The WHATWG encoding that a Content-Type header declares."""
     found = _LABEL.search(content_type or "")

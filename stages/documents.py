@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,6 +13,7 @@ import xxhash
 
 from pipeline.schema import TEXT_DOCUMENTS, WEB_DOCUMENTS
 from pipeline.stage import Damage, Partition, Source, SourceBatch, knob, location
+from stages.columns import TYPES, BadValue, Column, as_timestamp, declared
 
 MAX_BATCH_BYTES = 32 << 20
 """Bytes of html or text in one batch (DESIGN section 4)."""
@@ -39,23 +39,6 @@ def row_key(fields: Mapping[str, Any]) -> bytes:
     """
     present = {name: value for name, value in fields.items() if value is not None}
     return orjson.dumps(present, option=orjson.OPT_SORT_KEYS | orjson.OPT_NAIVE_UTC, default=str)
-
-
-def as_timestamp(value: object) -> datetime | None:
-    """A date of a row as UTC; None when it is missing or cannot be read.
-
-    Reads datetimes, ISO 8601 strings and seconds since 1970. Without a zone it is taken as UTC.
-    """
-    try:
-        if isinstance(value, bool) or value is None:
-            return None
-        if isinstance(value, (int, float)):
-            return datetime.fromtimestamp(value, UTC)
-        date = value if isinstance(value, datetime) else datetime.fromisoformat(str(value).strip())
-        date = date.replace(tzinfo=UTC) if date.tzinfo is None else date.astimezone(UTC)
-        return date.replace(microsecond=0)
-    except (ValueError, OverflowError, OSError):
-        return None
 
 
 class BatchBuilder:
@@ -84,10 +67,13 @@ class BatchBuilder:
         return head is not None and self.num_documents >= head
 
     def document(
-        self, key: str | bytes, body: bytes, **columns: Any
+        self, key: str | bytes, body: bytes, beside: int = 0, **columns: Any
     ) -> Iterator[SourceBatch]:
-        """Add a document; yields the batch before it if that is full. A text is UTF-8."""
-        size = len(body)
+        """Add a document; yields the batch before it if that is full. A text is UTF-8.
+
+        `beside` are the bytes of its further columns, where they may be long.
+        """
+        size = len(body) + beside
         full = self._bytes + size > MAX_BATCH_BYTES and self._bytes > 0
         if full or len(self._columns["doc_id"]) >= MAX_BATCH_ROWS:
             yield self._take()
@@ -130,9 +116,7 @@ class BatchBuilder:
 
     def _take(self) -> SourceBatch:
         columns: dict[str, Any] = dict(self._columns)
-        columns[self.body] = joined(
-            self._columns[self.body], self.schema.field(self.body).type
-        )
+        columns[self.body] = joined(self._columns[self.body], self.schema.field(self.body).type)
         table = pa.table(columns, schema=self.schema)
         batch = SourceBatch(
             table if table.num_rows else None, tuple(self._refused), tuple(self._damage)
@@ -169,6 +153,8 @@ class Fields:
     url: str | None
     date: str | None
     max_bytes: int
+    columns: tuple[Column, ...] = ()
+    """Further columns that the user declares."""
 
     @property
     def body(self) -> str:
@@ -178,11 +164,12 @@ class Fields:
     @property
     def schema(self) -> pa.Schema:
         """Schema of the documents: pages if an `html` field is named, else texts."""
-        return WEB_DOCUMENTS if self.html else TEXT_DOCUMENTS
+        schema = WEB_DOCUMENTS if self.html else TEXT_DOCUMENTS
+        return pa.schema([*schema, *((c.name, TYPES[c.type]) for c in self.columns)])
 
     def names(self) -> list[str]:
         """Every field that is read, each once."""
-        wanted = (self.body, self.id, self.url, self.date)
+        wanted = (self.body, self.id, self.url, self.date, *(c.field for c in self.columns))
         return list(dict.fromkeys(name for name in wanted if name))
 
     def builder(self, partition: Partition) -> BatchBuilder:
@@ -204,9 +191,17 @@ def field_of(row: Mapping[str, Any], name: str | None) -> Any:
 
 
 def add_row(
-    builder: BatchBuilder, fields: Fields, row: Mapping[str, Any], offset: int
+    builder: BatchBuilder,
+    fields: Fields,
+    row: Mapping[str, Any],
+    offset: int,
+    charset: str = "utf-8",
 ) -> Iterator[SourceBatch]:
-    """Add a row as a document, or refuse it: `no_text`, `undecodable`, `empty`, `too_large`."""
+    """Add a row as a document, or refuse it.
+
+    The reasons are `no_text`, `undecodable`, `empty`, `bad_value` (of a declared column) and
+    `too_large` (the body, or the declared columns together).
+    """
     body, url = field_of(row, fields.body), field_of(row, fields.url)
     url = url if isinstance(url, str) else None
     date = as_timestamp(field_of(row, fields.date))
@@ -223,7 +218,13 @@ def add_row(
     stored = text.encode()
     if not reason and (not text or text.isspace()):
         reason = "empty"
-    if len(stored) > fields.max_bytes:
+    try:
+        columns = {c.name: c.value(field_of(row, c.field)) for c in fields.columns}
+    except BadValue:
+        columns = {}
+        reason = reason or "bad_value"
+    beside = sum(_num_bytes(value) for value in columns.values())
+    if max(len(stored), beside) > fields.max_bytes:
         reason = "too_large"
     given = field_of(row, fields.id)
     if reason:
@@ -236,12 +237,21 @@ def add_row(
     yield from builder.document(
         key_bytes,
         stored,
+        beside,
         url=url,
         offset=offset,
         content_type="text/html" if fields.html else "text/plain",
-        charset="utf-8",
+        charset=charset,
         date=date,
+        **columns,
     )
+
+
+def _num_bytes(value: Any) -> int:
+    """Bytes that a column's value takes, at most."""
+    if isinstance(value, str):
+        return 4 * len(value)
+    return sum(map(_num_bytes, value)) if isinstance(value, list) else 8
 
 
 @dataclass(frozen=True)
@@ -261,12 +271,21 @@ class MappedSource(Source):
         None, unit="bytes of UTF-8", source="DESIGN section 4: 100 MB of text, 20 MB of html"
     )
 
+    columns: Mapping[str, str | Mapping[str, str]] = knob(
+        {}, source="DESIGN section 4: schemas are declared, never inferred",
+        help="further columns: {name: type} or {name: {field: a.b, type: type}}",
+    )  # fmt: skip
+
     schema: ClassVar[pa.Schema] = TEXT_DOCUMENTS
+
+    def check(self) -> None:
+        declared(self.columns)
 
     def fields(self) -> Fields:
         """What to read of each row."""
         limit = self.max_document_bytes or (MAX_HTML_BYTES if self.html else MAX_TEXT_BYTES)
-        return Fields(self.text, self.html, self.id, self.url, self.date, limit)
+        columns = declared(self.columns)
+        return Fields(self.text, self.html, self.id, self.url, self.date, limit, columns)
 
     def document_schema(self) -> pa.Schema:
         return self.fields().schema

@@ -15,9 +15,13 @@ import pyarrow as pa
 
 from pipeline.errors import InputError, nearest
 from pipeline.stage import Partition, Side, SourceBatch
-from stages.documents import BatchBuilder, Fields, MappedSource, add_row
+from stages.documents import BatchBuilder, Fields, MappedSource, add_row, refusal_key
 
 _BATCH_ROWS = 512
+_BATCH_BYTES = 16 << 20
+"""Rows of long texts are read by fewer at once, by the mean of their row group."""
+BROKEN = (pa.ArrowException, OSError, ValueError, LookupError, MemoryError, OverflowError)
+"""What Arrow raises for bytes that are no table."""
 
 
 @dataclass(frozen=True)
@@ -38,12 +42,12 @@ class ReadParquet(MappedSource):
         stream.seek(0)
         try:
             file = pq.ParquetFile(stream)
-        except (pa.ArrowInvalid, OSError) as error:
+        except BROKEN as error:
             if size:
-                builder.damage(0, size, _one_line(error))
+                builder.damage(0, size, one_line(error))
             yield from builder.rest()
             return
-        _check_columns(partition, file.schema_arrow, fields.names())
+        check_columns(partition, file.schema_arrow, fields.names())
         row = 0
         for group in range(file.num_row_groups):
             if builder.done:
@@ -58,22 +62,63 @@ def _read_group(
 ) -> Iterator[SourceBatch]:
     """Add the documents of one row group, or note its damage."""
     try:
-        batches = file.iter_batches(_BATCH_ROWS, row_groups=[group], columns=fields.names())
+        mean = file.metadata.row_group(group).total_byte_size // max(
+            1, file.metadata.row_group(group).num_rows
+        )
+        rows = min(_BATCH_ROWS, max(1, _BATCH_BYTES // max(1, mean)))
+        batches = file.iter_batches(rows, row_groups=[group], columns=fields.names())
         for batch in batches:
-            for values in batch.to_pylist():
-                if builder.done:
-                    return
-                yield from add_row(builder, fields, values, row)
-                row += 1
-    except (pa.ArrowInvalid, OSError) as error:
+            yield from add_rows(builder, fields, batch, row)
+            if builder.done:
+                return
+            row += batch.num_rows
+    except BROKEN as error:
         pages = file.metadata.row_group(group)
         columns = [pages.column(i) for i in range(pages.num_columns)]
         start = min(c.dictionary_page_offset or c.data_page_offset for c in columns)
         length = sum(c.total_compressed_size for c in columns)
-        builder.damage(start, max(1, length), _one_line(error))
+        builder.damage(max(0, start), max(1, length), one_line(error))
 
 
-def _check_columns(partition: Partition, schema: pa.Schema, wanted: Sequence[str]) -> None:
+def add_rows(
+    builder: BatchBuilder, fields: Fields, batch: pa.RecordBatch, first: int
+) -> Iterator[SourceBatch]:
+    """Add the rows of a batch. One that Python cannot hold is refused alone: `undecodable`, or
+    `bad_value`, such as a date in the year 20000."""
+    try:
+        rows: list[Any] = _in_microseconds(batch).to_pylist()
+    except BROKEN:
+        rows = [_alone(batch, at) for at in range(batch.num_rows)]
+    for at, values in enumerate(rows, first):
+        if builder.done:
+            return
+        if isinstance(values, str):
+            yield from builder.refuse(values, at, refusal_key(builder.partition.file, at))
+        else:
+            yield from add_row(builder, fields, values, at)
+
+
+def _alone(batch: pa.RecordBatch, at: int) -> dict[str, Any] | str:
+    """One row, or why there is none."""
+    try:
+        row: dict[str, Any] = _in_microseconds(batch.slice(at, 1)).to_pylist()[0]
+    except UnicodeDecodeError:
+        return "undecodable"
+    except BROKEN:
+        return "bad_value"
+    return row
+
+
+def _in_microseconds(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Python's dates have no nanoseconds, and Arrow refuses to drop them by itself."""
+    for at, field in enumerate(batch.schema):
+        if pa.types.is_timestamp(field.type) and field.type.unit == "ns":
+            cut = batch.column(at).cast(pa.timestamp("us", field.type.tz), safe=False)
+            batch = batch.set_column(at, field.name, cut)
+    return batch
+
+
+def check_columns(partition: Partition, schema: pa.Schema, wanted: Sequence[str]) -> None:
     """Raise InputError if a column, or the first part of a dotted one, is not in the file."""
     for name in wanted:
         if name not in schema.names and name.split(".")[0] not in schema.names:
@@ -84,5 +129,5 @@ def _check_columns(partition: Partition, schema: pa.Schema, wanted: Sequence[str
             )
 
 
-def _one_line(error: Exception) -> str:
+def one_line(error: Exception) -> str:
     return " ".join(str(error).split())[:200] or type(error).__name__

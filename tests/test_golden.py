@@ -19,6 +19,7 @@ import io
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -38,8 +39,12 @@ from pipeline.runner import Options, RunResult, run
 from pipeline.sampling import canonical_url
 from pipeline.schema import VERDICTS, WEB_DOCUMENTS
 from pipeline.stage import Partition, Side
+from pipeline.storage import open_storage
 from pipeline.tables import artefact_folder, read_dataset
 from stages.documents import document_id
+from stages.fetch.client import Answer
+from stages.fetch.crawl import Fetched, Hop
+from stages.fetch.stage import FetchUrls
 from stages.kernels.minhash import kernel_signatures
 from stages.kernels.shingles import Normalisation
 from stages.read_warc import ReadWarc
@@ -208,6 +213,28 @@ def read(case: Case, tmp: Path) -> list[Row]:
     return told
 
 
+def fetched(case: Case, tmp: Path) -> list[Row]:
+    """What a source gives of pages that an earlier fetch has kept: no network is asked."""
+    plan = make_plan(parse_config(case.config, "golden.yaml", [f"workdir={tmp}"]))
+    stage, when = plan["docs"].stage, datetime(2024, 5, 6, 7, 8, 9, tzinfo=UTC)
+    assert isinstance(stage, FetchUrls)
+    store = stage.store("docs", open_storage(str(tmp)))
+    headers = (("Content-Type", "text/html"), ("Transfer-Encoding", "chunked"))
+    for name in ("/one", "/two", "/closed", "/moved"):
+        url = f"https://pages.example{name}"
+        body = f"<html><p>The page {name} of the golden list.</p></html>".encode()
+        request = (name, (("Host", "pages.example"),))
+        hops = [Hop(url, when, Answer(200, "OK", "HTTP/1.1", headers, body, "192.0.2.1", request))]
+        if name == "/moved":
+            moved = (("Location", "/two"),)
+            answer = Answer(301, "Moved", "HTTP/1.1", moved, b"", "192.0.2.1", request)
+            hops.insert(0, Hop(url, when, answer))
+        outcome = "robots_denied" if name == "/closed" else "fetched"
+        kept = () if name == "/closed" else tuple(hops)
+        store.put(Fetched(url, outcome, "allowed", when, kept))
+    return read(case, tmp)
+
+
 def tokenizer(case: Case, tmp: Path) -> list[Row]:
     """The facts of the artefact, the merges of its vocabulary, its bytes."""
     found = finished(case.config, tmp)
@@ -299,6 +326,29 @@ CASES: dict[str, Case] = {
     ),
     "read_parquet": Case(
         "read_parquet", source("read_parquet", f'{{paths: ["{_TABLE}"], {_FIELDS}}}'), read
+    ),
+    "fetch_urls": Case(
+        "fetch_urls",
+        source("fetch_urls", "{paths: [tests/golden/urls.txt], contact: golden@example.org}"),
+        fetched,
+    ),
+    "read_arrow": Case(
+        "read_arrow",
+        source("read_arrow", f'{{paths: ["tests/golden/table.arrow"], {_FIELDS}}}'),
+        read,
+    ),
+    "read_csv": Case(
+        "read_csv",
+        source(
+            "read_csv",
+            f'{{paths: ["tests/golden/table.csv"], {_FIELDS}, columns: {{words: int64}}}}',
+        ),
+        read,
+    ),
+    "read_text": Case(
+        "read_text",
+        source("read_text", '{paths: ["tests/golden/book.txt"], split: paragraphs}'),
+        read,
     ),
     "extract": Case("extract", step("extract", head=_WEB), judged, limit=3),
     "extract-trafilatura": Case(
@@ -452,7 +502,7 @@ def test_a_stage_gives_its_golden_output_or_has_a_new_version(
 
 def test_the_golden_files_are_those_of_the_cases_and_small() -> None:
     inputs = {"documents.jsonl", "dirty.jsonl", "table.parquet", "tokenizer.json", "url_lists"}
-    inputs |= {"benchmark.jsonl"}
+    inputs |= {"benchmark.jsonl", "table.csv", "table.arrow", "book.txt", "urls.txt"}
     known = {f"{name}.jsonl" for name in CASES} | inputs
     known |= {"versions.json", "frozen.json", "c4like.json"}
     files = {path.name: path.stat().st_size for path in GOLDEN.iterdir()}
