@@ -6,6 +6,7 @@ together (columns, cycles, references) is `plan`'s work.
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import os
 import re
@@ -17,6 +18,7 @@ from typing import Any
 import yaml
 
 from pipeline.errors import ConfigError, nearest
+from pipeline.network.settings import Network, parse_network
 
 STEP_ID = re.compile(r"[a-z][a-z0-9_]*")
 
@@ -28,6 +30,7 @@ SETTINGS: Mapping[str, Any] = {
     "max_drop_ratio": 0.995,  # a step that drops more stops the run (DESIGN section 4)
     "max_damage_ratio": 0.05,  # of the input bytes (DESIGN section 5.7)
     "address": None,  # a Ray cluster; else RAY_ADDRESS, else a local one
+    "network": {},  # how inputs are fetched (pipeline/network/settings.py)
 }
 
 
@@ -58,6 +61,7 @@ class Config:
     max_drop_ratio: float = 0.995
     max_damage_ratio: float = 0.05
     address: str | None = None
+    network: Network = field(default_factory=Network)
 
     def at(self, line: int) -> str:
         """`file:line` for an error message."""
@@ -120,7 +124,9 @@ def parse_config(text: str, path: str, overrides: Sequence[str] = ()) -> Config:
     config = _settings(values, lines, path, steps)
     for override in overrides:
         config = _override(config, override)
-    return replace(config, workdir=expand(config.workdir))
+    cache = config.network.cache
+    network = replace(config.network, cache=expand(cache) if cache else None)
+    return replace(config, workdir=expand(config.workdir), network=network)
 
 
 def _settings(
@@ -129,6 +135,8 @@ def _settings(
     name = values.get("name") or Path(path).stem
     settings = {**SETTINGS, **values, "name": name}
     settings["workdir"] = settings["workdir"] or f"runs/{name}"
+    where = f"{path}:{lines.get('network', 1)}"
+    settings["network"] = parse_network(settings["network"] or {}, where)
     kinds: dict[str, Any] = {
         "name": str, "seed": int, "workdir": str, "keep_dropped": str,
         "max_drop_ratio": (int, float), "max_damage_ratio": (int, float),
@@ -229,8 +237,11 @@ def _override(config: Config, override: str) -> Config:
     except yaml.YAMLError as error:
         raise ConfigError(f"--set {override}: the value is not valid YAML: {error}.") from error
     if not key.startswith("steps."):
+        if key.startswith("network."):
+            known = dataclasses.asdict(config.network)
+            key, value = "network", {**known, key.removeprefix("network."): value}
         if key not in SETTINGS:
-            hint = nearest(key, [*SETTINGS, "steps.<id>.<knob>"])
+            hint = nearest(key, [*SETTINGS, "network.<key>", "steps.<id>.<knob>"])
             raise ConfigError(f"--set {override}: unknown key '{key}'.{hint}")
         values = {name: getattr(config, name) for name in SETTINGS} | {key: value}
         return _settings(values, {key: 0}, config.path, config.steps)

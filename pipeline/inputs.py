@@ -6,10 +6,14 @@ import posixpath
 from collections.abc import Sequence
 from dataclasses import replace
 
+from pipeline.addresses import content_name, is_web, shown
+from pipeline.checksums import split_checksum
 from pipeline.errors import InputError
+from pipeline.network.settings import use
 from pipeline.plan import Plan
+from pipeline.reading import opened
 from pipeline.stage import Partition, Side, Source
-from pipeline.storage import find_inputs, fixed_prefix, open_input
+from pipeline.storage import find_inputs, fixed_prefix, open_storage
 
 
 def list_inputs(
@@ -19,11 +23,20 @@ def list_inputs(
 
     With `limit`, only the first `limit` documents of each source, in (file, offset) order.
     """
+    use(plan.config.network)
     found: dict[str, list[Partition]] = {}
     warnings: list[str] = []
     for step in plan.steps:
         if isinstance(step.stage, Source):
-            partitions = _partitions(step.id, step.stage, plan.config.at(step.line), warnings)
+            where = plan.config.at(step.line)
+            listed = step.stage.listing(open_storage(plan.config.workdir))
+            if listed is None:
+                partitions = _partitions(step.id, step.stage, where, warnings)
+            else:
+                partitions = [
+                    Partition(step.id, f.path, f.file, f.size, f.token, spans=f.spans)
+                    for f in sorted(listed, key=lambda f: f.file)
+                ]
             if limit is not None:
                 partitions = _first(partitions, step.stage, limit, plan.config.seed)
             found[step.id] = partitions
@@ -33,27 +46,35 @@ def list_inputs(
 def _partitions(source: str, stage: Source, where: str, warnings: list[str]) -> list[Partition]:
     by_path: dict[str, Partition] = {}
     by_file: dict[str, str] = {}
-    for pattern in stage.paths:
+    for given in stage.paths:
+        pattern, sha256 = split_checksum(given)
         matches = find_inputs(pattern)
         if not matches:
             raise InputError(
-                f"{where}: source '{source}': no input file matches '{pattern}'. "
+                f"{where}: source '{source}': no input file matches '{shown(pattern)}'. "
                 f"Check the path; patterns are relative to the current folder."
+            )
+        if sha256 and len(matches) > 1:
+            raise InputError(
+                f"{where}: source '{source}': '{pattern}' matches {len(matches)} files, but its "
+                f"#sha256= can be that of one. Give each file its own."
             )
         base = _absolute(stage.base if stage.base is not None else fixed_prefix(pattern))
         for info in matches:
             if info.path in by_path:
-                warnings.append(f"{source}: {info.path} is listed twice and read once")
+                warnings.append(f"{source}: {shown(info.path)} is listed twice and read once")
                 continue
             file = _relative(info.path, base)
             if file in by_file:
                 raise InputError(
-                    f"{where}: source '{source}': {info.path} and {by_file[file]} are both "
-                    f"'{file}' relative to their bases, so their documents would share an "
-                    f"identity. Set `base:` to a folder above both."
+                    f"{where}: source '{source}': {shown(info.path)} and "
+                    f"{shown(by_file[file])} are both '{file}' relative to their bases, so their "
+                    f"documents would share an identity. Set `base:` to a folder above both."
                 )
             by_file[file] = info.path
-            by_path[info.path] = Partition(source, info.path, file, info.size, info.token)
+            by_path[info.path] = Partition(
+                source, info.path, file, info.size, info.token, sha256=sha256
+            )
     return sorted(by_path.values(), key=lambda partition: partition.file)
 
 
@@ -64,6 +85,8 @@ def _absolute(folder: str) -> str:
 
 
 def _relative(path: str, base: str) -> str:
+    if is_web(path):
+        path, base = content_name(path), content_name(base) if is_web(base) else base
     prefix = base.rstrip("/") + "/"
     return path[len(prefix) :] if path.startswith(prefix) else path
 
@@ -79,7 +102,7 @@ def _first(
             break
         cut = replace(partition, head=left)
         side = Side(partition.source, seed)
-        with open_input(partition.path) as stream:
+        with opened(stage, cut) as stream:
             count = sum(
                 batch.documents.num_rows
                 for batch in stage.read(cut, stream, side)

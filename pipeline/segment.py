@@ -21,13 +21,15 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.addresses import shown
 from pipeline.batch import TextBatch
 from pipeline.errors import PipelineError, StageError
+from pipeline.metrics import metric_array, num_chars_of, spread
 from pipeline.phases import Apply, Emit
+from pipeline.reading import opened, size_of
 from pipeline.sample import DroppedSample
 from pipeline.schema import DOC_ID, PROVENANCE, VERDICTS
-from pipeline.stage import Damage, Processed, RowStage, Side, metric_array
-from pipeline.storage import open_input
+from pipeline.stage import Damage, Processed, RowStage, Side
 from pipeline.tables import ParquetSink, bounded, fill, iter_batches, read_dataset, side_of
 from pipeline.warm_up import take_turns
 from pipeline.work import Env, Link, Made, SegmentCall
@@ -92,6 +94,7 @@ class _Segment:
         self.documents_in = self.kept = self.quarantined = 0
         self.used: Counter[str] = Counter()
         self.damage: list[Damage] = []
+        self.input_bytes = 0
         self.quarantine = [(bytes.fromhex(doc_id), step) for doc_id, step in call.quarantine]
 
     def _side(self, link: Link) -> Side:
@@ -130,7 +133,7 @@ class _Segment:
             **({"used": dict(sorted(self.used.items()))} if self.used else {}),
         }
         if self.call.source:
-            counters["input_bytes"] = self.call.source[2].size
+            counters["input_bytes"] = self.input_bytes
             counters["damage"] = [
                 {"file": d.file, "num_bytes": d.num_bytes, "offset": d.offset, "reason": d.reason}
                 for d in self.damage
@@ -149,7 +152,8 @@ class _Segment:
         step, stage, partition, context = self.call.source
         side = side_of(context, self.env)
         try:
-            with open_input(partition.path) as stream:
+            with opened(stage, partition) as stream:
+                self.input_bytes = size_of(stream, partition)
                 for batch in stage.read(partition, stream, side):
                     self.damage.extend(batch.damage)
                     if batch.refused:
@@ -159,10 +163,11 @@ class _Segment:
         except PipelineError:
             raise
         except FileNotFoundError as error:
-            raise StageError(f"{self.env.where}: {partition.path} vanished. Run again.") from error
+            gone = f"{self.env.where}: {shown(partition.path)} vanished. Run again."
+            raise StageError(gone) from error
         except Exception as error:
             raise StageError(
-                f"{self.env.where}: step '{step}' failed while reading {partition.path}: "
+                f"{self.env.where}: step '{step}' failed while reading {shown(partition.path)}: "
                 f"{type(error).__name__}: {error}."
             ) from error
 
@@ -197,14 +202,14 @@ class _Segment:
         rows = np.arange(length)
         batch = TextBatch(table)
         metrics: dict[str, pa.Array] = {}
-        num_chars = _num_chars(table)
+        num_chars = num_chars_of(table)
         if self.call.source:
             batch, rows = self._skip(self.call.source[0], batch, rows, verdicts)
         for link in self.row_links:
             batch, rows = self._skip(link.step, batch, rows, verdicts)
             batch, rows = self._link(link, batch, rows, verdicts, metrics, length)
             if num_chars is None and "text" in batch.table.column_names:
-                num_chars = _spread(_num_chars(batch.table), rows, length)
+                num_chars = spread(num_chars_of(batch.table), rows, length)
         self._write(table, batch, rows, verdicts, metrics, num_chars)
 
     def _skip(
@@ -236,7 +241,7 @@ class _Segment:
         self.used.update({f"{link.step}.{k}\t{v}": len(asked) for k, v in answer.used.items()})
         measured = _check_metrics(answer, stage, len(asked), where)
         for name, values in measured.items():
-            metrics[f"{link.step}.{name}"] = _spread(values, asked_rows, length)
+            metrics[f"{link.step}.{name}"] = spread(values, asked_rows, length)
         self._judge(link.step, stage, measured, asked_rows, verdicts)
         if answer.columns:
             batch = batch.with_columns(answer.columns)
@@ -339,22 +344,6 @@ class _Segment:
 def _emit(link: Link) -> Emit:
     assert isinstance(link.phase, Emit)
     return link.phase
-
-
-def _num_chars(table: pa.Table) -> pa.Array | None:
-    if "text" not in table.column_names:
-        return None
-    counts = pc.utf8_length(table.column("text")).cast(pa.int64())
-    return counts.combine_chunks() if isinstance(counts, pa.ChunkedArray) else counts
-
-
-def _spread(values: pa.Array, rows: npt.NDArray[np.int64], length: int) -> pa.Array:
-    """Values of some rows as a column of the whole batch; null for the others."""
-    if len(rows) == length:
-        return values
-    at = np.full(length, -1, dtype=np.int64)
-    at[rows] = np.arange(len(rows))
-    return values.take(pa.array(at, mask=at < 0))
 
 
 def _check_metrics(

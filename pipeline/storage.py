@@ -22,6 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
+from pipeline.addresses import is_web
+from pipeline.checksums import hashed
 from pipeline.errors import InputError
 
 
@@ -55,8 +57,8 @@ class Storage(Protocol):
     def get_range(self, path: str, start: int, length: int) -> bytes:
         """Exactly `length` bytes from `start`, fewer at the end of the file."""
 
-    def open(self, path: str) -> BinaryIO:
-        """A seekable stream for reading."""
+    def open(self, path: str, token: str = "") -> BinaryIO:
+        """A seekable stream for reading; of this version alone, where a far store can say so."""
 
     def info(self, path: str) -> ObjectInfo | None:
         """Size and token, or None if there is no such file."""
@@ -80,6 +82,10 @@ def open_storage(root: str) -> Storage:
         root = root.removeprefix("file://")
     if "://" not in root:
         return LocalStorage(root)
+    if is_web(root):
+        from pipeline.network.http_storage import HttpStorage
+
+        return HttpStorage(root)
     from pipeline.object_storage import ObjectStorage
 
     return ObjectStorage(root)
@@ -157,7 +163,7 @@ class LocalStorage:
             stream.seek(start)
             return stream.read(length)
 
-    def open(self, path: str) -> BinaryIO:
+    def open(self, path: str, token: str = "") -> BinaryIO:
         try:
             return self._full(path).open("rb")
         except (FileNotFoundError, NotADirectoryError):
@@ -234,14 +240,28 @@ def own_temporary_folder(name: str) -> Path:
 
 def split_uri(path: str) -> tuple[str, str]:
     """(root, name) such that `open_storage(root).open(name)` opens one input file."""
+    if is_web(path):
+        address, mark, query = path.partition("?")
+        folder, _, name = address.rpartition("/")
+        return folder, name + mark + query
     folder, _, name = path.rpartition("/")
     return (folder or "/" if path.startswith("/") else folder or "."), name
 
 
-def open_input(path: str) -> BinaryIO:
-    """Open one input file by path or URI. Raises FileNotFoundError, InputError."""
-    root, name = split_uri(path)
-    return open_storage(root).open(name)
+def open_input(path: str, size: int = 0, token: str = "", sha256: str = "") -> BinaryIO:
+    """Open one input file by path or URI. Raises FileNotFoundError, InputError.
+
+    With the size and token of its listing a file of a far store is read as it was listed, or not
+    at all. With `sha256` `check_checksum` tells whether that is what was read.
+    """
+    if is_web(path):
+        from pipeline.network.opening import open_http
+
+        stream = open_http(path, size, token)
+    else:
+        root, name = split_uri(path)
+        stream = open_storage(root).open(name, token)
+    return hashed(stream, sha256) if sha256 else stream
 
 
 def find_inputs(pattern: str) -> list[ObjectInfo]:
@@ -258,6 +278,10 @@ def find_inputs(pattern: str) -> list[ObjectInfo]:
                 found = os.stat(name)
                 files.append(ObjectInfo(name, found.st_size, str(found.st_mtime_ns)))
         return files
+    if is_web(pattern):
+        from pipeline.network.opening import find_http
+
+        return find_http(pattern)
     root = fixed_prefix(pattern)
     rest = pattern[len(root) :].lstrip("/")
     storage = open_storage(root)
@@ -286,6 +310,8 @@ def _matches(names: Sequence[str], parts: Sequence[str]) -> bool:
 
 def fixed_prefix(pattern: str) -> str:
     """The folder before the first wildcard of a pattern, or the folder of a plain path."""
+    if is_web(pattern):
+        return split_uri(pattern)[0]
     scheme, mark, rest = pattern.rpartition("://")
     parts = rest.split("/")
     fixed: list[str] = []
