@@ -25,6 +25,7 @@ from typing import BinaryIO, Protocol
 from pipeline.addresses import is_web
 from pipeline.checksums import hashed
 from pipeline.errors import InputError
+from pipeline.network.remote_file import Ranges
 
 
 class AlreadyExists(Exception):
@@ -262,6 +263,38 @@ def open_input(path: str, size: int = 0, token: str = "", sha256: str = "") -> B
         root, name = split_uri(path)
         stream = open_storage(root).open(name, token)
     return hashed(stream, sha256) if sha256 else stream
+
+
+def input_ranges(path: str) -> Ranges:
+    """Byte ranges of one input file as it is now. Raises FileNotFoundError, InputError."""
+    if is_web(path):
+        from pipeline.network.opening import http_ranges
+
+        return http_ranges(path)
+    root, name = split_uri(path)
+    storage = open_storage(root)
+    found = storage.info(name)
+    if found is None:
+        raise FileNotFoundError(path)
+    ranges: Ranges = storage.ranges(name) if hasattr(storage, "ranges") else _Ranges(storage, found)
+    return ranges
+
+
+class _Ranges:
+    """Byte ranges of a file on the local disk."""
+
+    def __init__(self, storage: Storage, info: ObjectInfo) -> None:
+        self.storage, self.info, self.size = storage, info, info.size
+
+    def fetch(self, start: int, stop: int) -> bytes:
+        """Exactly the bytes in [start, stop). Raises InputError."""
+        data = self.storage.get_range(self.info.path, start, stop - start)
+        if len(data) != stop - start:
+            raise InputError(
+                f"{self.storage.root}/{self.info.path} ends at byte {self.info.size:,}, expected "
+                f"bytes up to {stop:,}: it is cut short, or not the file that its index is of."
+            )
+        return data
 
 
 def find_inputs(pattern: str) -> list[ObjectInfo]:

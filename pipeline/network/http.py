@@ -88,7 +88,7 @@ class Answer:
     def to_the_end(self) -> None:
         """From now on `take` gives what comes until the connection ends, not Content-Length."""
         if "chunked" not in self.headers.get("transfer-encoding", "").lower():
-            inner = getattr(self.body, "_fp", None)
+            inner: Any = getattr(self.body, "_fp", None)
             if hasattr(inner, "length"):
                 inner.length = None
 
