@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import gzip
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -35,12 +36,13 @@ Documents = dict[str, dict[str, Any]]
 
 @pytest.fixture(scope="module")
 def crawl(shared_data: Path) -> Crawl:
-    """340 real pages of many hosts and languages in six WARC files."""
+    """Some 200 real pages of many hosts and languages in six WARC files."""
     rows: list[dict[str, Any]] = []
-    for name in ("trafilatura-eval", "fundus", "zh-wced", "scrapinghub-aeb"):
+    for name in ("trafilatura-eval", "wcxb", "zh-wced", "scrapinghub-aeb"):
         with gzip.open(shared_data / "extraction_gold" / f"{name}.jsonl.gz", "rt") as lines:
             found = [json.loads(line) for line in lines]
-        rows += [row for row in found if str(row["url"] or "").startswith("http")][:140]
+        mine = [row for row in found if str(row["url"] or "").startswith("http")]
+        rows += [row for row in mine if len(row["html"]) < 60_000][:55]
     seen = {row["url"]: row for row in rows}
     return make_crawl(list(seen.values()))
 
@@ -71,6 +73,21 @@ def read(stage: ReadCommonCrawl, kept: Path) -> tuple[Documents, list[SourceBatc
     return {row["url"]: row for row in rows}, batches
 
 
+@pytest.fixture(scope="module")
+def whole(crawl: Crawl, tmp_path_factory: pytest.TempPathFactory) -> Documents:
+    """All documents of the crawl, as read_warc reads them from whole files on disk."""
+    folder = tmp_path_factory.mktemp("whole")
+    crawl.write(folder)
+    reader, found = ReadWarc(paths=()), {}
+    for name in crawl.warcs:
+        part = Partition("web", "", name, len(crawl.files[name]), "")
+        with (folder / name).open("rb") as stream:
+            for batch in reader.read(part, stream, Side("web", 1)):
+                if batch.documents is not None:
+                    found |= {row["url"]: row for row in batch.documents.to_pylist()}
+    return found
+
+
 def common_crawl(base: str, **knobs: Any) -> ReadCommonCrawl:
     stage = ReadCommonCrawl(crawl=CRAWL, base=base, **knobs)
     stage.check()
@@ -78,29 +95,20 @@ def common_crawl(base: str, **knobs: Any) -> ReadCommonCrawl:
 
 
 def test_whole_files_give_what_read_warc_gives_from_anywhere(
-    web: WebServer, crawl: Crawl, tmp_path: Path
+    web: WebServer, crawl: Crawl, whole: Documents, tmp_path: Path
 ) -> None:
     crawl.write(tmp_path / "mirror")
-    near, near_batches = read(common_crawl(str(tmp_path / "mirror")), tmp_path)
-    far, _ = read(common_crawl(web.url), tmp_path)
-    assert near == far
-    assert len(near) > 250
-    reader, expected = ReadWarc(paths=()), {}
-    for name in crawl.warcs:
-        part = Partition("web", "", name, len(crawl.files[name]), "")
-        with (tmp_path / "mirror" / name).open("rb") as stream:
-            for batch in reader.read(part, stream, Side("web", 1)):
-                if batch.documents is not None:
-                    expected |= {row["url"]: row for row in batch.documents.to_pylist()}
-    assert near == expected
-    assert {row["reason"] for batch in near_batches for row in batch.refused} == {
-        "http_status", "not_html",
-    }  # fmt: skip
+    near, _ = read(common_crawl(str(tmp_path / "mirror")), tmp_path)
+    far, batches = read(common_crawl(web.url), tmp_path)
+    assert near == far == whole
+    assert len(whole) > 100
+    reasons = {row["reason"] for batch in batches for row in batch.refused}
+    assert reasons == {"http_status", "not_html"}
 
 
 WISHES: dict[str, Mapping[str, Any]] = {
     "languages": {"languages": ["de", "fra"]},
-    "domains": {"domains": ["wordpress.com", "bbc.com"]},
+    "domains": {"domains": []},  # the five of most pages
     "mime and status": {"mime": ["text/html"], "status": [404]},
     "all": {},
 }
@@ -109,9 +117,12 @@ WISHES: dict[str, Mapping[str, Any]] = {
 @pytest.mark.parametrize("table", ["parquet", "cdx"])
 @pytest.mark.parametrize("wish", list(WISHES))
 def test_the_index_gives_the_wanted_pages_as_the_whole_files_have_them(
-    web: WebServer, crawl: Crawl, tmp_path: Path, wish: str, table: str
+    web: WebServer, crawl: Crawl, whole: Documents, tmp_path: Path, wish: str, table: str
 ) -> None:
-    index = WISHES[wish]
+    index = dict(WISHES[wish])
+    if wish == "domains":
+        counts = Counter(page.domain for page in crawl.pages)
+        index["domains"] = [domain for domain, _ in counts.most_common(5)]
     wanted = [
         page
         for page in crawl.pages
@@ -121,8 +132,6 @@ def test_the_index_gives_the_wanted_pages_as_the_whole_files_have_them(
         and (wish != "mime and status" or page.mime == "text/html")
     ]
     assert len(wanted) >= 4
-    whole, _ = read(common_crawl(web.url), tmp_path)
-    web.log.clear()
     stage = common_crawl(web.url, index={**index, "table": table}, gap=0)
     found, batches = read(stage, tmp_path)
     places = {page.url: page for page in wanted}
@@ -197,11 +206,7 @@ def test_samples_are_nested_and_a_wet_file_is_in_that_of_its_warc_file(
 ) -> None:
     before: set[str] = set()
     for sample in (0.2, 0.5, 0.8, 1.0):
-        try:
-            now = {p.file for p in parts(common_crawl(web.url, sample=sample), tmp_path)}
-        except InputError as error:
-            assert "Raise `sample`" in str(error)
-            now = set()
+        now = {p.file for p in parts(common_crawl(web.url, sample=sample), tmp_path)}
         assert before <= now
         before = now
         wet = {
@@ -214,11 +219,10 @@ def test_samples_are_nested_and_a_wet_file_is_in_that_of_its_warc_file(
     many = [f"crawl-data/{CRAWL}/segments/{n % 90}/warc/f-{n:05d}.warc.gz" for n in range(20_000)]
     assert 150 < sum(in_sample(name, 0.01) for name in many) < 250
     one = common_crawl(web.url, segments=("1707947473347.1",))
-    assert {p.file for p in parts(one, tmp_path)} == set(crawl.warcs[1::2])
+    assert {p.file for p in parts(one, tmp_path)} == set(crawl.warcs[3:])
     some = common_crawl(web.url, paths=("*-00002.warc.gz", "*-00005.warc.gz"))
-    assert [p.file for p in parts(some, tmp_path)] == [crawl.warcs[i] for i in (2, 4)] or [
-        p.file.rpartition("-")[2] for p in parts(some, tmp_path)
-    ] == ["00002.warc.gz", "00005.warc.gz"]
+    found = [p.file.rpartition("-")[2] for p in parts(some, tmp_path)]
+    assert found == ["00002.warc.gz", "00005.warc.gz"]
 
 
 def test_an_index_that_names_a_wrong_place_is_damage_and_not_silence(
@@ -272,6 +276,7 @@ def test_what_is_not_there_is_said(web: WebServer, crawl: Crawl, tmp_path: Path)
         (common_crawl(web.url, segments=("1707947473347.2",)), "no segment '1707947473347.2'. Did"),
         (common_crawl(web.url, paths=("*-99999.*",)), "no file matches"),
         (common_crawl(web.url, index={"domains": ["nobody.example"]}), "names no page"),
+        (common_crawl(web.url, sample=1e-9), "of 6 files is none. Raise `sample`"),
     ):
         with pytest.raises(InputError, match=message):
             stage.listing(open_storage(str(tmp_path)))
@@ -312,7 +317,7 @@ def test_the_preset_runs_end_to_end_and_fetches_only_what_the_index_names(
         and in_sample(page.file, 0.8)
     ]
     funnel = {row.step: row for row in first.funnel.rows}
-    assert funnel["web"].documents_in == len(wanted) > 50
+    assert funnel["web"].documents_in == len(wanted) > 40
     assert first.funnel.input_bytes == sum(page.length for page in wanted)
     assert first.funnel.damage == []
     sent = [r for r in web.log if "/warc/CC-MAIN" in r.path and r.span != (0, 1)]
@@ -335,13 +340,3 @@ def test_the_preset_runs_end_to_end_and_fetches_only_what_the_index_names(
     commoncrawl(web.url, tmp_path / "work", index=index, gap=0)
     fetched = {r.path[1:] for r in web.log if "/warc/CC-MAIN" in r.path}
     assert fetched == {name for name in crawl.warcs if not in_sample(name, 0.8)}
-
-
-def test_a_mirror_on_disk_gives_the_same_dataset(
-    web: WebServer, crawl: Crawl, tmp_path: Path
-) -> None:
-    crawl.write(tmp_path / "mirror")
-    index = {"languages": ["de"], "table": "cdx"}
-    far = commoncrawl(web.url, tmp_path / "far", index=index)
-    near = commoncrawl(str(tmp_path / "mirror"), tmp_path / "near", index=index)
-    assert near.dataset == far.dataset

@@ -14,8 +14,8 @@ from pipeline.spans import Spans
 
 _MOST = 8 << 20
 """Bytes of one request, unless a single range is longer."""
-_KEPT = 2
-"""Requests whose bytes are kept: readers look back a little."""
+_KEPT = 16 << 20
+"""Bytes that are kept, of whole requests: readers look back a little."""
 
 
 class SpannedFile(io.RawIOBase):
@@ -74,7 +74,7 @@ class SpannedFile(io.RawIOBase):
             if stop - start > sum(length for _, length in pairs):
                 data = b"".join(data[at - start : at - start + n] for at, n in pairs)
             self._held[number] = data
-            while len(self._held) > _KEPT:
+            while len(self._held) > 1 and sum(map(len, self._held.values())) > _KEPT:
                 self._held.popitem(last=False)
         self._held.move_to_end(number)
         return self._held[number]
