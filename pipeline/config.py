@@ -6,6 +6,7 @@ together (columns, cycles, references) is `plan`'s work.
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import os
 import re
@@ -17,6 +18,7 @@ from typing import Any
 import yaml
 
 from pipeline.errors import ConfigError, nearest
+from pipeline.network.settings import Network, parse_network
 
 STEP_ID = re.compile(r"[a-z][a-z0-9_]*")
 
@@ -30,6 +32,7 @@ SETTINGS: Mapping[str, Any] = {
     "exclude_urls": None,  # a file of pages that must not enter (docs/erase.md)
     "exclude_domains": None,  # a file of domains, each with all below it
     "address": None,  # a Ray cluster; else RAY_ADDRESS, else a local one
+    "network": {},  # how inputs are fetched (pipeline/network/settings.py)
 }
 
 
@@ -62,6 +65,7 @@ class Config:
     exclude_urls: str | None = None
     exclude_domains: str | None = None
     address: str | None = None
+    network: Network = field(default_factory=Network)
 
     def at(self, line: int) -> str:
         """`file:line` for an error message."""
@@ -124,11 +128,13 @@ def parse_config(text: str, path: str, overrides: Sequence[str] = ()) -> Config:
     config = _settings(values, lines, path, steps)
     for override in overrides:
         config = _override(config, override)
+    cache = config.network.cache
     return replace(
         config,
         workdir=expand(config.workdir),
         exclude_urls=config.exclude_urls and expand(config.exclude_urls),
         exclude_domains=config.exclude_domains and expand(config.exclude_domains),
+        network=replace(config.network, cache=expand(cache) if cache else None),
     )
 
 
@@ -138,6 +144,8 @@ def _settings(
     name = values.get("name") or Path(path).stem
     settings = {**SETTINGS, **values, "name": name}
     settings["workdir"] = settings["workdir"] or f"runs/{name}"
+    where = f"{path}:{lines.get('network', 1)}"
+    settings["network"] = parse_network(settings["network"] or {}, where)
     kinds: dict[str, Any] = {
         "name": str, "seed": int, "workdir": str, "keep_dropped": str,
         "max_drop_ratio": (int, float), "max_damage_ratio": (int, float),
@@ -239,8 +247,11 @@ def _override(config: Config, override: str) -> Config:
     except yaml.YAMLError as error:
         raise ConfigError(f"--set {override}: the value is not valid YAML: {error}.") from error
     if not key.startswith("steps."):
+        if key.startswith("network."):
+            known = dataclasses.asdict(config.network)
+            key, value = "network", {**known, key.removeprefix("network."): value}
         if key not in SETTINGS:
-            hint = nearest(key, [*SETTINGS, "steps.<id>.<knob>"])
+            hint = nearest(key, [*SETTINGS, "network.<key>", "steps.<id>.<knob>"])
             raise ConfigError(f"--set {override}: unknown key '{key}'.{hint}")
         values = {name: getattr(config, name) for name in SETTINGS} | {key: value}
         return _settings(values, {key: 0}, config.path, config.steps)

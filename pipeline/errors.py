@@ -14,14 +14,24 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from pipeline.addresses import redacted
+
 EXIT_INTERRUPTED = 130
 """Exit code after Ctrl-C, the shell's convention of 128 + SIGINT."""
 
 
 class PipelineError(Exception):
-    """Base of all errors that the pipeline raises on purpose."""
+    """Base of all errors that the pipeline raises on purpose.
+
+    Passwords and signatures of addresses are taken out of its text. `retryable` says that the same
+    work may succeed later or elsewhere: Ray then does it again.
+    """
 
     exit_code = 1
+
+    def __init__(self, *args: object, retryable: bool = False) -> None:
+        super().__init__(*(redacted(arg) if isinstance(arg, str) else arg for arg in args))
+        self.retryable = retryable
 
 
 class ConfigError(PipelineError):

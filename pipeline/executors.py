@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections import deque
+from collections import Counter, deque
 from typing import Any, Protocol
 
 from pipeline import interrupts
 from pipeline.errors import InputError, PipelineError, StageError
 from pipeline.manifest import Manifest
+from pipeline.network.rates import OfActor, Slots, Spacing, use_slots
+from pipeline.network.settings import Network, use
 from pipeline.storage import open_storage
 from pipeline.work import Work
 from pipeline.worker import execute
@@ -59,8 +61,13 @@ def _sees(root: str) -> bool:
     return open_storage(root).info(PROBE) is not None
 
 
-def _execute_remote(root: str, works: list[Work]) -> list[Manifest | PipelineError]:
+def _execute_remote(
+    root: str, works: list[Work], network: Network, slots: Slots | None
+) -> list[Manifest | PipelineError]:
     """In a Ray worker. Our own errors come back as values: Ray retries only dead workers."""
+    use(network)
+    if slots is not None:
+        use_slots(slots)
     answers: list[Manifest | PipelineError] = []
     for work in works:
         try:
@@ -82,8 +89,17 @@ class OnRay:
     MAX_RECONNECTS = 3
     PACK_BYTES = 4 << 20
     PACK_WORKS = 16
+    MAX_ERRORS = 2
+    """How often a work is sent again after an error of its own that says `retryable`."""
 
-    def __init__(self, root: str, workers: int, address: str | None) -> None:
+    def __init__(
+        self,
+        root: str,
+        workers: int,
+        address: str | None,
+        network: Network | None = None,
+        asks_servers: bool = False,
+    ) -> None:
         # Read by `import ray`, and by the workers that it starts.
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         for name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
@@ -93,7 +109,10 @@ class OnRay:
         self.ray: Any = ray
         self.root, self.workers = root, workers
         self.address = address or os.environ.get("RAY_ADDRESS") or "local"
+        self.network = network or Network()
+        self.asks_servers = asks_servers
         self.reconnects = 0
+        self._errors: Counter[str] = Counter()
         self._pending: list[Work] = []
         self._packs: dict[Any, list[Work]] = {}
         self._connect()
@@ -116,6 +135,11 @@ class OnRay:
         self.window = 2 * self.slots * self.PACK_WORKS
         options = {"num_cpus": 1, "max_retries": self.MAX_RETRIES}
         self._remote = self.ray.remote(**options)(_execute_remote)
+        # One for all workers, so that a limit by host is one for the whole run. It lives as long as
+        # this driver, begins again on another node when its own dies, and costs no slot.
+        actor = self.ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(Spacing)
+        limited = self.asks_servers and self.network.limits
+        self._slots = OfActor(actor.remote()) if limited else None
 
     def _check_nodes(self) -> None:
         """Every node sees the workdir, or InputError: outputs on private disks would be lost."""
@@ -160,7 +184,7 @@ class OnRay:
             while self._pending and len(pack) < most and size < self.PACK_BYTES:
                 pack.append(self._pending.pop(0))
                 size += pack[-1].num_bytes
-            self._packs[self._remote.remote(self.root, pack)] = pack
+            self._packs[self._remote.remote(self.root, pack, self.network, self._slots)] = pack
 
     def wait(self, seconds: float) -> list[tuple[Work, Manifest]]:
         lost = (self.ray.exceptions.LocalRayletDiedError, self.ray.exceptions.RaySystemError)
@@ -181,11 +205,14 @@ class OnRay:
         done: list[tuple[Work, Manifest]] = []
         for reference in ready:
             pack = self._packs[reference]
-            done += zip(pack, self._results(reference, pack), strict=True)
+            finished = self._results(reference, pack)
+            done += zip(pack, finished, strict=False)
             del self._packs[reference]
+            self._pending += pack[len(finished) :]
         return done
 
     def _results(self, reference: Any, pack: list[Work]) -> list[Manifest]:
+        """The manifests of a pack, up to an error after which its work is worth another try."""
         where = ", ".join(f"{work.node} unit {work.unit[:12]}" for work in pack[:3])
         try:
             answers = self.ray.get(reference)
@@ -199,10 +226,14 @@ class OnRay:
                 f"A document that kills it can be named in quarantine/{pack[0].unit}.json; "
                 f"finished work is kept."
             ) from error
-        for answer in answers:
+        manifests: list[Manifest] = []
+        for work, answer in zip(pack, answers, strict=False):
             if isinstance(answer, PipelineError):
-                raise answer
-        manifests: list[Manifest] = answers
+                self._errors[work.key] += 1
+                if not answer.retryable or self._errors[work.key] > self.MAX_ERRORS:
+                    raise answer
+                break
+            manifests.append(answer)
         return manifests
 
     def close(self) -> None:

@@ -6,11 +6,15 @@ import posixpath
 from collections.abc import Sequence
 from dataclasses import replace
 
+from pipeline.addresses import content_name, is_web, shown
+from pipeline.checksums import split_checksum
 from pipeline.errors import InputError
 from pipeline.fetching import FetchingSource, Watch
+from pipeline.network.settings import use
 from pipeline.plan import Plan
+from pipeline.reading import opened
 from pipeline.stage import Partition, Side, Source
-from pipeline.storage import Storage, find_inputs, fixed_prefix, open_input, open_storage
+from pipeline.storage import Storage, find_inputs, fixed_prefix, open_storage
 
 
 def list_inputs(
@@ -20,17 +24,26 @@ def list_inputs(
 
     With `limit`, only the first `limit` documents of each source, in (file, offset) order.
     """
+    use(plan.config.network)
     found: dict[str, list[Partition]] = {}
     warnings: list[str] = []
     for step in plan.steps:
+        if not isinstance(step.stage, Source):
+            continue
+        storage = open_storage(plan.config.workdir)
         if isinstance(step.stage, FetchingSource):
-            there = step.stage.fetched(step.id, open_storage(plan.config.workdir))
+            there = step.stage.fetched(step.id, storage)
             if there.missing:
                 warnings.append(f"{step.id}: {there.missing:,} URLs to fetch first; `run` does it")
-            found[step.id] = _cut(there.partitions, step.stage, limit, plan.config.seed)
-        elif isinstance(step.stage, Source):
+            partitions = list(there.partitions)
+        elif (listed := step.stage.listing(storage)) is not None:
+            partitions = [
+                Partition(step.id, f.path, f.file, f.size, f.token, spans=f.spans)
+                for f in sorted(listed, key=lambda f: f.file)
+            ]
+        else:
             partitions = _partitions(step.id, step.stage, plan.config.at(step.line), warnings)
-            found[step.id] = _cut(partitions, step.stage, limit, plan.config.seed)
+        found[step.id] = _cut(partitions, step.stage, limit, plan.config.seed)
     return found, warnings
 
 
@@ -44,27 +57,35 @@ def fetch_inputs(plan: Plan, storage: Storage, watch: Watch) -> None:
 def _partitions(source: str, stage: Source, where: str, warnings: list[str]) -> list[Partition]:
     by_path: dict[str, Partition] = {}
     by_file: dict[str, str] = {}
-    for pattern in stage.paths:
+    for given in stage.paths:
+        pattern, sha256 = split_checksum(given)
         matches = find_inputs(pattern)
         if not matches:
             raise InputError(
-                f"{where}: source '{source}': no input file matches '{pattern}'. "
+                f"{where}: source '{source}': no input file matches '{shown(pattern)}'. "
                 f"Check the path; patterns are relative to the current folder."
+            )
+        if sha256 and len(matches) > 1:
+            raise InputError(
+                f"{where}: source '{source}': '{pattern}' matches {len(matches)} files, but its "
+                f"#sha256= can be that of one. Give each file its own."
             )
         base = _absolute(stage.base if stage.base is not None else fixed_prefix(pattern))
         for info in matches:
             if info.path in by_path:
-                warnings.append(f"{source}: {info.path} is listed twice and read once")
+                warnings.append(f"{source}: {shown(info.path)} is listed twice and read once")
                 continue
             file = _relative(info.path, base)
             if file in by_file:
                 raise InputError(
-                    f"{where}: source '{source}': {info.path} and {by_file[file]} are both "
-                    f"'{file}' relative to their bases, so their documents would share an "
-                    f"identity. Set `base:` to a folder above both."
+                    f"{where}: source '{source}': {shown(info.path)} and "
+                    f"{shown(by_file[file])} are both '{file}' relative to their bases, so their "
+                    f"documents would share an identity. Set `base:` to a folder above both."
                 )
             by_file[file] = info.path
-            by_path[info.path] = Partition(source, info.path, file, info.size, info.token)
+            by_path[info.path] = Partition(
+                source, info.path, file, info.size, info.token, sha256=sha256
+            )
     return sorted(by_path.values(), key=lambda partition: partition.file)
 
 
@@ -75,6 +96,8 @@ def _absolute(folder: str) -> str:
 
 
 def _relative(path: str, base: str) -> str:
+    if is_web(path):
+        path, base = content_name(path), content_name(base) if is_web(base) else base
     prefix = base.rstrip("/") + "/"
     return path[len(prefix) :] if path.startswith(prefix) else path
 
@@ -92,7 +115,7 @@ def _cut(
             break
         cut = replace(partition, head=left)
         side = Side(partition.source, seed)
-        with open_input(partition.path) as stream:
+        with opened(stage, cut) as stream:
             count = sum(
                 batch.documents.num_rows
                 for batch in stage.read(cut, stream, side)

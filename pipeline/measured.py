@@ -11,7 +11,8 @@ import pyarrow.compute as pc
 
 from pipeline.batch import TextBatch
 from pipeline.errors import StageError
-from pipeline.stage import Processed, RowStage, Side, metric_array
+from pipeline.metrics import metric_array
+from pipeline.stage import Processed, RowStage, Side
 
 
 def num_chars(table: pa.Table) -> pa.Array | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import json
 import os
@@ -12,9 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipeline.addresses import redacted_values
 from pipeline.config import Config, parse_config
 from pipeline.errors import InputError, IntegrityError
 from pipeline.funnel import Funnel
+from pipeline.network.settings import Network
 from pipeline.plan import Plan
 from pipeline.storage import Storage, open_storage
 
@@ -68,8 +71,11 @@ class RunRecord:
 
 
 def config_to_json(config: Config) -> dict[str, Any]:
-    """The configuration as a run saw it, overrides applied, so that it can be planned again."""
-    return {
+    """The configuration as a run saw it, overrides applied, so that it can be planned again.
+
+    Without passwords and signatures: an address that needs them is to name them as `${NAME}`.
+    """
+    found: dict[str, Any] = {
         "path": config.path,
         "folder": os.getcwd(),  # relative input paths start here
         "name": config.name,
@@ -86,6 +92,10 @@ def config_to_json(config: Config) -> dict[str, Any]:
             for s in config.steps
         ],
     }
+    if config.network != Network():
+        found["network"] = dataclasses.asdict(config.network)
+    redacted: dict[str, Any] = redacted_values(found)
+    return redacted
 
 
 def config_from_json(raw: Mapping[str, Any], overrides: Sequence[str] = ()) -> Config:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline import interrupts
+from pipeline.addresses import is_web
 from pipeline.build import first_run_note
 from pipeline.errors import ConfigError, InputError, IntegrityError, PipelineError, nearest
 from pipeline.exclusion import Exclusions, configured_entries, erased_lists
@@ -312,7 +313,16 @@ class _Engine:
     def _make_executor(self) -> Executor:
         if self.options.workers == 0 and not self.options.address:
             return InProcess(self.storage.root)
-        return OnRay(self.storage.root, self.options.workers, self.options.address)
+        return OnRay(
+            self.storage.root, self.options.workers, self.options.address,
+            self.plan.config.network, self._asks_servers(),
+        )  # fmt: skip
+
+    def _asks_servers(self) -> bool:
+        """True if works of the run send requests that are limited by host."""
+        paths = (p.path for found in self.schedule.inputs.values() for p in found)
+        stages = (step.stage for step in self.plan.steps)
+        return any(map(is_web, paths)) or any(stage.asks_servers for stage in stages)
 
     def _finished_before(self, work: Work) -> Manifest | None:
         found = load_manifest(self.storage, work.key)

@@ -47,6 +47,8 @@ if TYPE_CHECKING:
 BUCKET_BYTES = 32 << 20
 """Stored bytes a bucket is planned for: with zstd about 100 MB in a reducer's memory."""
 MAX_BUCKETS = 4096
+UNKNOWN_BYTES = 1 << 30
+"""What a file counts whose size is not known before it is read: it travels alone."""
 
 Quarantine = Mapping[str, Sequence[tuple[str, str]]]
 """Partition id -> (doc_id in hex, step id) of documents to skip."""
@@ -164,7 +166,9 @@ class Schedule:
         if source and self.exclusions:
             call = replace(call, excluding=Excluding(self.exclusions.path, key))
             key = self.exclusions.key(key, node.id, unit)
-        size = source[2].size if source else documents.num_bytes if documents else 0
+        size = documents.num_bytes if documents else 0
+        if source:
+            size = source[2].size or UNKNOWN_BYTES
         return self._work(node, key, unit, call, size)
 
     def _link(self, link: ChainLink, unit: str) -> Link:

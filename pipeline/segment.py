@@ -21,15 +21,16 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.addresses import shown
 from pipeline.batch import TextBatch
 from pipeline.errors import PipelineError, StageError
 from pipeline.excluded import REASON, entries_at, without_excluded, work_key
 from pipeline.measured import check_metrics, first_failure, num_chars, spread
 from pipeline.phases import Apply, Emit
+from pipeline.reading import opened, size_of
 from pipeline.sample import DroppedSample
 from pipeline.schema import DOC_ID, PROVENANCE, VERDICTS
 from pipeline.stage import Damage, Processed, RowStage, Side, SourceBatch
-from pipeline.storage import open_input
 from pipeline.tables import ParquetSink, bounded, fill, iter_batches, read_dataset, side_of
 from pipeline.warm_up import take_turns
 from pipeline.work import Env, Link, Made, SegmentCall
@@ -95,6 +96,7 @@ class _Segment:
         self.used: Counter[str] = Counter()
         self.damage: list[Damage] = []
         self.excluded: set[str] = set()
+        self.input_bytes = 0
         self.quarantine = [(bytes.fromhex(doc_id), step) for doc_id, step in call.quarantine]
 
     def _side(self, link: Link) -> Side:
@@ -133,7 +135,7 @@ class _Segment:
             **({"used": dict(sorted(self.used.items()))} if self.used else {}),
         }
         if self.call.source:
-            counters["input_bytes"] = self.call.source[2].size
+            counters["input_bytes"] = self.input_bytes
             counters["damage"] = [
                 {"file": d.file, "num_bytes": d.num_bytes, "offset": d.offset, "reason": d.reason}
                 for d in self.damage
@@ -157,7 +159,8 @@ class _Segment:
         step, stage, partition, context = self.call.source
         side = side_of(context, self.env)
         try:
-            with open_input(partition.path) as stream:
+            with opened(stage, partition) as stream:
+                self.input_bytes = size_of(stream, partition)
                 for batch in stage.read(partition, stream, side):
                     self.damage.extend(batch.damage)
                     batch = self._without_excluded(step, batch)
@@ -168,10 +171,11 @@ class _Segment:
         except PipelineError:
             raise
         except FileNotFoundError as error:
-            raise StageError(f"{self.env.where}: {partition.path} vanished. Run again.") from error
+            gone = f"{self.env.where}: {shown(partition.path)} vanished. Run again."
+            raise StageError(gone) from error
         except Exception as error:
             raise StageError(
-                f"{self.env.where}: step '{step}' failed while reading {partition.path}: "
+                f"{self.env.where}: step '{step}' failed while reading {shown(partition.path)}: "
                 f"{type(error).__name__}: {error}."
             ) from error
 

@@ -28,7 +28,6 @@ import pyarrow as pa
 
 from pipeline.batch import Page, TextBatch
 from pipeline.draw import draw_column
-from pipeline.errors import StageError
 from pipeline.knobs import (
     KnobInfo,
     input_steps,
@@ -40,13 +39,15 @@ from pipeline.knobs import (
     reference,
 )
 from pipeline.phases import Apply, Combine, Emit, Exchange, OutputFile, Phase
+from pipeline.spans import Spans
+from pipeline.storage import Storage, open_input
 from pipeline.warm_up import Call, example_batch
 
 __all__ = [
-    "Apply", "Combine", "Damage", "Emit", "Exchange", "Filter", "GlobalStage", "KnobInfo", "Output",
-    "OutputFile", "Page", "Partition", "Phase", "Processed", "Rewrite", "RowStage", "Rule", "Rules",
-    "Side", "Source", "SourceBatch", "Stage", "TextBatch", "TextMap", "at_least", "at_most",
-    "between", "equals", "input_steps", "knob", "knob_info", "location", "model_file",
+    "Apply", "Combine", "Damage", "Emit", "Exchange", "Filter", "GlobalStage", "KnobInfo", "Listed",
+    "Output", "OutputFile", "Page", "Partition", "Phase", "Processed", "Rewrite", "RowStage",
+    "Rule", "Rules", "Side", "Source", "SourceBatch", "Stage", "TextBatch", "TextMap", "at_least",
+    "at_most", "between", "equals", "input_steps", "knob", "knob_info", "location", "model_file",
     "model_files", "reference",
 ]  # fmt: skip
 
@@ -77,6 +78,8 @@ class Stage:
     compiles: ClassVar[bool] = False
     """True if the stage needs compiled kernels. Then `process` can be tried on a document of text
     and URL, or `warm_up` says what to try instead."""
+    asks_servers: ClassVar[bool] = False
+    """True if its works send requests that `pipeline.network.rates` limits, whatever the paths."""
     kind: ClassVar[str] = ""
     """What an artefact step makes (`mixture`, `tokenizer`, ...); empty where documents come out."""
 
@@ -149,6 +152,22 @@ class Partition:
     """Modification time or etag: serves the cache, reaches no output."""
     head: int | None = None
     """Only the first `head` documents (`--limit`)."""
+    sha256: str = ""
+    """What the stored file must have, in hex; nothing = not checked."""
+    spans: Spans | None = None
+    """Only these byte ranges of the file; its digest must be part of `token`."""
+
+
+@dataclass(frozen=True)
+class Listed:
+    """One file, or some ranges of it, that a source's own `listing` names."""
+
+    path: str
+    file: str
+    size: int
+    """Bytes that will be read; 0 = not known before they are."""
+    token: str = ""
+    spans: Spans | None = None
 
 
 @dataclass(frozen=True)
@@ -183,6 +202,18 @@ class Source(Stage):
     def document_schema(self) -> pa.Schema:
         """Schema of the documents of this very configuration."""
         return self.schema
+
+    def listing(self, kept: Storage) -> Sequence[Listed] | None:
+        """What to read, where that is not what `paths` match: an index names it, say.
+
+        Sorted and the same whenever it is asked for. `kept` is the workdir, where a listing that
+        takes long may be kept under `plan/`. Raises InputError.
+        """
+        return None
+
+    def open(self, partition: Partition) -> BinaryIO:
+        """The stream that `read` gets. Raises FileNotFoundError, InputError."""
+        return open_input(partition.path, partition.size, partition.token, partition.sha256)
 
     def read(self, partition: Partition, stream: BinaryIO, side: Side) -> Iterator[SourceBatch]:
         """Yield batches in offset order. `stream` is the opened file, seekable.
@@ -353,34 +384,6 @@ class Output(Stage):
     def write(self, batches: Iterator[pa.Table], partition: str, side: Side) -> OutputFile | None:
         """Write one partition's documents to `side.scratch`; None if there are none."""
         raise NotImplementedError
-
-
-def metric_array(name: str, values: Any, kind: pa.DataType, length: int, where: str) -> pa.Array:
-    """Metric values as an Arrow array of the declared type; NaN becomes null.
-
-    Raises StageError when the length or the type is wrong.
-    """
-    try:
-        if isinstance(values, pa.ChunkedArray):
-            values = values.combine_chunks()
-        if isinstance(values, np.ndarray):
-            array = pa.array(values, from_pandas=True)
-        elif isinstance(values, pa.Array):
-            array = values
-        else:
-            array = pa.array(values, from_pandas=True)
-        array = array.cast(kind) if array.type != kind else array
-    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
-        raise StageError(
-            f"{where}: metric '{name}' cannot be stored as {kind}: {error}. "
-            f"Return numbers, or declare the metric's type in `metrics`."
-        ) from error
-    if len(array) != length:
-        raise StageError(
-            f"{where}: metric '{name}' has {len(array)} values for {length} documents. "
-            f"Return one value a document."
-        )
-    return array
 
 
 def is_frozen_stage(cls: type) -> bool:

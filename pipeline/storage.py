@@ -22,7 +22,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
+from pipeline.addresses import is_web
+from pipeline.checksums import hashed
 from pipeline.errors import InputError
+from pipeline.network.remote_file import Ranges
 
 
 class AlreadyExists(Exception):
@@ -55,8 +58,8 @@ class Storage(Protocol):
     def get_range(self, path: str, start: int, length: int) -> bytes:
         """Exactly `length` bytes from `start`, fewer at the end of the file."""
 
-    def open(self, path: str) -> BinaryIO:
-        """A seekable stream for reading."""
+    def open(self, path: str, token: str = "") -> BinaryIO:
+        """A seekable stream for reading; of this version alone, where a far store can say so."""
 
     def info(self, path: str) -> ObjectInfo | None:
         """Size and token, or None if there is no such file."""
@@ -80,6 +83,10 @@ def open_storage(root: str) -> Storage:
         root = root.removeprefix("file://")
     if "://" not in root:
         return LocalStorage(root)
+    if is_web(root):
+        from pipeline.network.http_storage import HttpStorage
+
+        return HttpStorage(root)
     from pipeline.object_storage import ObjectStorage
 
     return ObjectStorage(root)
@@ -157,7 +164,7 @@ class LocalStorage:
             stream.seek(start)
             return stream.read(length)
 
-    def open(self, path: str) -> BinaryIO:
+    def open(self, path: str, token: str = "") -> BinaryIO:
         try:
             return self._full(path).open("rb")
         except (FileNotFoundError, NotADirectoryError):
@@ -234,14 +241,60 @@ def own_temporary_folder(name: str) -> Path:
 
 def split_uri(path: str) -> tuple[str, str]:
     """(root, name) such that `open_storage(root).open(name)` opens one input file."""
+    if is_web(path):
+        address, mark, query = path.partition("?")
+        folder, _, name = address.rpartition("/")
+        return folder, name + mark + query
     folder, _, name = path.rpartition("/")
     return (folder or "/" if path.startswith("/") else folder or "."), name
 
 
-def open_input(path: str) -> BinaryIO:
-    """Open one input file by path or URI. Raises FileNotFoundError, InputError."""
+def open_input(path: str, size: int = 0, token: str = "", sha256: str = "") -> BinaryIO:
+    """Open one input file by path or URI. Raises FileNotFoundError, InputError.
+
+    With the size and token of its listing a file of a far store is read as it was listed, or not
+    at all. With `sha256` `check_checksum` tells whether that is what was read.
+    """
+    if is_web(path):
+        from pipeline.network.opening import open_http
+
+        stream = open_http(path, size, token)
+    else:
+        root, name = split_uri(path)
+        stream = open_storage(root).open(name, token)
+    return hashed(stream, sha256) if sha256 else stream
+
+
+def input_ranges(path: str) -> Ranges:
+    """Byte ranges of one input file as it is now. Raises FileNotFoundError, InputError."""
+    if is_web(path):
+        from pipeline.network.opening import http_ranges
+
+        return http_ranges(path)
     root, name = split_uri(path)
-    return open_storage(root).open(name)
+    storage = open_storage(root)
+    found = storage.info(name)
+    if found is None:
+        raise FileNotFoundError(path)
+    ranges: Ranges = storage.ranges(name) if hasattr(storage, "ranges") else _Ranges(storage, found)
+    return ranges
+
+
+class _Ranges:
+    """Byte ranges of a file on the local disk."""
+
+    def __init__(self, storage: Storage, info: ObjectInfo) -> None:
+        self.storage, self.info, self.size = storage, info, info.size
+
+    def fetch(self, start: int, stop: int) -> bytes:
+        """Exactly the bytes in [start, stop). Raises InputError."""
+        data = self.storage.get_range(self.info.path, start, stop - start)
+        if len(data) != stop - start:
+            raise InputError(
+                f"{self.storage.root}/{self.info.path} ends at byte {self.info.size:,}, expected "
+                f"bytes up to {stop:,}: it is cut short, or not the file that its index is of."
+            )
+        return data
 
 
 def find_inputs(pattern: str) -> list[ObjectInfo]:
@@ -258,6 +311,10 @@ def find_inputs(pattern: str) -> list[ObjectInfo]:
                 found = os.stat(name)
                 files.append(ObjectInfo(name, found.st_size, str(found.st_mtime_ns)))
         return files
+    if is_web(pattern):
+        from pipeline.network.opening import find_http
+
+        return find_http(pattern)
     root = fixed_prefix(pattern)
     rest = pattern[len(root) :].lstrip("/")
     storage = open_storage(root)
@@ -286,6 +343,8 @@ def _matches(names: Sequence[str], parts: Sequence[str]) -> bool:
 
 def fixed_prefix(pattern: str) -> str:
     """The folder before the first wildcard of a pattern, or the folder of a plain path."""
+    if is_web(pattern):
+        return split_uri(pattern)[0]
     scheme, mark, rest = pattern.rpartition("://")
     parts = rest.split("/")
     fixed: list[str] = []

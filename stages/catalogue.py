@@ -5,6 +5,7 @@ from __future__ import annotations
 CATALOGUE: dict[str, str] = {
     # bytes -> documents
     "read_warc": "stages.read_warc:ReadWarc",
+    "read_common_crawl": "stages.common_crawl.stage:ReadCommonCrawl",
     "fetch_urls": "stages.fetch.stage:FetchUrls",
     "read_jsonl": "stages.read_jsonl:ReadJsonl",
     "read_csv": "stages.read_csv:ReadCsv",

@@ -124,7 +124,7 @@ class ReadText(Source):
             return
         yield from builder.document(
             row_key({"body": text}),
-            text.encode(),
+            data,
             offset=start,
             content_type="text/plain",
             charset=charset,

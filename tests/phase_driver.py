@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import xxhash
 
+from pipeline.metrics import metric_array
 from pipeline.stage import (
     Apply,
     Combine,
@@ -27,7 +28,6 @@ from pipeline.stage import (
     Processed,
     Side,
     TextBatch,
-    metric_array,
 )
 
 Parts = dict[bytes, pa.Table]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import logging
 import re
 import signal
 import subprocess
@@ -18,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from conftest import ROOT, RunConfig
+from s3_server import moto
 
 from pipeline import object_storage
 from pipeline.errors import InputError
@@ -41,35 +41,8 @@ from pipeline.storage import (
 def s3() -> Iterator[Any]:
     """A boto3 client of an S3 server on 127.0.0.1, which the environment names as the endpoint."""
     boto3 = pytest.importorskip("boto3")
-    from moto.s3.responses import S3Response
-    from moto.server import ThreadedMotoServer
-
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    one_at_a_time, put_object = threading.Lock(), S3Response.put_object
-
-    def atomic_put(self: Any) -> Any:
-        """S3 decides a conditional PUT atomically; moto looks first and writes later."""
-        with one_at_a_time:
-            return put_object(self)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(S3Response, "put_object", atomic_put)
-        for name, value in {
-            "AWS_ACCESS_KEY_ID": "nobody",
-            "AWS_SECRET_ACCESS_KEY": "nothing",
-            "AWS_REGION": "us-east-1",
-            "AWS_ENDPOINT_URL": f"http://{host}:{port}",
-            "AWS_ALLOW_HTTP": "true",
-        }.items():
-            patch.setenv(name, value)
-        object_storage._object_store.cache_clear()
-        client = boto3.client("s3", region_name="us-east-1", endpoint_url=f"http://{host}:{port}")
-        yield client
-        object_storage._object_store.cache_clear()
-    server.stop()
+    with moto() as endpoint:
+        yield boto3.client("s3", region_name="us-east-1", endpoint_url=endpoint)
 
 
 @pytest.fixture
