@@ -22,10 +22,10 @@ from typing import Any
 
 import pyarrow.compute as pc
 
-from loader.compare import compare
 from loader.dataset import Dataset, open_dataset
-from loader.export_chunks import LitdataReader, LitdataWriter, MdsReader, MdsWriter
-from loader.export_flat import (
+from loader.exports.chunks import LitdataReader, LitdataWriter, MdsReader, MdsWriter
+from loader.exports.compare import compare
+from loader.exports.flat import (
     DsReader,
     DsWriter,
     MegatronReader,
@@ -33,9 +33,9 @@ from loader.export_flat import (
     RawReader,
     RawWriter,
 )
-from loader.export_format import Facts, Reader, Writer
-from loader.export_parquet import ParquetReader, ParquetWriter
-from loader.stored_order import Block, stored_order
+from loader.exports.format import Facts, Reader, Writer
+from loader.exports.parquet import ParquetReader, ParquetWriter
+from loader.exports.stored_order import Block, stored_order
 from pipeline.errors import ConfigError, InputError, IntegrityError, nearest
 
 FORMATS: dict[str, tuple[type[Writer], type[Reader]]] = {

@@ -26,7 +26,7 @@ import stages.shard_writer
 from benchmarks.peers import peer_environment, python_of
 from loader import export_chunks, export_flat, export_parquet, open_dataset, stored_order
 from loader.export import FORMATS, export
-from loader.export_format import Facts
+from loader.exports.format import Facts
 from pipeline.errors import ConfigError, InputError, IntegrityError
 from stages.mix import Mix
 

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from loader.export_format import Reader
-from loader.stored_order import Block
+from loader.exports.format import Reader
+from loader.exports.stored_order import Block
 from pipeline.errors import IntegrityError
 
 

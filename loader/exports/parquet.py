@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from loader.export_format import Facts, Part, Reader, Writer
-from loader.stored_order import BATCH_ROWS, Block
+from loader.exports.format import Facts, Part, Reader, Writer
+from loader.exports.stored_order import BATCH_ROWS, Block
 
 FILE_TOKENS = 500_000_000
 """A file closes with the block that reaches this many tokens: some 0.7 GB."""

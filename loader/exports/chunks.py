@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from loader.export_format import Facts, Part, Reader, Writer
-from loader.stored_order import BATCH_ROWS, Block
+from loader.exports.format import Facts, Part, Reader, Writer
+from loader.exports.stored_order import BATCH_ROWS, Block
 from pipeline.errors import ConfigError
 
 CHUNK_BYTES = 1 << 26

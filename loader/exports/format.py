@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from loader.stored_order import Block
+from loader.exports.stored_order import Block
 from pipeline.errors import ConfigError, IntegrityError
 
 

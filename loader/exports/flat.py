@@ -12,8 +12,8 @@ from typing import Any, BinaryIO, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from loader.export_format import Facts, Part, Reader, Writer
-from loader.stored_order import Block
+from loader.exports.format import Facts, Part, Reader, Writer
+from loader.exports.stored_order import Block
 
 READ_IDS = 1 << 20
 """Ids, or numbers of an index, that are held at a time."""
