@@ -24,8 +24,9 @@ from test_shards import tokenised
 
 import stages.shard_writer
 from benchmarks.peers import peer_environment, python_of
-from loader import export_chunks, export_flat, export_parquet, open_dataset, stored_order
+from loader import open_dataset
 from loader.export import FORMATS, export
+from loader.exports import chunks, flat, parquet, stored_order
 from loader.exports.format import Facts
 from pipeline.errors import ConfigError, InputError, IntegrityError
 from stages.mix import Mix
@@ -52,9 +53,9 @@ def small_pieces() -> Any:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(stages.shard_writer, "ROW_GROUP_TOKENS", 40)
         patch.setattr(stored_order, "BATCH_ROWS", 3)
-        patch.setattr(export_flat, "READ_IDS", 7)
-        patch.setattr(export_chunks, "CHUNK_BYTES", 300)
-        patch.setattr(export_parquet, "FILE_TOKENS", 90)
+        patch.setattr(flat, "READ_IDS", 7)
+        patch.setattr(chunks, "CHUNK_BYTES", 300)
+        patch.setattr(parquet, "FILE_TOKENS", 90)
         yield
 
 
@@ -264,8 +265,8 @@ def test_an_error_while_writing_leaves_nothing(
 
 def test_a_killed_export_leaves_the_wanted_name_free(dataset: Path, tmp_path: Path) -> None:
     code = (
-        "import os, sys\nfrom loader import export, export_flat\n"
-        "export_flat.RawWriter.close = lambda self: os.kill(os.getpid(), 9)\n"
+        "import os, sys\nfrom loader import export\nfrom loader.exports import flat\n"
+        "flat.RawWriter.close = lambda self: os.kill(os.getpid(), 9)\n"
         "export.export(sys.argv[1], 'bin', sys.argv[2])"
     )
     command = [sys.executable, "-c", code, str(dataset), str(tmp_path / "out")]
