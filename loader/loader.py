@@ -236,10 +236,12 @@ class Loader:
         return after if self.total is None else min(after, self.total)
 
     def _start_ahead(self, threads: ThreadPoolExecutor) -> None:
-        while len(self._coming) + self._unit <= max(self._prefetch, self._unit):
+        # While row groups are still coming a batch waits for its own alone.
+        unit = self._unit if self.line.whole else 1
+        while len(self._coming) + unit <= max(self._prefetch, unit):
             afters: list[int] = []
             first = self._next
-            while len(afters) < self._unit and (self.total is None or self._next < self.total):
+            while len(afters) < unit and (self.total is None or self._next < self.total):
                 self._fetch_ahead()
                 self._next = self._after(self._next)
                 afters.append(self._next)
