@@ -12,6 +12,7 @@ are done ahead of the caller by threads, and none of that shows in the state.
 
 from __future__ import annotations
 
+import warnings
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -134,6 +135,15 @@ class Loader:
         self.line = RowGroupLine(
             dataset, self._streams, HotCache(folder, bound, dataset.dtype), threads
         )
+        stored = int(self.line.edges_R[-1]) * dataset.dtype.itemsize
+        if stored > bound and self._shuffle.kind == "full" and packing != "best_fit":
+            warnings.warn(
+                f"{dataset.root}: {stored / 1e9:.1f} GB of ids are shuffled as one, and the cache "
+                f"holds {bound / 1e9:.1f} GB: most rows will decode a row group of their own. Give "
+                f"more `cache_bytes`, or packing='best_fit' or shuffle={{'window': N}}, which stay "
+                f"in few row groups at a time.",
+                stacklevel=2,
+            )
         made = _packing(packing, self.line, seq_len, folder, threads)
         self._counts = None if weights is None else block_counts(self.groups, weights)
         self.order = self._ordered(made.sizes, stages)
