@@ -9,19 +9,23 @@ shuffled, as int64 inputs and labels; the clock runs from a batch after the warm
 
 from __future__ import annotations
 
+import importlib
 import itertools
 import json
 import os
 import sys
 import time
 from collections.abc import Callable, Iterator
+from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 B, T = 64, 2048
 WARM = 40
+PARTS = 8
 
 
 def ours(folder: Path, settings: dict[str, Any]) -> Iterator[Any]:
@@ -62,7 +66,19 @@ def torch(folder: Path, settings: dict[str, Any]) -> Iterator[Any]:
         )
 
 
+def without_pictures() -> None:
+    """Stand-ins for torchvision: streaming imports its picture data sets, which are not used."""
+    for used in ("feature_extraction_utils", "tokenization_utils_base"):
+        importlib.import_module(f"transformers.{used}")  # looks for torchvision itself
+    for name in ("torchvision", "torchvision.datasets", "torchvision.transforms.functional"):
+        module = ModuleType(name)
+        module.__spec__ = ModuleSpec(name, None)
+        module.VisionDataset = module.to_tensor = object  # type: ignore[attr-defined]
+        sys.modules[name] = module
+
+
 def mds(folder: Path, settings: dict[str, Any]) -> Iterator[Any]:
+    without_pictures()
     from streaming import StreamingDataset
     from torch import from_numpy
     from torch.utils.data import DataLoader
@@ -95,6 +111,7 @@ def litdata(folder: Path, settings: dict[str, Any]) -> Iterator[Any]:
 
 
 def prepare_mds(folder: Path, settings: dict[str, Any]) -> None:
+    without_pictures()
     from streaming import MDSWriter
 
     tokens = np.memmap(folder / "raw.bin", np.uint16, "r")
@@ -105,18 +122,20 @@ def prepare_mds(folder: Path, settings: dict[str, Any]) -> None:
 
 def prepare_litdata(folder: Path, settings: dict[str, Any]) -> None:
     from litdata import TokensLoader, optimize
-    from torch import from_numpy
 
-    tokens = np.fromfile(folder / "raw.bin", np.uint16).astype(np.int32)
-
-    def pieces(part: int) -> Any:
-        size = -(-len(tokens) // 8)
-        yield from_numpy(tokens[part * size : (part + 1) * size])
-
+    parts = [(str(folder / "raw.bin"), part) for part in range(PARTS)]
     optimize(
-        pieces, list(range(8)), str(folder / "litdata"), chunk_size=(T + 1) * 8012,
+        _part, parts, str(folder / "litdata"), chunk_size=(T + 1) * 8012,
         item_loader=TokensLoader(), num_workers=1,
     )  # fmt: skip
+
+
+def _part(given: tuple[str, int]) -> Iterator[Any]:
+    from torch import from_numpy
+
+    tokens = np.memmap(given[0], np.uint16, "r")
+    size = -(-len(tokens) // PARTS)
+    yield from_numpy(tokens[given[1] * size : (given[1] + 1) * size].astype(np.int32))
 
 
 SIDES: dict[str, Callable[[Path, dict[str, Any]], Iterator[Any]]] = {
