@@ -13,8 +13,8 @@ from pipeline.config import parse_config
 from pipeline.plan import make_plan
 from pipeline.runner import Options, RunResult, run
 
-PER_FILE = 10
-FILES = 4
+PER_FILE = 20
+FILES = 2
 
 
 def url_of(name: str) -> str:
@@ -41,7 +41,7 @@ def names(source: str) -> list[str]:
 
 
 def write_inputs(folder: Path) -> None:
-    """Two sources of four files; two documents are copies of the one with their number less one."""
+    """Two sources of two files; two documents are copies of the one with their number less one."""
     for source in ("a", "b"):
         rows: list[dict[str, Any]] = [
             {"id": name, "url": url_of(name), "text": text_of(name)} for name in names(source)

@@ -31,7 +31,7 @@ def measured(stage: Consent = _DEFAULT, **columns: str | None) -> dict[str, int]
 
 
 def signals(**columns: str | None) -> set[str]:
-    return {name for name, value in measured(**columns).items() if value} - {"licence_unfit"}
+    return {name for name, value in measured(**columns).items() if value}
 
 
 # --- Columns -------------------------------------------------------------------------------------

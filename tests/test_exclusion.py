@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from conftest import write_jsonl
-from erase_run import FILES, run_it, url_of, write_inputs
+from erase_run import FILES, PER_FILE, run_it, url_of, write_inputs
 from workdir_scan import holding
 
 from pipeline.errors import ConfigError, IntegrityError
@@ -39,7 +39,7 @@ def test_named_pages_and_domains_do_not_come_in_and_no_table_names_them(inputs: 
     result = run_it(
         inputs, work, f"exclude_urls={urls}", f"exclude_domains={domains}", until="gopher_quality"
     )
-    assert excluded(result) == {"a": 2, "b": 10 * FILES}
+    assert excluded(result) == {"a": 2, "b": PER_FILE * FILES}
     assert not holding(work, ["a3kq", "a12kq", url_of("a3k"), "b.example", "b7kq"])
     assert holding(work, ["a4kq"])
 

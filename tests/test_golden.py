@@ -313,7 +313,7 @@ CASES: dict[str, Case] = {
             "consent", "{noindex: true}", before="  - extract: {engine: resiliparse}\n", head=_WEB
         ),
         judged,
-        limit=12,
+        limit=1,
     ),
     "url_filter": Case(
         "url_filter",
