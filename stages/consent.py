@@ -96,9 +96,12 @@ class Consent(Filter):
         return {
             **{name: [int(name in each) for each in said] for name in SIGNALS},
             "tdm_reserved": [int(any(map(reserves, each))) for each in zip(*mining, strict=True)],
-            "licence_unfit": [int(not _met(each, self.licences)) for each in licences],
+            "licence_unfit": [int(self._unfit(each)) for each in licences],
             "licence_refused": [int(_met(each, self.refused_licences)) for each in licences],
         }
+
+    def _unfit(self, licences: list[str]) -> bool:
+        return bool(self.licences) and not _met(licences, self.licences)
 
     def _licences(self, stated: str | None, linked: str | None) -> list[str]:
         if stated is not None:

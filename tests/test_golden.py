@@ -357,6 +357,14 @@ CASES: dict[str, Case] = {
     "extract-resiliparse": Case(
         "extract", step("extract", "{engine: resiliparse}", head=_WEB), judged, limit=3
     ),
+    "consent": Case(
+        "consent",
+        step(
+            "consent", "{noindex: true}", before="  - extract: {engine: resiliparse}\n", head=_WEB
+        ),
+        judged,
+        limit=1,
+    ),
     "url_filter": Case(
         "url_filter",
         step(

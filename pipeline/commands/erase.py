@@ -71,10 +71,8 @@ def _print(report: Erased, root: str) -> None:
     for path in report.versions_deleted:
         print(f"  {path} named them and is gone")
     for step, kind in report.trained.items():
-        print(
-            paint(f"  the {kind} of '{step}' was trained with them and is kept", "yellow")
-            + " (--retrain makes another)"
-        )
+        fate = "was made anew" if report.retrained else "is kept (--retrain makes another)"
+        print(paint(f"  the {kind} of '{step}' had them among its documents and {fate}", "yellow"))
     for line in report.not_carried_over:
         print(f"  not carried over, the next run does it anew: {line}")
     print(

@@ -13,7 +13,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -24,12 +24,19 @@ from pipeline.erasure.files import Rewritten, find
 from pipeline.erasure.pages import Pages
 from pipeline.erasure.prove import Proof, prove
 from pipeline.erasure.replay import Replayed, replay
-from pipeline.erasure.versions import datasets_of, republish, unlisted, versions_holding
+from pipeline.erasure.versions import (
+    datasets_of,
+    files_of,
+    republish,
+    unlisted,
+    versions_holding,
+    versions_of,
+)
 from pipeline.errors import InputError, IntegrityError
 from pipeline.excluded import FOLDER, Entries
 from pipeline.exclusion import erased_lists
 from pipeline.lease import Lease
-from pipeline.manifest import load_manifest
+from pipeline.manifest import Manifest, load_manifest, manifest_path
 from pipeline.publish import dataset_folder
 from pipeline.records import runs_of
 from pipeline.storage import Storage
@@ -59,7 +66,7 @@ class Erased:
     """Dataset folder -> its new version."""
     versions_deleted: list[str] = field(default_factory=list)
     trained: dict[str, str] = field(default_factory=dict)
-    """Step -> kind (`tokenizer`, ...) of what had the pages in its sample and was kept."""
+    """Step -> kind (`tokenizer`, ...) of what was made with the pages among its documents."""
     retrained: bool = False
     not_carried_over: list[str] = field(default_factory=list)
     """Runs whose results the next run makes anew, and why."""
@@ -162,12 +169,12 @@ def _remember(storage: Storage, pages: Pages, held: Mapping[str, str]) -> None:
 
 def _finish(storage: Storage, report: Erased) -> None:
     """The proof holds: all requests are done. The report names no page."""
+    storage.delete(PENDING)
     lists = erased_lists(storage)
     body = json.dumps(asdict(report), indent=1, ensure_ascii=False).encode()
     for number, (_, done) in lists.items():
         if not done:
             storage.put(f"{FOLDER}/erased-{number}.report.json", body, if_absent=True)
-    storage.delete(PENDING)
 
 
 # --- Carrying over -------------------------------------------------------------------------------
@@ -228,13 +235,10 @@ def _publish(
 def _purge(storage: Storage, rewritten: Rewritten, report: Erased, lease: Lease) -> None:
     """Manifests before versions before files: nothing that is left names what is gone."""
     held = rewritten.held
-    for info in list(storage.list("manifests")):
+    for key, manifest in _manifests(storage):
         lease.heartbeat()
-        key = info.path.removeprefix("manifests/").removesuffix(".json")
-        manifest = load_manifest(storage, key) if gc_kind(info.path) == "manifests" else None
-        outputs = manifest.outputs.values() if manifest else ()
-        if any(ref.path in held for data in outputs for ref in data.files):
-            storage.delete(info.path)
+        if any(ref.path in held for data in manifest.outputs.values() for ref in data.files):
+            storage.delete(manifest_path(key))
             report.manifests_deleted += 1
     for path in versions_holding(storage, held):
         storage.delete(path)
@@ -248,25 +252,43 @@ def _purge(storage: Storage, rewritten: Rewritten, report: Erased, lease: Lease)
 
 
 def _forget_artefacts(storage: Storage, replayed: list[Replayed], report: Erased) -> None:
-    """Delete what was trained on the pages: works of artefact steps that no new run names."""
-    kept: set[str] = set()
-    names: set[str] = set()
-    for path in runs_of(storage)[: len(replayed)]:
-        for units in orjson.loads(storage.get(path))["keys"].values():
-            kept |= set(units.values())
-    for made in replayed:
-        for name, node in made.schedule.nodes.items():
-            step = getattr(node, "step", None)
-            if step is not None and step.stage.kind:
-                names.add(name)
+    """Delete what was trained on the pages, and the versions and shards that were made with it.
+
+    That is the works of artefact steps that none of the new runs names.
+    """
+    runs = [orjson.loads(storage.get(path)) for path in runs_of(storage)[: len(replayed)]]
+    kept = {key for run in runs for units in run["keys"].values() for key in units.values()}
+    doomed: set[str] = set()
+    tokenizers: set[str] = set()
+    for key, manifest in _manifests(storage):
+        if key in kept or manifest.node.partition(".")[0] not in report.trained:
+            continue
+        refs = [ref for data in manifest.outputs.values() for ref in data.files]
+        doomed |= {ref.path for ref in refs}
+        tokenizers |= {ref.sha256 for ref in refs}
+    named: set[str] = set()
+    for folder in datasets_of(storage):
+        for path, body in versions_of(storage, folder):
+            files = files_of(body, folder)
+            if (body.get("tokenizer") or {}).get("sha256") in tokenizers:
+                doomed |= files
+                storage.delete(path)
+                report.versions_deleted.append(path)
+            else:
+                named |= files
+    doomed -= named
+    for key, manifest in _manifests(storage):
+        if any(ref.path in doomed for data in manifest.outputs.values() for ref in data.files):
+            storage.delete(manifest_path(key))
+            report.manifests_deleted += 1
+    for path in sorted({*doomed, *unlisted(storage)}):
+        storage.delete(path)
+        report.files_deleted.append(path)
+
+
+def _manifests(storage: Storage) -> Iterator[tuple[str, Manifest]]:
     for info in list(storage.list("manifests")):
         key = info.path.removeprefix("manifests/").removesuffix(".json")
         manifest = load_manifest(storage, key) if gc_kind(info.path) == "manifests" else None
-        if manifest is None or key in kept or manifest.node not in names:
-            continue
-        storage.delete(info.path)
-        report.manifests_deleted += 1
-        for data in manifest.outputs.values():
-            for ref in data.files:
-                storage.delete(ref.path)
-                report.files_deleted.append(ref.path)
+        if manifest is not None:
+            yield key, manifest

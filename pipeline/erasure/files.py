@@ -32,17 +32,17 @@ def stored_tables(storage: Storage) -> Iterator[tuple[str, str]]:
 
 def find(storage: Storage, pages: Pages, beat: Callable[[], None]) -> dict[str, str]:
     """Learn the pages' identities and texts; path -> kind of the files that hold rows of them."""
-    files = list(stored_tables(storage))
-    for path, kind in files:
+    files = [(*file, _columns(storage, *file)) for file in stored_tables(storage)]
+    for path, kind, columns in files:
         beat()
-        if kind != "parquet" or {"url", "doc_id"} <= _columns(storage, path):
+        if {"url", "doc_id"} <= columns:
             for table in tables_of(storage, path, kind, NAMES):
                 pages.learn(table)
     held: dict[str, str] = {}
     unnamed = []
-    for path, kind in files:
+    for path, kind, columns in files:
         beat()
-        if kind == "parquet" and "doc_id" not in _columns(storage, path):
+        if "doc_id" not in columns:
             unnamed.append((path, kind))
         elif any(pages.rows_in(table).any() for table in tables_of(storage, path, kind, NAMES)):
             held[path] = kind
@@ -55,7 +55,10 @@ def find(storage: Storage, pages: Pages, beat: Callable[[], None]) -> dict[str, 
     return held
 
 
-def _columns(storage: Storage, path: str) -> set[str]:
+def _columns(storage: Storage, path: str, kind: str) -> set[str]:
+    """Names of a file's columns; of a file that is no Parquet those that it may have."""
+    if kind != "parquet":
+        return set(NAMES)
     with opened(storage, path) as file:
         return set(file.schema_arrow.names)
 

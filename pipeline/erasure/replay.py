@@ -23,7 +23,6 @@ from pipeline.fingerprint import digest
 from pipeline.funnel import make_funnel
 from pipeline.inputs import list_inputs
 from pipeline.manifest import Manifest, commit_manifest, load_manifest, manifest_path
-from pipeline.nodes import MergeNode
 from pipeline.plan import Plan, make_plan
 from pipeline.publish import dataset_folder
 from pipeline.records import RunRecord, config_from_json, new_run_id
@@ -49,7 +48,7 @@ class Replayed:
     missing: list[str] = field(default_factory=list)
     """Nodes that the next run redoes: their results are not there, or are to be made anew."""
     trained: dict[str, str] = field(default_factory=dict)
-    """Artefact step -> kind, of those that the pages were part of and that were kept."""
+    """Artefact step -> kind, of those that read what the pages were part of."""
 
     def write_record(self, storage: Storage, version: int | None) -> None:
         """A run record of the state that is left: the newest one, as gc and audits go by it."""
@@ -138,14 +137,15 @@ class _Walk:
 
     def _one(self, name: str, work: Work, earlier: Work | None) -> None:
         had = load_manifest(self.storage, earlier.key) if earlier else None
+        if self._kind(name) and (earlier is None or earlier.key != work.key):
+            self.made.trained[name.partition(".")[0]] = self._kind(name)
         if had is not None:
             self.old.results[name][work.unit] = had
         found = load_manifest(self.storage, work.key)
         if found is not None and not self._holds(found):
-            self._note_artefact(name, found, had)
             self.new.results[name][work.unit] = found
             return
-        if had is None or (self.retrain and self._trains(name)):
+        if had is None or (self.retrain and self._kind(name)):
             return
         frozen = self._frozen(work, had)
         if frozen is None:
@@ -155,24 +155,16 @@ class _Walk:
         else:
             commit_manifest(self.storage, frozen)
         self.made.frozen += 1
-        self._note_artefact(name, frozen, had)
         self.new.results[name][work.unit] = frozen
 
     def _holds(self, manifest: Manifest) -> bool:
         held = self.rewritten.held
         return any(ref.path in held for data in manifest.outputs.values() for ref in data.files)
 
-    def _trains(self, name: str) -> bool:
-        return bool(getattr(self.new.nodes[name], "step", None)) and self._kind(name) != ""
-
     def _kind(self, name: str) -> str:
+        """What the step of a node makes; empty where documents come out."""
         step = getattr(self.new.nodes[name], "step", None)
         return step.stage.kind if step is not None else ""
-
-    def _note_artefact(self, name: str, found: Manifest, had: Manifest | None) -> None:
-        node = self.new.nodes[name]
-        if isinstance(node, MergeNode) and self._kind(name) and (had is None or found != had):
-            self.made.trained[node.step.id] = self._kind(name)
 
     def _frozen(self, work: Work, had: Manifest) -> Manifest | None:
         """The outputs of a work without the rows of the pages, under its new key."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import posixpath
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import orjson
@@ -54,9 +54,20 @@ def republish(storage: Storage, folder: str, rewritten: Rewritten) -> int | None
     return put_version(body, storage, folder)[0]
 
 
+def files_of(body: Mapping[str, Any], folder: str) -> set[str]:
+    """Paths in the workdir of the files that a version lists."""
+    return {posixpath.normpath(f"{folder}/{entry['file']}") for entry in listed_files(body)}
+
+
+def versions_of(storage: Storage, folder: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Path and content of every version of a dataset."""
+    for info in list(storage.list(f"{folder}/versions")):
+        if VERSION.fullmatch(info.path):
+            yield info.path, orjson.loads(storage.get(info.path))
+
+
 def _names(body: Mapping[str, Any], folder: str, held: Mapping[str, str]) -> bool:
-    files = (posixpath.normpath(f"{folder}/{entry['file']}") for entry in listed_files(body))
-    return any(file in held for file in files)
+    return not files_of(body, folder).isdisjoint(held)
 
 
 def _listed(
@@ -110,23 +121,20 @@ def _written(index: pa.Table, body: Mapping[str, Any]) -> Written:
 
 def versions_holding(storage: Storage, held: Mapping[str, str]) -> list[str]:
     """Paths of the versions that name a file that held the pages."""
-    found = []
-    for info in storage.list(""):
-        version = VERSION.fullmatch(info.path)
-        if version and _names(orjson.loads(storage.get(info.path)), version[1], held):
-            found.append(info.path)
-    return found
+    return [
+        path
+        for folder in datasets_of(storage)
+        for path, body in versions_of(storage, folder)
+        if _names(body, folder, held)
+    ]
 
 
 def unlisted(storage: Storage) -> list[str]:
     """Indices and tokenizers of datasets that no version names."""
     found = []
     for folder in datasets_of(storage):
-        bodies = [
-            orjson.loads(storage.get(info.path))
-            for info in storage.list(folder)
-            if VERSION.fullmatch(info.path) or info.path == f"{folder}/dataset.json"
-        ]
+        bodies = [body for _, body in versions_of(storage, folder)]
+        bodies.append(dict(read_version(storage, folder) or {}))
         named = {body.get("index") for body in bodies}
         named |= {(body.get("tokenizer") or {}).get("folder") for body in bodies}
         for info in storage.list(folder):
