@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import signal
@@ -19,7 +20,7 @@ from conftest import ROOT
 from loopback_site import Site, Visit, chunked, zipped_chunks
 
 from pipeline.audit.lookup import open_run
-from pipeline.config import parse_config
+from pipeline.config import load_config, parse_config
 from pipeline.errors import ConfigError, InputError
 from pipeline.plan import make_plan
 from pipeline.runner import Options, RunResult, run
@@ -154,8 +155,6 @@ def test_the_archive_is_a_warc_that_warcio_and_read_warc_read(site: Site, crawl:
 
 
 def gunzipped(path: Path) -> bytes:
-    import gzip
-
     return gzip.decompress(path.read_bytes())
 
 
@@ -165,6 +164,24 @@ def run_read_warc(path: Path, workdir: Path) -> list[dict[str, Any]]:
     found = open_run(str(workdir))
     tables = [read_dataset(found.storage, data) for _, data in found.datasets("web", "docs")]
     return [row for table in tables for row in table.to_pylist()]
+
+
+def test_real_pages_come_out_as_their_server_gave_them(
+    site: Site, crawl: Crawled, shared_data: Path
+) -> None:
+    gold = shared_data / "extraction_gold" / "mozilla-readability.jsonl.gz"
+    with gzip.open(gold, "rt") as lines:
+        pages = [json.loads(line)["html"] for line, _ in zip(lines, range(40), strict=False)]
+
+    def serve(html: str, zipped: bool) -> Callable[[Visit], None]:
+        body = html.encode()
+        if zipped:
+            return lambda visit: zipped_chunks(visit, body)
+        return lambda visit: visit.answer(200, body)
+
+    urls = [site.serve(f"/{n}", serve(html, n % 2 == 0)) for n, html in enumerate(pages)]
+    crawl(urls)
+    assert crawl.pages == dict(zip(urls, pages, strict=True))
 
 
 def test_chunks_and_compression_are_undone(site: Site, crawl: Crawled) -> None:
@@ -408,7 +425,8 @@ def test_private_addresses_are_refused_by_default(site: Site, crawl: Crawled) ->
     url = site.page("/a", "inside")
     port = site.host.partition(":")[2]
     hosts = ["localhost", "2130706433", "0x7f.1", "[::1]", "0.0.0.0"]
-    crawl([url, *(f"http://{host}:{port}/a" for host in hosts)], "allow: []")
+    urls = [url, *(f"{scheme}://{host}:{port}/a" for host in hosts for scheme in ("http", "https"))]
+    crawl(urls, "allow: []")
     assert set(crawl.reasons.values()) == {"private_address"}
     assert crawl.pages == {}
     assert site.log == []
@@ -588,8 +606,7 @@ def test_a_killed_crawl_goes_on_without_asking_twice(
     crawled = Crawled(tmp_path)
     assert crawled.pages == {site.url(f"/{n}"): f"<p>{n}</p>" for n in range(count)}
     assert list((workdir / "fetched").rglob("pages/*/*.warc.gz")) == []
-    summary = subprocess.run([*command, "--json"], cwd=ROOT, check=True, capture_output=True)
-    assert json.loads(summary.stdout)["works_executed"] == 0
+    assert run(make_plan(load_config(config)), Options()).executed == 0
 
 
 def wait_for(done: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
@@ -614,6 +631,14 @@ def test_knobs_that_cannot_be_are_found_while_planning(
 ) -> None:
     with pytest.raises(ConfigError, match=says):
         crawl(["http://example.org/"], knobs)
+
+
+def test_the_example_wants_an_address_before_it_fetches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CRAWL_CONTACT", raising=False)
+    with pytest.raises(ConfigError, match="expected an e-mail address"):
+        make_plan(load_config(ROOT / "configs" / "urls.yaml"))
+    monkeypatch.setenv("CRAWL_CONTACT", "crawl@example.org")
+    assert make_plan(load_config(ROOT / "configs" / "urls.yaml"))["web"].schema is not None
 
 
 def test_a_missing_or_empty_list_is_an_input_error(crawl: Crawled, tmp_path: Path) -> None:
