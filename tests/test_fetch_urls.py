@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from conftest import ROOT
 from loopback_site import Site, Visit, chunked, zipped_chunks
+from test_storage import bucket, s3  # noqa: F401
 
 from pipeline.audit.lookup import open_run
 from pipeline.config import load_config, parse_config
@@ -615,6 +616,22 @@ def wait_for(done: Callable[[], bool], process: subprocess.Popen[bytes]) -> None
         assert process.poll() is None, "it ended by itself"
         assert time.monotonic() < deadline
         time.sleep(0.005)
+
+
+def test_a_workdir_in_an_object_store_holds_the_archives_too(
+    site: Site, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    workdir = f"{request.getfixturevalue('bucket')}/x"
+    urls = [site.page(f"/{n}", f"page {n}") for n in range(3)]
+    lists = tmp_path / "urls.txt"
+    lists.write_text("\n".join(urls))
+    plan = make_plan(parse_config(config_of(lists, ""), "test.yaml", [f"workdir={workdir}"]))
+    assert run(plan, Options()).funnel.rows[0].kept == 3
+    assert run(plan, Options()).executed == 0
+    assert len(site.log) == 4
+    lists.write_text("\n".join([*urls[1:], site.page("/new", "a new page")]))
+    assert run(plan, Options()).funnel.rows[0].kept == 3
+    assert len(site.log) == 6  # robots.txt once more, and the new page
 
 
 @pytest.mark.parametrize(
