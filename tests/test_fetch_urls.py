@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import signal
@@ -17,9 +18,10 @@ from typing import Any
 import pytest
 from conftest import ROOT
 from loopback_site import Site, Visit, chunked, zipped_chunks
+from test_storage import bucket, s3  # noqa: F401
 
 from pipeline.audit.lookup import open_run
-from pipeline.config import parse_config
+from pipeline.config import load_config, parse_config
 from pipeline.errors import ConfigError, InputError
 from pipeline.plan import make_plan
 from pipeline.runner import Options, RunResult, run
@@ -154,8 +156,6 @@ def test_the_archive_is_a_warc_that_warcio_and_read_warc_read(site: Site, crawl:
 
 
 def gunzipped(path: Path) -> bytes:
-    import gzip
-
     return gzip.decompress(path.read_bytes())
 
 
@@ -165,6 +165,24 @@ def run_read_warc(path: Path, workdir: Path) -> list[dict[str, Any]]:
     found = open_run(str(workdir))
     tables = [read_dataset(found.storage, data) for _, data in found.datasets("web", "docs")]
     return [row for table in tables for row in table.to_pylist()]
+
+
+def test_real_pages_come_out_as_their_server_gave_them(
+    site: Site, crawl: Crawled, shared_data: Path
+) -> None:
+    gold = shared_data / "extraction_gold" / "mozilla-readability.jsonl.gz"
+    with gzip.open(gold, "rt") as lines:
+        pages = [json.loads(line)["html"] for line, _ in zip(lines, range(40), strict=False)]
+
+    def serve(html: str, zipped: bool) -> Callable[[Visit], None]:
+        body = html.encode()
+        if zipped:
+            return lambda visit: zipped_chunks(visit, body)
+        return lambda visit: visit.answer(200, body)
+
+    urls = [site.serve(f"/{n}", serve(html, n % 2 == 0)) for n, html in enumerate(pages)]
+    crawl(urls)
+    assert crawl.pages == dict(zip(urls, pages, strict=True))
 
 
 def test_chunks_and_compression_are_undone(site: Site, crawl: Crawled) -> None:
@@ -408,7 +426,8 @@ def test_private_addresses_are_refused_by_default(site: Site, crawl: Crawled) ->
     url = site.page("/a", "inside")
     port = site.host.partition(":")[2]
     hosts = ["localhost", "2130706433", "0x7f.1", "[::1]", "0.0.0.0"]
-    crawl([url, *(f"http://{host}:{port}/a" for host in hosts)], "allow: []")
+    urls = [url, *(f"{scheme}://{host}:{port}/a" for host in hosts for scheme in ("http", "https"))]
+    crawl(urls, "allow: []")
     assert set(crawl.reasons.values()) == {"private_address"}
     assert crawl.pages == {}
     assert site.log == []
@@ -588,8 +607,7 @@ def test_a_killed_crawl_goes_on_without_asking_twice(
     crawled = Crawled(tmp_path)
     assert crawled.pages == {site.url(f"/{n}"): f"<p>{n}</p>" for n in range(count)}
     assert list((workdir / "fetched").rglob("pages/*/*.warc.gz")) == []
-    summary = subprocess.run([*command, "--json"], cwd=ROOT, check=True, capture_output=True)
-    assert json.loads(summary.stdout)["works_executed"] == 0
+    assert run(make_plan(load_config(config)), Options()).executed == 0
 
 
 def wait_for(done: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
@@ -598,6 +616,22 @@ def wait_for(done: Callable[[], bool], process: subprocess.Popen[bytes]) -> None
         assert process.poll() is None, "it ended by itself"
         assert time.monotonic() < deadline
         time.sleep(0.005)
+
+
+def test_a_workdir_in_an_object_store_holds_the_archives_too(
+    site: Site, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    workdir = f"{request.getfixturevalue('bucket')}/x"
+    urls = [site.page(f"/{n}", f"page {n}") for n in range(3)]
+    lists = tmp_path / "urls.txt"
+    lists.write_text("\n".join(urls))
+    plan = make_plan(parse_config(config_of(lists, ""), "test.yaml", [f"workdir={workdir}"]))
+    assert run(plan, Options()).funnel.rows[0].kept == 3
+    assert run(plan, Options()).executed == 0
+    assert len(site.log) == 4
+    lists.write_text("\n".join([*urls[1:], site.page("/new", "a new page")]))
+    assert run(plan, Options()).funnel.rows[0].kept == 3
+    assert len(site.log) == 6  # robots.txt once more, and the new page
 
 
 @pytest.mark.parametrize(
@@ -614,6 +648,14 @@ def test_knobs_that_cannot_be_are_found_while_planning(
 ) -> None:
     with pytest.raises(ConfigError, match=says):
         crawl(["http://example.org/"], knobs)
+
+
+def test_the_example_wants_an_address_before_it_fetches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CRAWL_CONTACT", raising=False)
+    with pytest.raises(ConfigError, match="expected an e-mail address"):
+        make_plan(load_config(ROOT / "configs" / "urls.yaml"))
+    monkeypatch.setenv("CRAWL_CONTACT", "crawl@example.org")
+    assert make_plan(load_config(ROOT / "configs" / "urls.yaml"))["web"].schema is not None
 
 
 def test_a_missing_or_empty_list_is_an_input_error(crawl: Crawled, tmp_path: Path) -> None:

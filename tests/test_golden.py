@@ -232,7 +232,8 @@ def fetched(case: Case, tmp: Path) -> list[Row]:
         outcome = "robots_denied" if name == "/closed" else "fetched"
         kept = () if name == "/closed" else tuple(hops)
         store.put(Fetched(url, outcome, "allowed", when, kept))
-    return read(case, tmp)
+    # Another zlib makes other offsets of the same records.
+    return [{k: v for k, v in row.items() if k != "offset"} for row in read(case, tmp)]
 
 
 def tokenizer(case: Case, tmp: Path) -> list[Row]:
@@ -516,7 +517,7 @@ def test_the_golden_files_are_those_of_the_cases_and_small() -> None:
     files = {path.name: path.stat().st_size for path in GOLDEN.iterdir()}
     assert set(files) == known
     assert {key_of(name) for name in CASES} == set(versions())
-    assert sum(files.values()) < 300_000
+    assert sum(files.values()) < 320_000
 
 
 # --- Values that may never change --------------------------------------------------------------

@@ -168,6 +168,17 @@ def test_real_texts_survive_every_format(real_texts: list[Row]) -> None:
         assert [(row["text"], row["url"]) for row in reading.rows] == wanted, name
 
 
+def test_csv_is_read_as_arrow_reads_it(real_texts: list[Row]) -> None:
+    import pyarrow.csv
+
+    data = as_csv(real_texts)
+    options = pyarrow.csv.ParseOptions(newlines_in_values=True)
+    table = pyarrow.csv.read_csv(io.BytesIO(data), parse_options=options)
+    rows = Reading(ReadCsv(paths=("a",), id="id", url="url"), data).rows
+    assert [row["text"] for row in rows] == table["text"].to_pylist()
+    assert len(rows) == len(real_texts)
+
+
 # --- declared columns ---------------------------------------------------------------------------
 
 

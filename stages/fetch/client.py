@@ -10,7 +10,6 @@ import contextlib
 import os
 import socket
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +25,31 @@ MAX_URL_BYTES = 8192
 """Servers refuse longer ones; RFC 9110 section 4.1 asks for at least 8,000."""
 _LOW_PORTS = {80, 443}
 """Other ports below 1024 belong to mail, shells, name servers: no pages."""
+
+
+class _Links:
+    """The connections of one exchange, with a second handle of each to end it from outside."""
+
+    def __init__(self) -> None:
+        self.addresses: list[str] = []
+        self.overdue = False
+        self._copies: list[socket.socket] = []
+
+    def add(self, link: socket.socket) -> None:
+        """TLS will take the socket over; the copy stays good for hanging up."""
+        self.addresses.append(str(link.getpeername()[0]))
+        self._copies.append(socket.socket(fileno=os.dup(link.fileno())))
+
+    def hang_up(self) -> None:
+        """End the exchange under a reader that a byte now and then keeps waiting."""
+        self.overdue = True
+        for copy in self._copies:
+            with contextlib.suppress(OSError):
+                copy.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        for copy in self._copies:
+            copy.close()
 
 
 class FetchError(Exception):
@@ -93,10 +117,9 @@ def exchange(
     With `pages_only` the body of another media type than HTML is not read (`not_html`), and one
     beyond the bound is `too_large`; else it is cut.
     """
-    links: list[socket.socket] = []
-    timer = threading.Timer(bounds.seconds, _hang_up, [links])
+    links = _Links()
+    timer = threading.Timer(bounds.seconds, links.hang_up)
     timer.daemon = True
-    started = time.monotonic()
     timer.start()
     try:
         with _pool(url, bounds, links) as pool:
@@ -104,13 +127,11 @@ def exchange(
     except PrivateAddress as error:
         raise FetchError("private_address", str(error)) from error
     except (HTTPError, OSError, ValueError) as error:
-        if time.monotonic() - started >= bounds.seconds:
-            raise FetchError("timeout", f"more than {bounds.seconds:g} s") from error
-        raise FetchError(_outcome(error), type(error).__name__) from error
+        outcome = "timeout" if links.overdue else _outcome(error)
+        raise FetchError(outcome, type(error).__name__) from error
     finally:
         timer.cancel()
-        for link in links:
-            link.close()
+        links.close()
 
 
 def _outcome(error: Exception) -> str:
@@ -121,15 +142,8 @@ def _outcome(error: Exception) -> str:
     return "timeout" if is_timeout else "unreachable"
 
 
-def _hang_up(links: list[socket.socket]) -> None:
-    """End a connection under a reader that a drop of bytes a second keeps waiting."""
-    for link in links:
-        with contextlib.suppress(OSError):
-            link.shutdown(socket.SHUT_RDWR)
-
-
 @contextlib.contextmanager
-def _pool(url: Url, bounds: Bounds, links: list[socket.socket]) -> Iterator[Any]:
+def _pool(url: Url, bounds: Bounds, links: _Links) -> Iterator[Any]:
     """One connection, whose address is checked when it is made."""
     https = url.scheme == "https"
     kind = urllib3.HTTPSConnectionPool if https else urllib3.HTTPConnectionPool
@@ -157,7 +171,7 @@ class _Checked:
         self,
         *args: Any,
         exceptions: Sequence[Network],
-        links: list[socket.socket],
+        links: _Links,
         **options: Any,
     ) -> None:
         super().__init__(*args, **options)
@@ -167,8 +181,7 @@ class _Checked:
         own: Any = self
         timeout = own.timeout if isinstance(own.timeout, (int, float)) else None
         link = connected(own._dns_host, own.port, timeout, self._exceptions)
-        # TLS takes the socket over; the copy stays good for hanging up.
-        self._links.append(socket.socket(fileno=os.dup(link.fileno())))
+        self._links.add(link)
         return link
 
 
@@ -186,9 +199,8 @@ def _exchange(
     headers: Sequence[tuple[str, str]],
     bounds: Bounds,
     pages_only: bool,
-    links: list[socket.socket],
+    links: _Links,
 ) -> Answer:
-    deadline = time.monotonic() + bounds.seconds
     response = pool.urlopen(
         "GET",
         url.request_uri,
@@ -205,12 +217,12 @@ def _exchange(
     except urllib3.exceptions.ReadTimeoutError:
         raise
     except HTTPError as error:
-        if time.monotonic() >= deadline:
+        if links.overdue:
             raise
         raise FetchError("incomplete", type(error).__name__) from error
     finally:
         response.close()
-    if time.monotonic() >= deadline:  # what was hung up may look like an end
+    if links.overdue:  # what was hung up may look like an end
         raise FetchError("timeout", f"more than {bounds.seconds:g} s")
     if cut and pages_only:
         raise FetchError("too_large", f"more than {bounds.max_bytes:,} bytes")
@@ -220,7 +232,7 @@ def _exchange(
         "HTTP/1.0" if response.version == 10 else "HTTP/1.1",
         tuple((str(name), str(value)) for name, value in response.headers.items()),
         body,
-        links[-1].getpeername()[0],
+        links.addresses[-1],
         (url.request_uri, (("Host", str(url.netloc)), *headers)),
         cut,
     )

@@ -69,11 +69,12 @@ class FetchUrls(FetchingSource):
         5, unit="redirects", source="as many as RFC 9309 asks for robots.txt", minimum=0, maximum=20
     )
     delay: float = knob(
-        1.0, unit="s", source="Scrapy's project template since 2.13 (DOWNLOAD_DELAY)",
+        1.0, unit="s", source="StormCrawler's fetcher.server.delay",
         minimum=0, identity=False, help="between two requests to a host, or what robots.txt asks",
     )  # fmt: skip
     max_crawl_delay: float = knob(
-        60.0, unit="s", source="Nutch's fetcher.max.crawl.delay is 30", minimum=0, identity=False,
+        30.0, unit="s", source="fetcher.max.crawl.delay of Nutch and StormCrawler", minimum=0,
+        identity=False,
         help="a site that asks for more is not fetched",
     )  # fmt: skip
     hosts_at_once: int = knob(
