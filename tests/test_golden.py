@@ -322,6 +322,11 @@ _FIELDS = "id: id, url: url, date: date"
 
 CASES: dict[str, Case] = {
     "read_warc": Case("read_warc", source("read_warc", f'{{paths: ["{PAGES}"]}}'), read),
+    "read_common_crawl": Case(
+        "read_common_crawl",
+        source("read_common_crawl", f'{{crawl: CC-MAIN-2024-10, base: ".", paths: ["{PAGES}"]}}'),
+        read,
+    ),
     "read_jsonl": Case(
         "read_jsonl", source("read_jsonl", f'{{paths: ["{DOCUMENTS}"], {_FIELDS}}}'), read
     ),

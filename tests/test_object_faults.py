@@ -6,7 +6,6 @@ import random
 from collections.abc import Iterator
 from pathlib import Path
 
-import boto3
 import pytest
 from conftest import ROOT, RunConfig
 from s3_server import moto, proxied
@@ -36,6 +35,7 @@ def endpoint() -> Iterator[str]:
 
 @pytest.fixture
 def bucket(endpoint: str, request: pytest.FixtureRequest) -> str:
+    boto3 = pytest.importorskip("boto3")
     name = f"b{abs(hash(request.node.name)) % 10**9}"
     boto3.client("s3", region_name="us-east-1", endpoint_url=endpoint).create_bucket(Bucket=name)
     return f"s3://{name}"

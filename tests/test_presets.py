@@ -18,7 +18,7 @@ from pipeline.plan import Plan, make_plan
 from pipeline.runner import Options, RunResult, run
 from stages.mix import Mix
 
-EXAMPLES = {"c4like", "classified", "pilelike", "urls"}
+EXAMPLES = {"c4like", "classified", "commoncrawl", "pilelike", "urls"}
 """Configurations with tests of their own: they copy no one pipeline, or read no web."""
 PRESETS = sorted({path.stem for path in (ROOT / "configs").glob("*.yaml")} - EXAMPLES)
 SOURCE = re.compile(

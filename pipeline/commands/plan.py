@@ -27,7 +27,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    """Print the plan; nothing is run or written."""
+    """Print the plan; nothing is run, and nothing written but what an index chose (`plan/`)."""
     plan = make_plan(load_config(args.config, args.overrides))
     inputs, warnings = list_inputs(plan, args.limit)
     storage = open_storage(plan.config.workdir)

@@ -26,7 +26,9 @@ from pipeline.network.headers import sha256_of, validator_of
 from pipeline.network.rates import pause, wait_for_slot
 from pipeline.network.settings import current
 
-_CHUNK = 1 << 16
+_CHUNK = 1 << 18
+CAREFUL = 1 << 14
+"""Bytes taken at a time after a failure: a reset loses those that were not handed out yet."""
 _REDIRECTS = {301, 302, 303, 307, 308}
 _MOST_REDIRECTS = 5
 _PASSING = {408, 425, 429, 500, 502, 503, 504}
@@ -72,11 +74,12 @@ class Answer:
     body: Any
     started: float = field(default_factory=time.monotonic)
     taken: int = 0
+    chunk: int = _CHUNK
 
     def take(self, most: int) -> bytes:
         """The next bytes, at most `most`; empty at the end. Raises Broken."""
         try:
-            data: bytes = self.body.read(min(most, _CHUNK), decode_content=False)
+            data: bytes = self.body.read(min(most, self.chunk), decode_content=False)
         except (HTTPError, OSError) as error:
             raise Broken(_reason(error)) from error
         self.taken += len(data)

@@ -12,7 +12,7 @@ import hashlib
 
 from pipeline.network.backoff import Backoff
 from pipeline.network.headers import digests_of, validator_of, wrong_digest
-from pipeline.network.http import ONCE, Answer, Broken, HttpFile, Version
+from pipeline.network.http import CAREFUL, ONCE, Answer, Broken, HttpFile, Version
 
 _PROGRESS = 4096
 """An attempt that gained fewer bytes, and less than half of what was missing, gained nothing."""
@@ -31,7 +31,7 @@ class HttpRanges:
         while len(got) < stop - start:
             before = len(got)
             try:
-                self._more(got, start, stop)
+                self._more(got, start, stop, backoff.failures > 0)
             except Broken as broken:
                 if len(got) - before >= min(_PROGRESS, (stop - start - before) // 2) > 0:
                     backoff.progress()
@@ -39,11 +39,12 @@ class HttpRanges:
                     raise self.file.gave_up(broken, backoff, start + len(got)) from broken
         return bytes(got)
 
-    def _more(self, got: bytearray, start: int, stop: int) -> None:
+    def _more(self, got: bytearray, start: int, stop: int, careful: bool) -> None:
         at = start + len(got)
         token = self.version.token
         guard = "If-Match" if token.startswith('"') else "If-Unmodified-Since"
         answer = self.file.ask({"Range": f"bytes={at}-{stop - 1}", guard: token})
+        answer.chunk = CAREFUL if careful else answer.chunk
         whole = False
         try:
             first, behind = self._checked(answer)
