@@ -14,6 +14,7 @@ from typing import Literal
 
 from stages.extract.comments import Flags, comment_blocks, with_comments, without_comments
 from stages.extract.features import best_blocks
+from stages.extract.grids import with_neighbours
 from stages.extract.json_ld import JsonLd, read_json_ld
 from stages.extract.model import Prediction, load_model, predict
 from stages.extract.page import ScannedPage, Scanner
@@ -62,7 +63,8 @@ class BlocksEngine:
 
     def _kept(self, page: ScannedPage, said: Prediction, laid_out: Layout) -> tuple[Flags, float]:
         """Which blocks are written, and the F1 that the model expects of its own choice."""
-        kept, expected = best_blocks(said.prob, said.words, page, said.features.hashes)
+        prob = with_neighbours(said.features, said.prob, page.blocks, said.kinds)
+        kept, expected = best_blocks(prob, said.words, page, said.features.hashes)
         kept = whole_groups(laid_out, said.prob, said.words, kept)
         marked = comment_blocks(page)
         if marked.any():

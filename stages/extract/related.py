@@ -41,13 +41,15 @@ WHOLE_NAMES = """
 """
 """Names of which the parts alone say nothing."""
 PHRASES = """
-    related | more from | more on | more in | more about | more stories | more news |
+    related | just in | latest insights | our latest | other popular | recent insights |
+    our top picks | hot network questions | see more articles | see more stories | newer story |
+    older story | weiterführende links | aktuelle meldungen | más notas | últimas notas |
+    więcej na ten temat | more from | more on | more in | more stories | more news |
     more articles | more posts | more like this | more to explore | more to read | more videos |
-    more reading | more topics | more information on | you may also | you might also |
-    you may like | you might like | you might be interested | you may be interested |
-    you may enjoy | you ll also like | you will also like | you may have missed |
-    you might enjoy | also read | also on | also in | also see | also today | see also |
-    read next | read also | read more about | read more on | read more from | read this next |
+    more reading | more topics | you may also | you might also | you may like | you might like |
+    you might be interested | you may be interested | you may enjoy | you ll also like |
+    you will also like | you may have missed | you might enjoy | also read | also on | also in |
+    also see | also today | see also | read next | read also | read more from | read this next |
     what to read next | up next | next up | next article | next post | next story |
     previous article | previous post | previous story | prev post | recommended |
     recommendations | suggested | similar | most read | most popular | most viewed |

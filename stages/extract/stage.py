@@ -9,8 +9,9 @@ as `too_complex`, one without main text as `empty`.
 
 History:
 
-5: related stories are a class of their own, left out of main text unless `related: keep`;
-   the columns licence_id, cc_links, robots_meta and tdm_meta.
+5: related stories are a class of their own, left out of main text unless `related: keep`; on
+   collections the entries of a group are judged together; the columns licence_id, cc_links,
+   robots_meta and tdm_meta.
 4: a model trained anew; what a page tells twice is written once; the text of an empty page is
    looked for in the data of its scripts too.
 3: a model trained anew, whose trees end early where a block is sure.

@@ -193,7 +193,7 @@ def _end_of_group(
     node, last = np.int64(blocks[b, NODE]), b
     for _ in range(CLIMB):
         last = np.int64(ranges[node, R_LAST])
-        if runs[last + 1, R_LINKS] - runs[b + 1, R_LINKS] >= 1 or nodes[node, PARENT] < 0:
+        if runs[last + 1, R_LINKS] - runs[b + 1, R_LINKS] >= 2 or nodes[node, PARENT] < 0:
             break
         node = np.int64(nodes[node, PARENT])
     own = runs[last + 1, R_WORDS] - runs[b, R_WORDS]
