@@ -13,17 +13,20 @@ from pipeline.storage import find_inputs, fixed_prefix, open_input
 
 
 def list_inputs(
-    plan: Plan, limit: int | None = None
+    plan: Plan, limit: int | None = None, split: bool = True
 ) -> tuple[dict[str, list[Partition]], list[str]]:
-    """Partitions of every source by (file), and warnings. Raises InputError.
+    """Partitions of every source by (file, start), and warnings. Raises InputError.
 
-    With `limit`, only the first `limit` documents of each source, in (file, offset) order.
+    With `limit`, only the first `limit` documents of each source, in (file, offset) order. Without
+    `split` large files stay whole, which spares looking into them.
     """
     found: dict[str, list[Partition]] = {}
     warnings: list[str] = []
     for step in plan.steps:
         if isinstance(step.stage, Source):
             partitions = _partitions(step.id, step.stage, plan.config.at(step.line), warnings)
+            if split:
+                partitions = [part for whole in partitions for part in _ranges(whole, step.stage)]
             if limit is not None:
                 partitions = _first(partitions, step.stage, limit, plan.config.seed)
             found[step.id] = partitions
@@ -55,6 +58,14 @@ def _partitions(source: str, stage: Source, where: str, warnings: list[str]) -> 
             by_file[file] = info.path
             by_path[info.path] = Partition(source, info.path, file, info.size, info.token)
     return sorted(by_path.values(), key=lambda partition: partition.file)
+
+
+def _ranges(whole: Partition, stage: Source) -> list[Partition]:
+    """The partitions of one file."""
+    ranges = stage.ranges(whole)
+    if len(ranges) < 2:
+        return [whole]
+    return [replace(whole, start=start, stop=stop) for start, stop in ranges]
 
 
 def _absolute(folder: str) -> str:

@@ -117,7 +117,7 @@ class Schedule:
     def _source_work(self, node: SegmentNode, partition: Partition) -> Work:
         assert node.source is not None
         assert isinstance(node.source.stage, Source)
-        unit = partition_id(partition.source, partition.file, partition.head)
+        unit = partition_id(partition)
         context = self._context(node.source)
         source = (node.source.id, node.source.stage, partition, context)
         parts = {"size": partition.size, "token": partition.token, "file": partition.file}
@@ -154,7 +154,7 @@ class Schedule:
                 "carry": node.carry,
             }
         )
-        size = source[2].size if source else documents.num_bytes if documents else 0
+        size = source[2].num_bytes if source else documents.num_bytes if documents else 0
         return self._work(node, key, unit, call, size)
 
     def _link(self, link: ChainLink, unit: str) -> Link:

@@ -149,6 +149,15 @@ class Partition:
     """Modification time or etag: serves the cache, reaches no output."""
     head: int | None = None
     """Only the first `head` documents (`--limit`)."""
+    start: int = 0
+    """First byte of the range that is this unit of work; see `Source.ranges`."""
+    stop: int | None = None
+    """The byte behind the range; None = the file's end."""
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of the range."""
+        return (self.size if self.stop is None else self.stop) - self.start
 
 
 @dataclass(frozen=True)
@@ -183,6 +192,14 @@ class Source(Stage):
     def document_schema(self) -> pa.Schema:
         """Schema of the documents of this very configuration."""
         return self.schema
+
+    def ranges(self, partition: Partition) -> Sequence[tuple[int, int]]:
+        """(start, stop) of the parts of a file that are units of work of their own.
+
+        They follow each other and cover the file. Whatever the cut, the documents, refusals and
+        damage must be the same; it may depend on nothing but the knobs and the file's content.
+        """
+        return ((0, partition.size),)
 
     def read(self, partition: Partition, stream: BinaryIO, side: Side) -> Iterator[SourceBatch]:
         """Yield batches in offset order. `stream` is the opened file, seekable.
