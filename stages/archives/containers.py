@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 import re
 import zlib
-from typing import Any, BinaryIO, Literal
+from functools import lru_cache
+from typing import Any, BinaryIO, Literal, cast
 
 HEADER_BYTES = 1 << 16
 """No record header is looked for beyond this many bytes; IIPC writers stay far below."""
@@ -15,13 +16,14 @@ DICTIONARY_MAGIC = b"\x5d\x2a\x4d\x18"
 """The frame that holds the dictionary, first in its file (IIPC, Zstandard Compression for WARC)."""
 
 _CHUNK = 1 << 20
-_FIRST_CHUNK = 1 << 14
-_WARC_LINE = rb"WARC/[01]\.\d{1,2}[ \t]*\r?\n"
+_FIRST_CHUNK = 1 << 12
+_OVERLAP = 1 << 14  # longer than what any start is told by
+# A version, and behind it a field or the header's end.
+_WARC_LINE = rb"WARC/[01]\.\d{1,2}[ \t]*\r?\n(?=[^\r\n:]{1,100}:|\r?\n)"
 # Field names of the ARC format, IA 1996: URL, IP address, date, content type, (five more), length.
 _ARC_LINE = (
     rb"[A-Za-z][A-Za-z0-9+.-]{0,31}:[^\n]{0,8192} \S+ \d{12,18} (?:[^\n]{1,2048} )?\d{1,12}\r?\n"
 )
-_BLANK = re.compile(rb"\r?\n\r?\n")
 WARC_START = re.compile(_WARC_LINE, re.I)
 ARC_START = re.compile(_ARC_LINE)
 _HEAD_OF_RECORD = re.compile(
@@ -116,26 +118,38 @@ def member_end(stream: BinaryIO, offset: int, stop: int) -> tuple[int, str]:
     return stop, "cut"
 
 
+def header_at(stream: BinaryIO, offset: int, stop: int) -> tuple[bytes, int]:
+    """The first bytes of a plain record, and the length of its header with the blank line; 0 if
+    it has no end."""
+    head = peek(stream, offset, min(4096, stop - offset))
+    length = _header_length(head)
+    if not length and len(head) == 4096:
+        head = peek(stream, offset, min(HEADER_BYTES, stop - offset))
+        length = _header_length(head)
+    return head, length
+
+
+def _header_length(head: bytes) -> int:
+    ends = [(head.find(blank), len(blank)) for blank in (b"\n\r\n", b"\n\n")]
+    return min((at + length for at, length in ends if at >= 0), default=0)
+
+
 def plain_end(stream: BinaryIO, offset: int, stop: int) -> tuple[int, str]:
     """(end, "") of the plain WARC record at `offset`, blank lines included; or (offset, reason).
 
     It is whole if what follows the declared length is a blank line, another record or the end.
     """
-    head = peek(stream, offset, min(4096, stop - offset))
-    blank = _BLANK.search(head)
-    if not blank and len(head) == 4096:
-        head = peek(stream, offset, min(HEADER_BYTES, stop - offset))
-        blank = _BLANK.search(head)
+    head, length = header_at(stream, offset, stop)
     if not WARC_START.match(head):
         return offset, "no WARC record"
-    if not blank:
+    if not length:
         return offset, "record header without an end"
-    unfolded = re.sub(rb"\r?\n[ \t]+", b" ", head[: blank.end()])
+    unfolded = re.sub(rb"\r?\n[ \t]+", b" ", head[:length])
     lengths = re.findall(rb"\ncontent-length:[ \t]*([^\r\n]*)", unfolded, re.I)
     declared = lengths[0].strip() if lengths else b""
     if declared and not re.fullmatch(rb"\d{1,18}", declared):
         return offset, "record without a length"
-    end = offset + blank.end() + int(declared or 0)
+    end = offset + length + int(declared or 0)
     if end > stop:
         return offset, "truncated record"
     after = peek(stream, end, min(4096, stop - end))
@@ -174,7 +188,7 @@ def next_start(stream: BinaryIO, offset: int, stop: int, kind: str, prefix: byte
     pattern = _STARTS[kind]
     chunk = _FIRST_CHUNK  # where much is damaged, the next record is often near
     while offset < stop:
-        data = peek(stream, max(offset - 1, 0), min(chunk + HEADER_BYTES, stop - offset + 1))
+        data = peek(stream, max(offset - 1, 0), min(chunk + _OVERLAP, stop - offset + 1))
         before = offset - max(offset - 1, 0)
         for found in pattern.finditer(data, before):
             if found.start() - before >= chunk:
@@ -207,12 +221,24 @@ def begins_record(head: bytes) -> bool | None:
 
 def unpacked_zstd(stream: BinaryIO, start: int, stop: int, prefix: bytes) -> bytes:
     """The first bytes of the zstd frame at `start`; empty if it is none."""
-    from fastwarc.stream_io import ZstdReader
-
     try:
-        return ZstdReader(Window(stream, start, stop, prefix)).read(4096)
+        return unpacked(Window(stream, start, stop), "zstd", prefix).read(4096) or b""
     except (OSError, ValueError):
         return b""
+
+
+@lru_cache(maxsize=4)
+def _dictionary(prefix: bytes) -> bytes | None:
+    """The dictionary of a file's first frame, which may be packed itself."""
+    from fastwarc.stream_io import ZstdReader
+
+    content = prefix[8:]
+    if not content.startswith(ZSTD_MAGIC):
+        return content or None
+    reader, parts = ZstdReader(io.BytesIO(content)), []
+    while part := reader.read(1 << 16):
+        parts.append(part)
+    return b"".join(parts)
 
 
 def dictionary_frame(stream: BinaryIO, size: int) -> bytes:
@@ -222,3 +248,64 @@ def dictionary_frame(stream: BinaryIO, size: int) -> bytes:
         return b""
     length = 8 + int.from_bytes(head[4:], "little")
     return peek(stream, 0, length) if length <= min(size, 1 << 30) else b""
+
+
+# --- Unpacked bytes --------------------------------------------------------------------------
+
+
+def unpacked(window: io.RawIOBase, container: Container, prefix: bytes = b"") -> io.RawIOBase:
+    """The bytes inside a member or frame, as a stream that warcio and `by_arc` can read."""
+    from fastwarc.stream_io import GzipReader, ZstdReader
+
+    stored = cast(BinaryIO, window)
+    if container == "zstd":
+        return _Readable(ZstdReader(stored, dictionary=_dictionary(prefix)))
+    return _Readable(GzipReader(stored))
+
+
+class _Readable(io.RawIOBase):
+    """Sequential reading of what a decompressor of fastwarc gives."""
+
+    def __init__(self, reader: Any) -> None:
+        super().__init__()
+        self._reader, self._told = reader, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        data: bytes = self._reader.read(1 << 16 if size < 0 else size)
+        self._told += len(data)
+        return data
+
+    def readinto(self, buffer: Any) -> int:
+        data = self.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def tell(self) -> int:
+        return self._told
+
+
+class UntilBroken(_Readable):
+    """What a gzip member holds before the place where it breaks off."""
+
+    def __init__(self, window: io.RawIOBase) -> None:
+        super().__init__(window)
+        self._member = zlib.decompressobj(31)
+        self._packed = b""
+
+    def read(self, size: int = -1) -> bytes:
+        size = 1 << 16 if size < 0 else size
+        data = b""
+        try:
+            while not data and not self._member.eof:
+                self._packed = self._packed or self._reader.read(1 << 14)
+                if not self._packed:
+                    break
+                data = self._member.decompress(self._packed, min(size, 1 << 12))
+                self._packed = self._member.unconsumed_tail
+        except zlib.error:
+            return b""
+        self._told += len(data)
+        return data

@@ -74,7 +74,7 @@ def digest_holds(record: Record) -> bool | None:
         return None
     name, colon, value = record.digest.strip().partition(":")
     size = _ALGORITHMS.get(name.strip().lower())
-    value = value.strip()
+    value = value.strip().rstrip("=")
     if not colon or not size:
         return None
     try:

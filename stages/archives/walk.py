@@ -22,12 +22,14 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Iterator
-from typing import Any, BinaryIO, Literal, cast
+from typing import BinaryIO, Literal
 
 from stages.archives.arc import by_arc
 from stages.archives.containers import (
     ARC_START,
+    HEADER_BYTES,
     Container,
+    UntilBroken,
     Window,
     arc_end,
     begins_record,
@@ -37,6 +39,8 @@ from stages.archives.containers import (
     next_start,
     peek,
     plain_end,
+    unpacked,
+    unpacked_zstd,
     unzipped_head,
 )
 from stages.archives.engines import TRUNCATED, Engine, Found, Wanted, by_fastwarc, by_warcio
@@ -95,6 +99,7 @@ class _Walk:
         self.kind = "unknown"
         self.bare_lf = False
         self.is_arc = False
+        self.no_blank_until = 0
         self.problem = ""
         self.readers: list[Engine] = [by_warcio] if engine == "warcio" else [by_fastwarc]
         if engine == "auto":
@@ -105,26 +110,46 @@ class _Walk:
         if self.prefix and self.at == 0:
             self.at = len(self.prefix)
         while self.at < self.stop:
+            if self._only_padding():
+                return
             container = self._look()
             before = self.at
-            # With bare line feeds fastwarc is lenient, and passes over damage without a word.
-            if self.engine != "warcio" and not self.is_arc and not self.bare_lf:
+            if container == "plain" and not self.is_arc and not self._header_ends():
+                yield from self._search("record header without an end")
+                continue
+            if self._is_fast(container):
                 yield from self._fast(container)
                 if self.at > before:
                     self.kind = container
             if self._only_padding():
                 return
-            if container == "zstd" and self.engine != "warcio":
-                # A frame cannot be read anew: fastwarc has come to the end of what can be read.
-                yield from self._search(self.problem or "unreadable frame")
-            elif self.at == before or self._look() == container:
+            if self.at == before or self._look() == container:
                 yield from self._careful(container)
+
+    def _is_fast(self, container: Container) -> bool:
+        """Whether to leave it to fastwarc how far it comes."""
+        # With bare line feeds it is lenient, and passes over damage without a word.
+        if self.engine == "warcio":
+            return False
+        return container == "zstd" or not (self.is_arc or self.bare_lf)
+
+    def _header_ends(self) -> bool:
+        """Whether a blank line follows within `HEADER_BYTES`, each byte looked at once."""
+        stop = min(self.at + HEADER_BYTES, self.stop)
+        start = max(self.at, self.no_blank_until - 3)
+        data = peek(self.stream, start, stop - start) if stop > start else b""
+        if b"\n\r\n" in data or b"\n\n" in data:
+            return True
+        self.no_blank_until = max(stop, self.no_blank_until)
+        return False
 
     def _look(self) -> Container:
         """What stands at `at`."""
         head = peek(self.stream, self.at, min(4096, self.stop - self.at))
         container = container_of(head)
         text = unzipped_head(head) if container == "gzip" else head
+        if container == "zstd":
+            text = unpacked_zstd(self.stream, self.at, self.stop, self.prefix)
         # fastwarc reads headers that end in a bare LF only when asked to be lenient.
         self.bare_lf = b"\n" in text and b"\r\n" not in text
         self.is_arc = text.startswith(b"filedesc:") or bool(ARC_START.match(text))
@@ -179,9 +204,10 @@ class _Walk:
     def _fast_other(self, found: Iterator[Found], container: Container) -> Iterator[Record | Lost]:
         """Plain records, each proved by the next; records of frames, as far as they are read."""
         held: Record | None = None
-        frame, nth = self.at, 0
+        frame, nth = self.at, -1
         for position, record in found:
             if held is not None:
+                frame, nth = self._placed(held, position, frame, nth)
                 yield self._judged(held)
                 self.at = position
             elif position != self.at:
@@ -190,14 +216,20 @@ class _Walk:
                 self.problem = record
                 return
             held = record
-            if container == "zstd":
-                # As with gzip, only the first record of a frame has the frame's position.
-                first = held is None or position not in (frame, self.stop)
-                frame, nth = (position, 0) if first else (frame, nth + 1)
-                held.offset = frame + nth
         if container == "zstd" and held is not None:
+            self._placed(held, self.stop, frame, nth)
             self.at = self.stop
             yield self._judged(held)
+
+    def _placed(self, record: Record, following: int, frame: int, nth: int) -> tuple[int, int]:
+        """(frame, number in it) of a record, by the position of the one behind it.
+
+        As with gzip, all but the first record of a frame have the position of the next frame.
+        """
+        if nth >= 0 and record.offset in (following, self.stop):
+            record.offset, nth = frame + nth + 1, nth + 1
+            return frame, nth
+        return record.offset, 0
 
     def _judged(self, record: Record) -> Record | Lost:
         """The record, or its loss if no checksum vouches for it and its digest is wrong."""
@@ -217,7 +249,9 @@ class _Walk:
             end, reason = ends(self.stream, at, self.stop)
             state = reason or "whole"
         else:
-            end, state = self.stop, "whole"
+            # A frame ends where the next one begins: what stands between is told by reading it.
+            end = next_start(self.stream, at + 1, self.stop, "zstd", self.prefix)
+            state = "whole"
         if state == "whole":
             if container == "gzip":
                 end = self._continued(at, end)
@@ -225,7 +259,7 @@ class _Walk:
             self.at, self.kind = end, "arc" if self.is_arc and container == "plain" else container
             return
         reason = "truncated record" if state == "cut" else self.problem or "unreadable record"
-        if container == "gzip" and end > at:
+        if container == "gzip":
             yield from self._trusted(at, self.stop, container, state)
             reason = reason if state == "cut" else "broken gzip member"
             yield Lost(at, 1, reason)
@@ -299,11 +333,12 @@ class _Walk:
 
         What breaks off ends no record, so that its last one is left out.
         """
-        window: io.RawIOBase = Window(self.stream, at, end)
-        if container == "gzip" and reader is not by_fastwarc:
-            window = _unpacked(window)
-        elif container == "zstd" and reader is not by_fastwarc:
-            window = _unpacked(Window(self.stream, at, end, self.prefix), zstd=True)
+        prefix = self.prefix if container == "zstd" else b""
+        window: io.RawIOBase = Window(self.stream, at, end, prefix)
+        if container == "gzip" and not whole:
+            window = UntilBroken(window)
+        elif container != "plain" and reader is not by_fastwarc:
+            window = unpacked(Window(self.stream, at, end), container, prefix)
         held: Record | None = None
         try:
             for _, found in reader(window, self.wanted, self.bare_lf):
@@ -319,34 +354,3 @@ class _Walk:
             return
         if held is not None and whole:
             yield held
-
-
-def _unpacked(window: io.RawIOBase, zstd: bool = False) -> io.RawIOBase:
-    """The bytes inside a member or frame, as a stream that warcio and `by_arc` can read."""
-    from fastwarc.stream_io import GzipReader, ZstdReader
-
-    return _Readable((ZstdReader if zstd else GzipReader)(cast(BinaryIO, window)))
-
-
-class _Readable(io.RawIOBase):
-    """Sequential reading of what a decompressor of fastwarc gives."""
-
-    def __init__(self, reader: Any) -> None:
-        super().__init__()
-        self._reader, self._told = reader, 0
-
-    def readable(self) -> bool:
-        return True
-
-    def read(self, size: int = -1) -> bytes:
-        data: bytes = self._reader.read(1 << 16 if size < 0 else size)
-        self._told += len(data)
-        return data
-
-    def readinto(self, buffer: Any) -> int:
-        data = self.read(len(buffer))
-        buffer[: len(data)] = data
-        return len(data)
-
-    def tell(self) -> int:
-        return self._told
