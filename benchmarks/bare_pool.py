@@ -77,7 +77,7 @@ def make_chain(plan: Plan, out: Path) -> Chain:
 def clean(chain: Chain, partition: Partition) -> str:
     """First pass over one file; the folder of what it made."""
     single_thread()
-    unit = partition_id(partition.source, partition.file, None)
+    unit = partition_id(partition)
     folder = chain.out / unit
     folder.mkdir(parents=True)
     assert chain.call.source is not None

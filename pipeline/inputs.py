@@ -18,11 +18,12 @@ from pipeline.storage import Storage, find_inputs, fixed_prefix, open_storage
 
 
 def list_inputs(
-    plan: Plan, limit: int | None = None
+    plan: Plan, limit: int | None = None, split: bool = True
 ) -> tuple[dict[str, list[Partition]], list[str]]:
-    """Partitions of every source by (file), and warnings. Raises InputError.
+    """Partitions of every source by (file, start), and warnings. Raises InputError.
 
-    With `limit`, only the first `limit` documents of each source, in (file, offset) order.
+    With `limit`, only the first `limit` documents of each source, in (file, offset) order. Without
+    `split` large files stay whole, which spares looking into them.
     """
     use(plan.config.network)
     found: dict[str, list[Partition]] = {}
@@ -43,6 +44,8 @@ def list_inputs(
             ]
         else:
             partitions = _partitions(step.id, step.stage, plan.config.at(step.line), warnings)
+        if split:
+            partitions = [part for whole in partitions for part in _ranges(whole, step.stage)]
         found[step.id] = _cut(partitions, step.stage, limit, plan.config.seed)
     return found, warnings
 
@@ -87,6 +90,16 @@ def _partitions(source: str, stage: Source, where: str, warnings: list[str]) -> 
                 source, info.path, file, info.size, info.token, sha256=sha256
             )
     return sorted(by_path.values(), key=lambda partition: partition.file)
+
+
+def _ranges(whole: Partition, stage: Source) -> list[Partition]:
+    """The partitions of one file; one whose checksum is to be judged is read by one work."""
+    if whole.sha256 or whole.spans:
+        return [whole]
+    ranges = stage.ranges(whole)
+    if len(ranges) < 2:
+        return [whole]
+    return [replace(whole, start=start, stop=stop) for start, stop in ranges]
 
 
 def _absolute(folder: str) -> str:

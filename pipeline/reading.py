@@ -44,6 +44,6 @@ def _failure(stream: BinaryIO) -> Exception | None:
 
 def size_of(stream: BinaryIO, partition: Partition) -> int:
     """Bytes that are there to be read."""
-    size = partition.size or stream.seek(0, os.SEEK_END)
+    size = partition.num_bytes or stream.seek(0, os.SEEK_END)
     stream.seek(0)
     return size

@@ -126,7 +126,7 @@ class Schedule:
     def _source_work(self, node: SegmentNode, partition: Partition) -> Work:
         assert node.source is not None
         assert isinstance(node.source.stage, Source)
-        unit = partition_id(partition.source, partition.file, partition.head)
+        unit = partition_id(partition)
         context = self._context(node.source)
         source = (node.source.id, node.source.stage, partition, context)
         parts = {"size": partition.size, "token": partition.token, "file": partition.file}
@@ -168,7 +168,7 @@ class Schedule:
             key = self.exclusions.key(key, node.id, unit)
         size = documents.num_bytes if documents else 0
         if source:
-            size = source[2].size or UNKNOWN_BYTES
+            size = source[2].num_bytes or UNKNOWN_BYTES
         return self._work(node, key, unit, call, size)
 
     def _link(self, link: ChainLink, unit: str) -> Link:

@@ -156,6 +156,15 @@ class Partition:
     """What the stored file must have, in hex; nothing = not checked."""
     spans: Spans | None = None
     """Only these byte ranges of the file; its digest must be part of `token`."""
+    start: int = 0
+    """First byte of the range that is this unit of work; see `Source.ranges`."""
+    stop: int | None = None
+    """The byte behind the range; None = the file's end."""
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of the range; 0 = not known before they are read."""
+        return (self.size if self.stop is None else self.stop) - self.start
 
 
 @dataclass(frozen=True)
@@ -214,6 +223,14 @@ class Source(Stage):
     def open(self, partition: Partition) -> BinaryIO:
         """The stream that `read` gets. Raises FileNotFoundError, InputError."""
         return open_input(partition.path, partition.size, partition.token, partition.sha256)
+
+    def ranges(self, partition: Partition) -> Sequence[tuple[int, int]]:
+        """(start, stop) of the parts of a file that are units of work of their own.
+
+        They follow each other and cover the file. Whatever the cut, the documents, refusals and
+        damage must be the same; it may depend on nothing but the knobs and the file's content.
+        """
+        return ((0, partition.size),)
 
     def read(self, partition: Partition, stream: BinaryIO, side: Side) -> Iterator[SourceBatch]:
         """Yield batches in offset order. `stream` is the opened file, seekable.

@@ -301,6 +301,7 @@ def find_inputs(pattern: str) -> list[ObjectInfo]:
     """Files that match a glob pattern (or a plain path), sorted, with absolute paths.
 
     `**` crosses folders. An object store is listed from the part before the first wildcard.
+    Raises InputError for a link that leads nowhere.
     """
     if "://" not in pattern or pattern.startswith("file://"):
         local = pattern.removeprefix("file://")
@@ -310,6 +311,11 @@ def find_inputs(pattern: str) -> list[ObjectInfo]:
             if os.path.isfile(name):
                 found = os.stat(name)
                 files.append(ObjectInfo(name, found.st_size, str(found.st_mtime_ns)))
+            elif os.path.islink(name) and not os.path.exists(name):
+                raise InputError(
+                    f"{name} is a link to {os.readlink(name)}, which does not exist. "
+                    f"Mend or delete the link, or name the inputs without it."
+                )
         return files
     if is_web(pattern):
         from pipeline.network.opening import find_http

@@ -21,6 +21,7 @@ from pipeline.errors import InputError, IntegrityError
 from pipeline.exchange import run_reduce, run_scatter
 from pipeline.manifest import Dataset, FileRef, Manifest, commit_manifest, load_manifest
 from pipeline.segment import run_segment
+from pipeline.stage import Partition
 from pipeline.storage import AlreadyExists, Storage, file_sha256, open_storage
 from pipeline.tables import single_thread
 from pipeline.work import (
@@ -118,7 +119,10 @@ def _check_same(storage: Storage, path: str, sha256: str) -> None:
         )
 
 
-def partition_id(source: str, file: str, head: int | None) -> str:
+def partition_id(partition: Partition) -> str:
     """Identity of a partition, 32 hex digits: source id, file relative to base, range."""
+    source, file, head = partition.source, partition.file, partition.head
     span = "" if head is None else f"\0head={head}"
+    if partition.stop is not None:
+        span += f"\0bytes={partition.start}-{partition.stop}"
     return xxhash.xxh3_128_hexdigest(f"{source}\0{file}{span}".encode())

@@ -1,6 +1,6 @@
-"""Undoes what stands between a fetched page and its characters: transfer, compression, charset.
+"""The charset of a page, and the page in UTF-8.
 
-Charset, in this order:
+The charset is looked for in this order:
 
 1. A byte order mark.
 2. Bytes that are valid UTF-8 and not plain ASCII are UTF-8, whatever a single-byte declaration
@@ -22,10 +22,7 @@ a cut or a pasted byte breaks), `http`, `meta` (the XML declaration too), `detec
 from __future__ import annotations
 
 import codecs
-import io
 import re
-import zlib
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -209,159 +206,3 @@ def _recode(page: bytes, name: str) -> bytes:
     if name == "utf-8" and is_utf8(page):
         return page
     return page.decode(_CODECS.get(name, name), "replace").encode("utf-8", "replace")
-
-
-# --- HTTP ------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Response:
-    """A stored HTTP response: status (None = no status line), header, raw body.
-
-    Names in lower case. `headers` has the first of a repeated header, `lines` has all.
-    """
-
-    status: int | None
-    headers: dict[str, str]
-    body: bytes
-    lines: tuple[tuple[str, str], ...] = ()
-
-    def values(self, name: str) -> list[str]:
-        """Every value of a header that may stand several times, empty ones left out."""
-        if name not in self.headers:
-            return []
-        return [value for found, value in self.lines if found == name and value]
-
-
-_STATUS = re.compile(rb"HTTP/\d(?:\.\d)?\s+(\d{3})")
-_BLANK_LINE = re.compile(rb"\r?\n\r?\n")
-
-
-def parse_response(block: bytes) -> Response:
-    """Read the header of an HTTP response."""
-    status = _STATUS.match(block)
-    if not status:
-        return Response(None, {}, block)
-    blank = _BLANK_LINE.search(block)
-    head, body = (block[: blank.start()], block[blank.end() :]) if blank else (block, b"")
-    lines = []
-    # By line feeds alone: `splitlines` would end a header's value at a byte such as 0x85.
-    for line in head.decode("latin-1").split("\n")[1:]:
-        name, colon, value = line.partition(":")
-        if colon:
-            lines.append((name.strip().lower(), value.strip()))
-    return Response(int(status.group(1)), dict(reversed(lines)), body, tuple(lines))
-
-
-def x_robots_tag(response: Response) -> str | None:
-    """All X-Robots-Tag headers, joined by ", " as RFC 9110 joins them; None without one."""
-    return ", ".join(response.values("x-robots-tag")) or None
-
-
-def tdm_headers(response: Response) -> str | None:
-    """`tdm-reservation: 1; tdm-policy: https://...`; None if there is neither header.
-
-    Source: the names of the TDM Reservation Protocol, https://www.w3.org/2022/tdmrep/#sec-tdm-header.
-    """
-    names = ("tdm-reservation", "tdm-policy")
-    told = [f"{name}: {value}" for name in names for value in response.values(name)]
-    return "; ".join(told) or None
-
-
-class UndecodableBody(ValueError):
-    """The body is not in the content encoding that its header names."""
-
-
-class TooLargeBody(ValueError):
-    """The decoded body is larger than the bound."""
-
-
-def decoded_body(response: Response, max_bytes: int) -> bytes:
-    """The body with chunks and content encodings undone.
-
-    Crawlers often store the body decoded and leave the headers: a body that does not look encoded
-    is taken as it is. A compressed body that ends early gives what it holds.
-    Raises UndecodableBody, or TooLargeBody above `max_bytes`.
-    """
-    body = response.body
-    if "chunked" in response.headers.get("transfer-encoding", "").lower():
-        body = _dechunked(body)
-    encodings = [e.strip() for e in response.headers.get("content-encoding", "").lower().split(",")]
-    for encoding in reversed(encodings):
-        body = _decompressed(body, encoding, max_bytes)
-    if len(body) > max_bytes:
-        raise TooLargeBody
-    return body
-
-
-_CHUNK_HEAD = re.compile(rb"[ \t]*([0-9A-Fa-f]{1,8})[ \t]*(?:;[^\r\n]*)?\r?\n")
-
-
-def _dechunked(body: bytes) -> bytes:
-    """The chunks of a body joined; a body that does not start with a chunk is left alone."""
-    parts: list[bytes] = []
-    at = 0
-    while found := _CHUNK_HEAD.match(body, at):
-        length = int(found.group(1), 16)
-        if length == 0:
-            return b"".join(parts)
-        parts.append(body[found.end() : found.end() + length])
-        at = found.end() + length
-        while body[at : at + 1] in (b"\r", b"\n"):
-            at += 1
-    # Cut off in the middle, or not chunked at all: only a body that was chunked to its end is
-    # trusted, everything else is kept as stored unless the first chunk was whole.
-    return b"".join(parts) if parts and at >= len(body) else body
-
-
-def _decompressed(body: bytes, encoding: str, max_bytes: int) -> bytes:
-    if not body or encoding in ("", "identity", "none", "utf-8", "utf8"):
-        return body
-    try:
-        if encoding in ("gzip", "x-gzip"):
-            return _inflated(body, 31, max_bytes) if body.startswith(b"\x1f\x8b") else body
-        if encoding == "deflate":
-            return _inflate_any(body, max_bytes)
-        if encoding in ("br", "zstd"):
-            return _unpacked(body, encoding, max_bytes)
-    except (zlib.error, OSError) as error:
-        if _looks_plain(body):
-            return body
-        raise UndecodableBody(encoding) from error
-    if _looks_plain(body):
-        return body
-    raise UndecodableBody(encoding)
-
-
-def _inflated(body: bytes, window: int, max_bytes: int) -> bytes:
-    data = zlib.decompressobj(window).decompress(body, max_bytes + 1)
-    if len(data) > max_bytes:
-        raise TooLargeBody
-    return data
-
-
-def _inflate_any(body: bytes, max_bytes: int) -> bytes:
-    """`deflate` is zlib by the standard and raw deflate in practice."""
-    try:
-        return _inflated(body, 15, max_bytes)
-    except zlib.error:
-        return _inflated(body, -15, max_bytes)
-
-
-def _unpacked(body: bytes, encoding: str, max_bytes: int) -> bytes:
-    from fastwarc.stream_io import BrotliReader, ZstdReader
-
-    reader = (BrotliReader if encoding == "br" else ZstdReader)(io.BytesIO(body))
-    parts: list[bytes] = []
-    size = 0
-    while part := reader.read(1 << 16):
-        parts.append(part)
-        size += len(part)
-        if size > max_bytes:
-            raise TooLargeBody
-    return b"".join(parts)
-
-
-def _looks_plain(body: bytes) -> bool:
-    """True if a body starts like markup, so that its content encoding was already undone."""
-    return body[:256].lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"<"

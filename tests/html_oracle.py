@@ -22,11 +22,14 @@ from typing import Any
 import numpy as np
 from selectolax.lexbor import LexborHTMLParser
 
-from stages.charset import decoded_body, parse_response, to_utf8
+from stages.archives.engines import Wanted
+from stages.archives.http import decoded_body, parse_response
+from stages.archives.records import Lost
+from stages.archives.walk import walk
+from stages.charset import to_utf8
 from stages.extract.page import ScannedPage, scan_page, valid_utf8
 from stages.kernels import html_tags as tags
 from stages.kernels import html_text as h
-from stages.read_warc import Lost, walk
 
 # --- Real pages -----------------------------------------------------------------------------------
 
@@ -45,11 +48,11 @@ def crawled_pages(data: Path) -> Iterator[tuple[str, bytes]]:
     seen = set()
     for path in sorted((data / "warc").rglob("*.warc*")):
         with path.open("rb") as stream:
-            for found in walk(stream, 20 << 20):
+            for found in walk(stream, Wanted(20 << 20)):
                 if isinstance(found, Lost) or found.kind != "response" or found.block is None:
                     continue
                 response = parse_response(found.block)
-                declared = response.headers.get("content-type", "")
+                declared = response.get(b"content-type")
                 if "html" not in declared:
                     continue
                 try:

@@ -33,6 +33,12 @@ BODY_BYTES = 1000
 HTTP_SHOWN = (b"content-type", b"content-encoding", b"transfer-encoding")
 """HTTP headers that are shown: those that decide how the page is decoded."""
 _RECORD = re.compile(rb"WARC/[01]\.\d")
+_ARC_LINE = re.compile(
+    rb"[A-Za-z][A-Za-z0-9+.-]{0,31}:[^\n]* \S+ \d{12,18} [^\n]*?(?P<length>\d{1,12})\r?\n"
+)
+_MEMBER = re.compile(rb"\x1f\x8b\x08|\x28\xb5\x2f\xfd")
+_MEMBER_RECORDS = 1 << 22
+"""No member of an archive is looked for that holds more records than this."""
 _GZIP, _ZSTD, _BZIP2, _PARQUET = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"BZh", b"PAR1"
 
 
@@ -57,7 +63,7 @@ def input_path(run: Run, source: str, file: str) -> str:
     alone = dataclasses.replace(run.plan, steps=(step,))
     folder = str(run.record["config"].get("folder", "."))
     with contextlib.chdir(folder if os.path.isdir(folder) else "."):
-        inputs, _ = list_inputs(alone)
+        inputs, _ = list_inputs(alone, split=False)
     for partition in inputs[source]:
         if partition.file == file:
             return partition.path
@@ -72,10 +78,11 @@ def read_original(path: str, place: Mapping[str, Any]) -> Original:
         with open_input(path) as stream:
             magic = stream.read(4)
             if magic != _PARQUET:
-                stream.seek(place["offset"])
-                found = _warc(stream, path, place["url"])
-                if found is not None:
-                    return found
+                for start in _starts(stream, place["offset"]):
+                    stream.seek(start)
+                    found = _archived(stream, path, place["url"])
+                    if found is not None:
+                        return found
                 stream.seek(0)
                 return _line(stream, magic, path, place["offset"])
         root, name = split_uri(path)
@@ -94,24 +101,37 @@ def _row_text(row: Mapping[str, Any]) -> str:
     return "\n".join(f"{name}: {value!r}" for name, value in row.items())
 
 
-# --- WARC --------------------------------------------------------------------------------------
+# --- WARC and ARC ------------------------------------------------------------------------------
 
 
-def _warc(stream: BinaryIO, path: str, url: str | None) -> Original | None:
+def _starts(stream: BinaryIO, offset: int) -> Iterator[int]:
+    """Where the record of an offset may begin: there, or in a member of several records before."""
+    yield offset
+    before = min(offset, _MEMBER_RECORDS)
+    stream.seek(offset - before)
+    data = stream.read(before + len(_ZSTD) - 1)
+    for found in reversed(list(_MEMBER.finditer(data))):
+        if found.start() < before:
+            yield offset - before + found.start()
+
+
+def _archived(stream: BinaryIO, path: str, url: str | None) -> Original | None:
     """The record at the stream's place, or None if none starts there.
 
-    In a file compressed as one gzip member every record has the member's offset: the URL decides.
+    Of a member of several records the URL decides which it is.
     """
     head = stream.read(4)
     stream.seek(-len(head), io.SEEK_CUR)
     data = b""
     for chunk in _decompressed(stream, head):
         data += chunk
-        if not data.lstrip().startswith(b"WARC/"[: len(data.lstrip())]):
-            return None
         if len(data) >= HEAD_BYTES:
             break
-    return _record(data, path, url) if data.lstrip().startswith(b"WARC/") else None
+    if arc := _ARC_LINE.match(data):
+        http, page = _http(data[arc.end() :][: int(arc["length"])])
+        text = b"\n".join([arc.group().rstrip(), *http]).decode("utf-8", "replace")
+        return Original(path, "ARC record", text, page[:BODY_BYTES].decode("utf-8", "replace"))
+    return _record(data, path, url) if data.lstrip()[:5].upper() == b"WARC/" else None
 
 
 def _record(data: bytes, path: str, url: str | None) -> Original:

@@ -53,7 +53,7 @@ def main(args: argparse.Namespace) -> int:
             print(f"  {'':<12}  {'':<{width}}    {note}")
     print("\nsources")
     for name, found in inputs.items():
-        size = sum(partition.size for partition in found)
+        size = sum(partition.num_bytes for partition in found)
         print(f"  {name:<{width}}  {len(found)} partitions, {size:,} bytes")
     print("\nwork, in order (segments fuse row-wise steps; keys behind a change are not known yet)")
     for node in nodes:

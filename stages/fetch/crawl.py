@@ -287,12 +287,13 @@ def _retry_after(answer: Answer) -> float:
 
 def _plain(answer: Answer) -> bytes:
     """The body of a robots.txt, decompressed."""
-    from stages.charset import Response, UndecodableBody, decoded_body
+    from stages.archives.http import Response, UndecodableBody, decoded_body
 
-    headers = {name.lower(): value for name, value in answer.headers}
-    headers.pop("transfer-encoding", None)
+    lines = [f"HTTP/1.1 {answer.status}"]
+    lines += [f"{n}: {v}" for n, v in answer.headers if n.lower() != "transfer-encoding"]
+    head = "\r\n".join(lines).encode("latin-1", "replace")
     with contextlib.suppress(UndecodableBody):
-        return decoded_body(Response(answer.status, headers, answer.body), 64 << 20)
+        return decoded_body(Response(answer.status, head, answer.body), 64 << 20)
     return b""
 
 
