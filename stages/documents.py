@@ -83,9 +83,7 @@ class BatchBuilder:
         head = self.partition.head
         return head is not None and self.num_documents >= head
 
-    def document(
-        self, key: str | bytes, body: bytes, **columns: Any
-    ) -> Iterator[SourceBatch]:
+    def document(self, key: str | bytes, body: bytes, **columns: Any) -> Iterator[SourceBatch]:
         """Add a document; yields the batch before it if that is full. A text is UTF-8."""
         size = len(body)
         full = self._bytes + size > MAX_BATCH_BYTES and self._bytes > 0
@@ -130,9 +128,7 @@ class BatchBuilder:
 
     def _take(self) -> SourceBatch:
         columns: dict[str, Any] = dict(self._columns)
-        columns[self.body] = joined(
-            self._columns[self.body], self.schema.field(self.body).type
-        )
+        columns[self.body] = joined(self._columns[self.body], self.schema.field(self.body).type)
         table = pa.table(columns, schema=self.schema)
         batch = SourceBatch(
             table if table.num_rows else None, tuple(self._refused), tuple(self._damage)
