@@ -61,7 +61,7 @@ def real_texts() -> list[str]:
     return found
 
 
-@pytest.fixture(scope="module", params=sorted(set(PATTERNS) - {"gpt4"}))
+@pytest.fixture(scope="module", params=sorted(PATTERNS))
 def source(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Source:
     return Source(trained(request.param, tmp_path_factory.mktemp(request.param)))
 

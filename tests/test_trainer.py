@@ -27,7 +27,7 @@ from tokenizer_training.bpe import BpeOptions, train_on_counts, train_on_texts
 from tokenizer_training.patterns import DIGITS, NAMES, WHITESPACE, cut, regular_expression
 from tokenizer_training.train import TrainTokenizer
 
-CHOICES = [choice for choice in itertools.product(NAMES, DIGITS, WHITESPACE) if choice[0] != "gpt4"]
+CHOICES = list(itertools.product(NAMES, DIGITS, WHITESPACE))
 HOSTILE = st.text(
     st.one_of(
         st.sampled_from("aAbzsStTdmlLvVeErR'''   \n\r\t\x0b\x85\xa0\u2028 /!-.12٣²½ǅʰªアあ한中"),

@@ -22,6 +22,11 @@ from tokenizer_training.export import FORMATS, exported
 from tokenizer_training.files import documents
 from tokenizer_training.train_files import add_train_arguments, train_files
 
+TOKENIZER_HELP = (
+    "file, folder, or tiktoken:NAME with gpt2, cl100k_base, o200k_base and the like: tiktoken "
+    "ships no ranks, so it downloads them, or finds them in $TIKTOKEN_CACHE_DIR"
+)
+
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
@@ -32,13 +37,13 @@ def _parser() -> argparse.ArgumentParser:
     add_train_arguments(train)
     train.set_defaults(run=train_files)
     evaluate = commands.add_parser("evaluate", help="how well a tokenizer fits texts")
-    evaluate.add_argument("tokenizer", metavar="TOKENIZER", help="file, folder or tiktoken:NAME")
+    evaluate.add_argument("tokenizer", metavar="TOKENIZER", help=TOKENIZER_HELP)
     _add_inputs(evaluate)
     evaluate.set_defaults(run=_evaluate)
     compare = commands.add_parser("compare", help="several tokenizers side by side")
     compare.add_argument(
         "--tokenizer", action="append", required=True, dest="tokenizers", metavar="TOKENIZER",
-        help="file, folder or tiktoken:NAME; several times",
+        help=f"{TOKENIZER_HELP}; several times",
     )  # fmt: skip
     _add_inputs(compare)
     compare.set_defaults(run=_evaluate)

@@ -152,7 +152,12 @@ def require_memory(pieces: PieceCounts, most: int, step: str) -> None:
 
 
 def memory_of(pieces: PieceCounts) -> int:
-    """Bytes that training takes at most, about: measured, see benchmarks/tokens_training.py."""
+    """Bytes that training on these takes at most, reckoned: what is loaded, and the tables.
+
+    Of a piece its count, its hash, its slot and its end; of a byte of it a token in 4 bytes, its
+    neighbours and the places of its pair, each of which grows by doubling. A test holds it against
+    the peak of real runs. Counting comes before, in the same process: see `tokens_training`.
+    """
     return 150_000_000 + 60 * len(pieces.data) + 60 * len(pieces.counts)
 
 

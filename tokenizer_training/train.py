@@ -55,8 +55,12 @@ class TrainTokenizer(GlobalStage):
     """Train a tokenizer. Makes the artefact `tokenizer`: tokenizer.json and meta.json.
 
     A sample that is too small for `vocab_size` gives a smaller vocabulary; meta.json says so.
+
+    `version` history:
+    2: the pattern `gpt4` is cl100k_base of today's tiktoken.
     """
 
+    version: ClassVar[int] = 2
     kind: ClassVar[str] = "tokenizer"
     reads: ClassVar[tuple[str, ...]] = ("text", "doc_id", "source", "url", "file", "offset")
     libraries: ClassVar[tuple[str, ...]] = ("tokenizers",)

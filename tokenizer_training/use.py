@@ -29,8 +29,13 @@ FILE = "tokenizer.json"
 
 @dataclass(frozen=True)
 class UseTokenizer(GlobalStage):
-    """A finished tokenizer; a tokenizer.json of Hugging Face is stored byte for byte as it is."""
+    """A finished tokenizer; a tokenizer.json of Hugging Face is stored byte for byte as it is.
 
+    `version` history:
+    2: the pattern `gpt4` of a tiktoken file is cl100k_base of today's tiktoken.
+    """
+
+    version: ClassVar[int] = 2
     kind: ClassVar[str] = "tokenizer"
     reads: ClassVar[tuple[str, ...]] = ()
     libraries: ClassVar[tuple[str, ...]] = ("tokenizers",)

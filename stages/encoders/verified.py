@@ -175,7 +175,9 @@ class Encoder:
         it takes 4 bytes an id and one piece: a document of n bytes about 1.2 n for common text, at
         most 4 n, where it has a harmless cut in every CALL_BYTES. Raises IntegrityError.
         """
-        column = pc.fill_null(column.cast(pa.large_string()), "")
+        column = column.cast(pa.large_string())
+        if column.null_count:  # filling copies all texts
+            column = pc.fill_null(column, "")
         self.check_sample(column)
         if isinstance(self.backend, Kernel):
             return self._whole(self.backend, column, end, checked)

@@ -8,16 +8,18 @@ An expression here is a row of alternatives, of which two can be chosen otherwis
     whitespace   `published`, or `single`: white space that goes with no word or symbol is cut into
                  single characters, so that no token stands for an indentation.
 
-`gpt4` and `llama3` are one expression: Llama 3 took over cl100k_base as it was in tiktoken 0.3 to
-0.5. Later releases write it with `\s++$` before the line breaks; that cuts differently only where a
-text ends in white space that holds a line break with blanks behind.
+`llama3` is cl100k_base as it was in tiktoken 0.3 to 0.5, from where Llama 3 took it. `gpt4` is what
+later releases have, with `\s++$` before the line breaks: white space at the end of a text is one
+piece, also where a line break with blanks behind is in it. It is written `\s+(?![\s\S])` here,
+because `$` is the end of a line to Oniguruma and that of the text to tiktoken; the other changes of
+those releases are for speed and cut alike.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from stages.kernels.piece_rules import GPT2, LLAMA3, O200K, Cut
+from stages.kernels.piece_rules import GPT2, GPT4, LLAMA3, O200K, Cut
 
 _CONTRACTIONS = "'s|'t|'re|'ve|'m|'ll|'d"
 _ANY_CASE = f"(?i:{_CONTRACTIONS})"
@@ -27,15 +29,20 @@ _PUBLISHED_BLANKS = {
     GPT2: (r"\s+(?!\S)", r"\s+"),
     LLAMA3: (r"\s*[\r\n]+", r"\s+(?!\S)", r"\s+"),
     O200K: (r"\s*[\r\n]+", r"\s+(?!\S)", r"\s+"),
+    GPT4: (r"\s+(?![\s\S])", r"\s*[\r\n]+", r"\s+(?!\S)", r"\s+"),
 }
+
+_CL100K = (
+    _ANY_CASE, r"[^\r\n\p{L}\p{N}]?\p{L}+", _NUMBERS, r" ?[^\s\p{L}\p{N}]+[\r\n]*", _BLANKS,
+)  # fmt: skip
 
 _ALTERNATIVES: Mapping[int, tuple[str, ...]] = {
     # openai/gpt-2 src/encoder.py; r50k_base and p50k_base in openai/tiktoken.
     GPT2: (_CONTRACTIONS, r" ?\p{L}+", _NUMBERS, r" ?[^\s\p{L}\p{N}]+", _BLANKS),
-    # meta-llama/llama3 llama/tokenizer.py; cl100k_base in openai/tiktoken.
-    LLAMA3: (
-        _ANY_CASE, r"[^\r\n\p{L}\p{N}]?\p{L}+", _NUMBERS, r" ?[^\s\p{L}\p{N}]+[\r\n]*", _BLANKS,
-    ),
+    # meta-llama/llama3 llama/tokenizer.py.
+    LLAMA3: _CL100K,
+    # cl100k_base in openai/tiktoken tiktoken_ext/openai_public.py.
+    GPT4: _CL100K,
     # o200k_base in openai/tiktoken tiktoken_ext/openai_public.py.
     O200K: (
         rf"[^\r\n\p{{L}}\p{{N}}]?{_HEAD}*{_TAIL}+{_ANY_CASE}?",
@@ -44,7 +51,7 @@ _ALTERNATIVES: Mapping[int, tuple[str, ...]] = {
     ),
 }  # fmt: skip
 
-NAMES = {"llama3": LLAMA3, "gpt4": LLAMA3, "gpt2": GPT2, "o200k": O200K}
+NAMES = {"llama3": LLAMA3, "gpt4": GPT4, "gpt2": GPT2, "o200k": O200K}
 DIGITS = ("published", "single", "triples")
 WHITESPACE = ("published", "single")
 

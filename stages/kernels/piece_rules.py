@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-GPT2, LLAMA3, O200K = range(3)
+GPT2, LLAMA3, O200K, GPT4 = range(4)
 
 
 class Cut(NamedTuple):
     """Which expression cuts, and with which options."""
 
     pattern: int
-    """GPT2, LLAMA3 or O200K."""
+    """GPT2, LLAMA3, O200K or GPT4."""
     digits: int
     """The longest run of numbers that is a piece. With GPT-2's 0: any length, a blank before it."""
     single_blanks: bool

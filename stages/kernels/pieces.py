@@ -13,7 +13,7 @@ import numpy as np
 
 from stages.kernels.characters import read
 from stages.kernels.jit import inner, leaf
-from stages.kernels.piece_rules import GPT2, LLAMA3
+from stages.kernels.piece_rules import GPT2, GPT4, LLAMA3
 
 CAPITAL = 1
 """Categories Lu and Lt."""
@@ -97,7 +97,10 @@ def _numbers_end(data: Any, at: Any, stop: Any, classes: Any, most: Any) -> Any:
 
 @leaf
 def _blanks_end(data: Any, at: Any, stop: Any, classes: Any, cut: Any, breaks: Any) -> Any:
-    r"""`\s*[\r\n]+` (with `breaks`), then `\s+(?!\S)`, then `\s+`, at white space."""
+    r"""`\s*[\r\n]+` (with `breaks`), then `\s+(?!\S)`, then `\s+`, at white space.
+
+    Before them with GPT4: all of it, where the text ends with it.
+    """
     if cut.single_blanks:
         return at + read(data, at, stop)[1]
     last, end, after_break = at, at, at
@@ -109,6 +112,8 @@ def _blanks_end(data: Any, at: Any, stop: Any, classes: Any, cut: Any, breaks: A
         end += size
         if classes[code] & BREAK:
             after_break = end
+    if end == stop and cut.pattern == GPT4:
+        return end
     if breaks and after_break > at:
         return after_break
     if end < stop and last > at:
@@ -164,7 +169,7 @@ def _symbols_or_blanks_end(
 
 @leaf
 def llama3_end(data: Any, at: Any, stop: Any, classes: Any, cut: Any) -> Any:
-    """The end of the piece by Llama-3's expression, which is cl100k's too."""
+    """The end of the piece by Llama-3's expression, or by cl100k's."""
     end = _contraction_end(data, at, stop, True)
     if end > at:
         return end
@@ -222,6 +227,6 @@ def piece_end(data: Any, at: Any, stop: Any, classes: Any, cut: Any) -> Any:
     """Where the piece of data[at:stop] that begins at `at` < `stop` ends."""
     if cut.pattern == GPT2:
         return gpt2_end(data, at, stop, classes, cut)
-    if cut.pattern == LLAMA3:
+    if cut.pattern == LLAMA3 or cut.pattern == GPT4:
         return llama3_end(data, at, stop, classes, cut)
     return o200k_end(data, at, stop, classes, cut)
