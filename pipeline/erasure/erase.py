@@ -226,7 +226,7 @@ def _publish(
     for made in replayed:
         if made.frozen:
             version = report.versions.get(dataset_folder(made.record["limit"]))
-            made.write_record(storage, version or made.record["version"])
+            made.put_state(storage, version or made.record["version"])
 
 
 # --- Purge ---------------------------------------------------------------------------------------
