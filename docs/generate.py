@@ -66,6 +66,8 @@ MEANINGS = {
     "words_left": "words, where a span was removed",
     "chars_left": "characters, where something was removed",
     "examples": "examples of benchmarks that it holds",
+    "noai": "1 where the page asks not to be used for models",
+    "tdm_reserved": "1 where it reserves text and data mining",
     "unchecked": "1 where a page holds too many numbers to check",
 }
 """Metric -> what it is, for the reasons that rules give."""
@@ -131,6 +133,14 @@ OTHER_REASONS = {
         "hard_words": "a word of its URL is one of `hard_words`",
         "soft_words": "at least `min_soft_words` distinct words of its URL are in `soft_words`",
         "substrings": "an entry of `substrings` is in its URL without `ignored_in_substrings`",
+    },
+    "consent": {
+        **{
+            name: f"robots tags or X-Robots-Tag say `{name}` (`{name}: true`)"
+            for name in ("noimageai", "noindex", "noimageindex", "noarchive", "nosnippet")
+        },
+        "licence_unfit": "its licence is none of `licences`, or it names none",
+        "licence_refused": "its licence is one of `refused_licences`",
     },
     "extract": {"low_score": "the model expects an F1 below `min_score`"},
     "bad_words": {"nothing_left": "no sentence is without words of the list (`remove_sentences`)"},

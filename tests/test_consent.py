@@ -8,10 +8,10 @@ import re
 from pathlib import Path
 from typing import Any
 
-import lxml.html
 import pyarrow as pa
 import pytest
 from conftest import RunConfig, write_jsonl
+from selectolax.lexbor import LexborHTMLParser
 from test_page_metadata import metadata, scanned
 
 from pipeline.stage import Side, TextBatch
@@ -97,14 +97,15 @@ def test_links_to_creative_commons_are_named_apart_from_the_stated_licence() -> 
 
 
 def oracle(html: bytes) -> tuple[str | None, str | None, set[str]]:
-    """Robots tags, mining reservation and linked licences by lxml's parser."""
-    page = lxml.html.document_fromstring(html, parser=lxml.html.HTMLParser(encoding="utf-8"))
+    """Robots tags, mining reservation and linked licences by a parser that builds the DOM."""
+    page = LexborHTMLParser(html.decode("utf-8", "replace"))
     directive = r"[a-z_-]+(?:\s*:\s*[^\s,]+)?"
     robots: list[str] = []
     addressed: list[str] = []
     mining: dict[str, str] = {}
-    for tag in page.iter("meta"):
-        name, content = (tag.get("name") or "").lower().strip(), tag.get("content")
+    for tag in page.css("meta"):
+        said_by = tag.attributes
+        name, content = (said_by.get("name") or "").lower().strip(), said_by.get("content")
         words = [re.sub(r"\s", "", w) for w in re.findall(directive, (content or "").lower())]
         if name == "robots":
             robots += words
@@ -112,7 +113,7 @@ def oracle(html: bytes) -> tuple[str | None, str | None, set[str]]:
             addressed += [f"{name}: {word}" for word in words]
         elif name.startswith("tdm-") and content:
             mining.setdefault(name, content.strip())
-    links = {licence_id(tag.get("href")) for tag in page.iter("a") if tag.get("href")}
+    links = {licence_id(tag.attributes.get("href")) for tag in page.css("a")}
     said = ", ".join(dict.fromkeys([*robots, *addressed])) or None
     reserved = "; ".join(f"{name}: {mining[name]}" for name in sorted(mining, reverse=True)) or None
     return said, reserved, {link for link in links if link and link.startswith("cc")}

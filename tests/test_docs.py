@@ -12,6 +12,7 @@ import sys
 import textwrap
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -72,8 +73,10 @@ RULES = {"at_least": 2, "at_most": 2, "between": 3, "equals": 2}
 """What makes a rule -> the place of the reason among its arguments."""
 SIDES = {"at_least": ["low"], "at_most": ["high"], "between": ["low", "high"]}
 """What makes a rule -> the ends of the reasons that it gives without a name."""
-NAMED_BY_KNOBS = {
-    "url_filter": {"lists": "l", "hard_words": "h", "soft_words": "s", "substrings": "t"}
+_SIGNALS = ("noimageai", "noindex", "noimageindex", "noarchive", "nosnippet")
+NAMED_BY_KNOBS: dict[str, dict[str, Any]] = {
+    "url_filter": {"lists": "l", "hard_words": "h", "soft_words": "s", "substrings": "t"},
+    "consent": {**dict.fromkeys(_SIGNALS, True), "licences": ("l",), "refused_licences": ("r",)},
 }
 """Stages whose code names reasons by the values of knobs -> knobs that give all of them."""
 KINDS_OF_RECORDS = {"revisit", "conversion"}

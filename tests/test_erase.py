@@ -280,6 +280,7 @@ def test_a_stray_file_that_holds_it_fails_the_proof_until_it_is_gone(work: Path)
     assert not holding(work, [*sentences(GONE[0]), url_of(GONE[0])])
 
 
+@pytest.mark.slow
 def test_what_a_tokenizer_learned_is_kept_and_said_or_learned_anew(
     finished: Path, work: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

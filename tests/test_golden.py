@@ -125,6 +125,7 @@ _TEXTS = f"""{_STEPS}
   - id: docs
     read_jsonl: {{paths: ["{DOCUMENTS}"], id: id, url: url, date: date}}
 """
+_TEXTS_AS_HTML = _TEXTS.replace("id: id", "html: text, id: id")
 _DIRTY = _TEXTS.replace(DOCUMENTS, DIRTY)
 _WEB = f"""{_STEPS}
   - id: docs
@@ -365,9 +366,7 @@ CASES: dict[str, Case] = {
     ),
     "consent": Case(
         "consent",
-        step(
-            "consent", "{noindex: true}", before="  - extract: {engine: resiliparse}\n", head=_WEB
-        ),
+        step("consent", "{noindex: true}", "  - extract: {engine: resiliparse}\n", _TEXTS_AS_HTML),
         judged,
         limit=1,
     ),

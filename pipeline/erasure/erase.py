@@ -226,7 +226,7 @@ def _publish(
     for made in replayed:
         if made.frozen:
             version = report.versions.get(dataset_folder(made.record["limit"]))
-            made.write_record(storage, version or made.record["version"])
+            made.put_state(storage, version or made.record["version"])
 
 
 # --- Purge ---------------------------------------------------------------------------------------
@@ -260,17 +260,20 @@ def _forget_artefacts(storage: Storage, replayed: list[Replayed], report: Erased
     kept = {key for run in runs for units in run["keys"].values() for key in units.values()}
     doomed: set[str] = set()
     tokenizers: set[str] = set()
-    for key, manifest in _manifests(storage):
-        if key in kept or manifest.node.partition(".")[0] not in report.trained:
-            continue
-        refs = [ref for data in manifest.outputs.values() for ref in data.files]
-        doomed |= {ref.path for ref in refs}
-        tokenizers |= {ref.sha256 for ref in refs}
     named: set[str] = set()
+    current: set[str] = set()
+    for key, manifest in _manifests(storage):
+        refs = [ref for data in manifest.outputs.values() for ref in data.files]
+        if key in kept:  # works that were carried over name files of those before
+            named |= {ref.path for ref in refs}
+            current |= {ref.sha256 for ref in refs}
+        elif manifest.node.partition(".")[0] in report.trained:
+            doomed |= {ref.path for ref in refs}
+            tokenizers |= {ref.sha256 for ref in refs}
     for folder in datasets_of(storage):
         for path, body in versions_of(storage, folder):
             files = files_of(body, folder)
-            if (body.get("tokenizer") or {}).get("sha256") in tokenizers:
+            if (body.get("tokenizer") or {}).get("sha256") in tokenizers - current:
                 doomed |= files
                 storage.delete(path)
                 report.versions_deleted.append(path)

@@ -50,7 +50,7 @@ class Replayed:
     trained: dict[str, str] = field(default_factory=dict)
     """Artefact step -> kind, of those that read what the pages were part of."""
 
-    def write_record(self, storage: Storage, version: int | None) -> None:
+    def put_state(self, storage: Storage, version: int | None) -> None:
         """A run record of the state that is left: the newest one, as gc and audits go by it."""
         config = dict(self.record["config"])
         record = RunRecord(
