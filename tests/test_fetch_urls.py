@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
+import io
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import ROOT
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from loopback_site import Site, Visit, chunked, zipped_chunks
+from source_reading import Reading
 from test_storage import bucket, s3  # noqa: F401
+from test_tables import mutated
 
 from pipeline.audit.lookup import open_run
 from pipeline.config import load_config, parse_config
@@ -27,8 +37,11 @@ from pipeline.plan import make_plan
 from pipeline.runner import Options, RunResult, run
 from pipeline.tables import read_dataset
 from stages.fetch.addresses import PrivateAddress, allowed, connected, is_public, networks
-from stages.fetch.client import FetchError, normal_url
+from stages.fetch.archive import as_warc, outcomes
+from stages.fetch.client import Bounds, FetchError, exchange, normal_url
+from stages.fetch.crawl import Fetched, Hop
 from stages.fetch.robots import parse_robots, robots_of
+from stages.read_warc import ReadWarc
 
 FAST = "delay: 0, backoff: 0.02, max_wait: 1, contact: crawl@example.org, allow: [127.0.0.0/8]"
 
@@ -245,6 +258,49 @@ def test_what_is_no_page_is_refused_with_its_reason(site: Site, crawl: Crawled) 
     }
     assert site.visits["/stalls"] == 2
     assert site.visits["/endless"] == 1
+
+
+ANSWERS = (
+    b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 19\r\n"
+    b"Set-Cookie: a=\xc3\xa9\r\n\r\n<html>a page</html>",
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n<html\r\n3;x=y\r\n>ab\r\n0\r\n\r\n",
+    b"HTTP/1.0 404 N\xc3\xb6pe\r\n\r\nbye",
+    b"HTTP/1.1 302 Found\r\nLocation: http://x/\r\nContent-Length: 0\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n" + gzip.compress(b"<html>page</html>"),
+)
+
+
+def test_no_answer_of_a_server_is_a_crash_or_a_broken_archive() -> None:
+    rng, answer = random.Random(7), [b""]
+    server = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        for _ in range(200):
+            link, _ = server.accept()
+            with contextlib.suppress(OSError), link:
+                link.recv(4096)
+                link.sendall(answer[0])
+
+    threading.Thread(target=serve, daemon=True).start()
+    url = normal_url(f"http://127.0.0.1:{server.getsockname()[1]}/a")
+    bounds = Bounds(10_000, 5.0, 5.0, networks(["127.0.0.0/8"]))
+    when = datetime(2024, 5, 6, tzinfo=UTC)
+    told: Counter[str] = Counter()
+    for turn in range(200):
+        answer[0] = mutated(rng.choice(ANSWERS), rng) if turn % 5 else rng.choice(ANSWERS)
+        try:
+            got = exchange(url, (("User-Agent", "x"),), bounds, pages_only=turn % 2 == 0)
+        except FetchError as error:
+            told[error.outcome] += 1
+            continue
+        told["answered"] += 1
+        robots_of(got.status, got.body).allows(url, "tokenmill")
+        kept = as_warc(Fetched(url.url, "fetched", "none", when, (Hop(url.url, when, got),)))
+        assert [one.outcome for one in outcomes(io.BytesIO(kept))] == ["fetched"]
+        assert Reading(ReadWarc(paths=("a",)), kept).damage == []
+    server.close()
+    assert told["answered"] > 50
+    assert told["unreachable"] > 10
 
 
 def test_a_busy_server_is_asked_again_when_it_says(site: Site, crawl: Crawled) -> None:
@@ -514,6 +570,21 @@ def test_urls_are_brought_into_a_normal_form_or_refused(text: str, wanted: str |
             normal_url(text)
     else:
         assert normal_url(text).url == wanted
+
+
+@settings(max_examples=300)
+@given(
+    st.text(max_size=40), st.sampled_from(["", "http://", "http://a.example/", "https://[", "//"])
+)
+def test_any_text_is_a_url_in_normal_form_or_refused(text: str, start: str) -> None:
+    try:
+        url = normal_url(start + text)
+    except FetchError as error:
+        assert error.outcome == "bad_url"  # noqa: PT017
+        return
+    assert url.url.isascii()
+    assert not set(url.url) & {" ", "\r", "\n", "\0"}
+    assert normal_url(url.url) == url
 
 
 # --- once, and only once ------------------------------------------------------------------------

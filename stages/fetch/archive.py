@@ -18,6 +18,8 @@ from typing import Any, BinaryIO
 from stages.fetch.crawl import Fetched, Hop
 
 FIELDS = "application/warc-fields"
+_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+"""A header's name by RFC 9110 section 5.6.2; what has another is no header."""
 _UNDONE = {"transfer-encoding"}
 """Headers of what is undone in the stored body, kept under X-Crawl- as Common Crawl does."""
 
@@ -57,10 +59,12 @@ def _write_hop(writer: Any, hop: Hop, listed: str) -> str:
 
     answer, date = hop.answer, _date(hop.date)
     headers = [
-        (f"X-Crawl-{name}" if name.lower() in _UNDONE else name, value)
+        (f"X-Crawl-{name}" if name.lower() in _UNDONE else name, " ".join(value.split()))
         for name, value in answer.headers
+        if _NAME.fullmatch(name)
     ]
-    status = f"{answer.status} {answer.reason}".strip()
+    reason = answer.reason.encode("ascii", "replace").decode()
+    status = " ".join(f"{answer.status} {reason}".split())
     block = f"{status}\n{headers}".encode() + answer.body
     response_id = _id("response", hop.url, hop.date, block)
     response = {
