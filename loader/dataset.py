@@ -13,7 +13,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -39,21 +39,45 @@ INDEX = pa.schema(
 )
 
 
-@dataclass(frozen=True)
+class Place(NamedTuple):
+    """One row group as the index names it."""
+
+    file: str
+    """Relative to the dataset's folder."""
+    row_group: int
+    """Its number in the file."""
+    tokens: int
+    documents: int
+    checksum: str
+
+
+@dataclass(frozen=True, eq=False)
 class Stream:
     """The row groups of one (split, stage, group), in order."""
 
     group: str
     stage: int
     """Number of the stage, from 0; 0 where the mixture has none."""
-    files: tuple[str, ...]
-    """File of each row group, relative to the dataset's folder."""
-    row_groups: tuple[int, ...]
-    """Number of each row group in its file."""
-    documents: tuple[int, ...]
-    checksums: tuple[str, ...]
+    rows: pa.Table
+    """The index rows of these row groups: of 100,000 shards there are millions, so that a row is
+    made into Python objects when it is asked for."""
     starts: npt.NDArray[np.int64]
     """Tokens before each row group, and last the tokens of the whole stream."""
+
+    def place(self, number: int) -> Place:
+        """Row group `number` of the stream."""
+        row = (self.rows[name][number].as_py() for name in Place._fields)
+        return Place(*row)
+
+    @cached_property
+    def files(self) -> tuple[str, ...]:
+        """File of each row group."""
+        return tuple(self.rows["file"].to_pylist())
+
+    @cached_property
+    def row_groups(self) -> tuple[int, ...]:
+        """Number of each row group in its file."""
+        return tuple(self.rows["row_group"].to_pylist())
 
     @property
     def tokens(self) -> int:
@@ -96,7 +120,7 @@ class Dataset:
 
     @cached_property
     def splits(self) -> tuple[str, ...]:
-        return tuple(sorted(set(self.index["split"].to_pylist())))
+        return tuple(sorted(pc.unique(self.index["split"]).to_pylist()))
 
     def path(self, file: str) -> str:
         return f"{self.root}/{file}"
@@ -125,9 +149,10 @@ class Dataset:
             rows = rows.filter(pc.equal(rows["stage"], self.stages.index(stage)))
             if not rows.num_rows:
                 raise ConfigError(f"{self.root}: stage '{stage}' has no tokens in '{split}'.")
-        names = sorted(set(zip(rows["stage"].to_pylist(), rows["group"].to_pylist(), strict=True)))
+        names = rows.group_by(["stage", "group"]).aggregate([])
         found = []
-        for number, group in names:
+        pairs = zip(names["stage"].to_pylist(), names["group"].to_pylist(), strict=True)
+        for number, group in sorted(pairs):
             of_group = pc.and_(pc.equal(rows["group"], group), pc.equal(rows["stage"], number))
             found.append(_stream(rows.filter(of_group), group, number))
         return tuple(found)
@@ -145,14 +170,19 @@ def shard_number(file: str) -> int:
 
 
 def _stream(rows: pa.Table, group: str, stage: int) -> Stream:
-    numbers = [shard_number(file) for file in rows["file"].to_pylist()]
-    keys = [(name, "ascending") for name in ("number", "file", "row_group")]
-    rows = rows.append_column("number", pa.array(numbers, pa.int64())).sort_by(keys)
+    files = rows["file"].combine_chunks().dictionary_encode()
+    if isinstance(files, pa.ChunkedArray):
+        files = files.combine_chunks()
+    names = files.dictionary.to_pylist()
+    ranked = sorted(range(len(names)), key=lambda at: (shard_number(names[at]), names[at]))
+    turns = np.empty(len(names), np.int64)
+    turns[ranked] = np.arange(len(names))
+    order = np.lexsort((rows["row_group"].to_numpy(), turns[files.indices.to_numpy()]))
+    if not np.array_equal(order, np.arange(len(order))):
+        rows = rows.take(pa.array(order))
+    rows = rows.combine_chunks()
     starts = np.concatenate([[0], np.cumsum(rows["tokens"].to_numpy())]).astype(np.int64)
-    files, row_groups, documents, checksums = (
-        tuple(rows[name].to_pylist()) for name in ("file", "row_group", "documents", "checksum")
-    )
-    return Stream(group, stage, files, row_groups, documents, checksums, starts)
+    return Stream(group, stage, rows, starts)
 
 
 def open_dataset(uri: str, version: int | None = None) -> Dataset:

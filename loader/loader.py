@@ -1,4 +1,4 @@
-"""Token shards -> batches of numpy arrays, in an order that a crash or a resize cannot change.
+"""Token shards -> batches, in an order that a crash or a resize cannot change.
 
     loader = Loader(open_dataset("runs/c4like/dataset"), seq_len=2048, batch_size=512)
     for batch in loader:
@@ -6,52 +6,55 @@
         save(loader.state_dict())
 
 Shapes: B rows of this rank, T = seq_len. Every token of a split is an input exactly once an epoch:
-the last window of a stream is padded, never dropped.
+rows are padded, never dropped. A batch is planned (`loader.plan`), then filled by a backend; both
+are done ahead of the caller by threads, and none of that shows in the state.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import compress
+from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
+import pyarrow as pa
 import xxhash
 
+from loader import documents as of_documents
 from loader.dataset import Dataset
-from loader.order import BLOCK, Order, Shuffle, StagedOrder, WeightedOrder, block_counts
-from loader.row_groups import RowGroupCache
-from pipeline.errors import ConfigError, IntegrityError
+from loader.hot_cache import HotCache, default_cache
+from loader.numpy_backend import Batch, NumpyBackend
+from loader.order import (
+    BLOCK,
+    PACKED_ROWS,
+    Order,
+    Shuffle,
+    StagedOrder,
+    WeightedOrder,
+    block_counts,
+)
+from loader.packing import PACKINGS, BestFit, Concat, Documents, Packing
+from loader.plan import IGNORED, PAD, Backend, Plan
+from loader.planner import Planner
+from loader.row_group_line import MEMORY_BYTES, RowGroupLine
+from pipeline.errors import ConfigError, IntegrityError, nearest
 
-IGNORED = -100
-"""Label of a position without a loss: torch.nn.functional.cross_entropy's ignore_index."""
-PAD = 0
-"""Input id where there is no token; its label is always IGNORED."""
+__all__ = ["Batch", "IGNORED", "Loader", "PAD"]
+
 STATE_FORMAT = 1
 """Bump when the meaning of a state changes. 1: first layout."""
-CACHE_BYTES = 1 << 30
-"""128 row groups of 4 M uint16 ids."""
-
-
-@dataclass(frozen=True)
-class Batch:
-    """One batch of this rank."""
-
-    tokens_BT: npt.NDArray[np.int64]
-    labels_BT: npt.NDArray[np.int64]
-    """The next token, or IGNORED: at padding, and where the next token is another document's."""
-    position_ids_BT: npt.NDArray[np.int64]
-    """Place in the document, counted from the window's start for one that began before it."""
-    cu_seqlens: npt.NDArray[np.int32]
-    """Starts of all documents in the flattened B*T tokens, and B*T: what flash-attn takes."""
-    max_seqlen: int
-    samples_B: npt.NDArray[np.int64]
-    """Sample index of each row; -1 for the rows that fill up the last batch."""
-    groups_B: npt.NDArray[np.int64]
-    """Number of each row's group in `Loader.groups`, which names a group once for each of its
-    stages; -1 where samples_B is."""
+CACHE_BYTES = 64 << 30
+"""Of the hot cache on disk: 34 G tokens of uint16."""
+MEMORY = "memory"
+_AHEAD_BYTES = 64 << 20
+_PLANNED_ROWS = 512
+"""Rows planned at once, where a batch has fewer: Python's share of the work is a batch's then."""
+_AHEAD_BATCHES = 64
+"""How far ahead row groups are fetched, at most."""
 
 
 class Loader:
@@ -73,15 +76,26 @@ class Loader:
         stage: str | None = None,
         weights: Mapping[str, float] | None = None,
         shuffle: str | Mapping[str, int] = "full",
+        packing: str = "concat",
         epochs: int | None = 1,
         rank: int = 0,
         world_size: int = 1,
         cross_document_labels: bool = False,
-        cache_bytes: int = CACHE_BYTES,
+        cache: str | Path | None = None,
+        cache_bytes: int | None = None,
+        dtype: str = "int64",
+        backend: Backend | None = None,
+        prefetch: int | None = None,
+        threads: int = 2,
     ) -> None:
         """`weights` None: every window once an epoch; `epochs` None: without end.
 
         Of a dataset with stages an epoch is all stages in order, or the one that `stage` names.
+        `cache`: a folder for decoded row groups (None: `hot_cache.default_cache()`), or "memory";
+        `cache_bytes` bounds it (None: 64 GiB on disk, 1 GiB in memory). `prefetch` batches are made
+        ahead by `threads` threads (None: 2 to 8, up to 64 MiB; 0: made when they are asked for).
+        `backend` None: numpy arrays of `dtype` (int64 or int32). Raises ConfigError, and InputError
+        or IntegrityError from shards.
         """
         if seq_len < 1 or batch_size < 1 or not 0 <= rank < world_size:
             raise ConfigError(
@@ -93,34 +107,56 @@ class Loader:
                 f"batch_size = {batch_size} is not divisible by world_size = {world_size}; it "
                 f"counts the rows of all ranks together."
             )
+        if prefetch is None:
+            prefetch = max(2, min(8, _AHEAD_BYTES // (16 * seq_len * batch_size // world_size)))
+        if prefetch < 0 or threads < 1:
+            raise ConfigError(
+                f"prefetch = {prefetch}, threads = {threads}: expected prefetch of 0 or more and "
+                f"at least one thread."
+            )
+        if packing not in PACKINGS:
+            raise ConfigError(f"packing = {packing!r}.{nearest(str(packing), PACKINGS)}")
         self.dataset, self.seq_len, self.batch_size = dataset, seq_len, batch_size
         self._split, self._seed, self._epochs = split, seed, epochs
         self._rank, self._rows = rank, batch_size // world_size
-        self._across = cross_document_labels
+        self._across, self._packing_name = cross_document_labels, packing
         self._shuffle = Shuffle.parse(shuffle)
         self._streams = dataset.streams(split, stage)
+        self.groups = tuple(stream.group for stream in self._streams)
         stages = sorted({stream.stage for stream in self._streams})
         if weights is not None and len(stages) > 1:
             raise ConfigError(
                 f"weights over a dataset with the stages {', '.join(dataset.stages)}: its order is "
                 f"a mixture already. Name one (`stage`), or leave `weights` out."
             )
-        self.groups = tuple(stream.group for stream in self._streams)
-        self._cache = RowGroupCache(dataset, cache_bytes)
-        sizes = [stream.windows(seq_len) for stream in self._streams]
-        if weights is None:
-            self._counts: list[int] | None = None
-            self.order = Order(sizes, seed, self._shuffle)
-            if len(stages) > 1:
-                of_stage = [
-                    [stream.stage == number for stream in self._streams] for number in stages
-                ]
-                by_stage = [list(compress(sizes, chosen)) for chosen in of_stage]
-                self.order = StagedOrder(by_stage, seed, self._shuffle)
-        else:
-            self._counts = block_counts(self.groups, weights)
-            self.order = WeightedOrder(sizes, seed, self._shuffle, self._counts)
+        folder = None if cache == MEMORY else Path(cache or default_cache())
+        bound = cache_bytes or (MEMORY_BYTES if folder is None else CACHE_BYTES)
+        self.line = RowGroupLine(
+            dataset, self._streams, HotCache(folder, bound, dataset.dtype), threads
+        )
+        made = _packing(packing, self.line, seq_len, folder, threads)
+        self._counts = None if weights is None else block_counts(self.groups, weights)
+        self.order = self._ordered(made.sizes, stages)
+        self._planner = Planner(self.line, self.order, made, seq_len, cross_document_labels)
+        self._backend = backend or NumpyBackend(dtype, prefetch + threads + 4)
+        self._prefetch = prefetch
+        self._unit = max(1, min(prefetch // 2, _PLANNED_ROWS // self._rows))
+        self._threads = ThreadPoolExecutor(threads, "loader-batch") if prefetch else None
+        self._coming: deque[tuple[int, Future[Any]]] = deque()
         self.consumed = 0
+        self._next = self._fetched = 0
+
+    def _ordered(self, sizes: Sequence[int], stages: Sequence[int]) -> Order:
+        shuffle = self._shuffle
+        if self._packing_name == "best_fit" and shuffle.kind == "full":
+            shuffle = Shuffle("blocks")
+        if self._counts is not None:
+            return WeightedOrder(sizes, self._seed, shuffle, self._counts)
+        if len(stages) > 1:
+            of_stage = [[stream.stage == number for stream in self._streams] for number in stages]
+            by_stage = [list(compress(sizes, chosen)) for chosen in of_stage]
+            return StagedOrder(by_stage, self._seed, shuffle)
+        return Order(sizes, self._seed, shuffle)
 
     # --- iteration -----------------------------------------------------------------------------
 
@@ -129,84 +165,124 @@ class Loader:
         """Samples of all epochs; None = without end."""
         return None if self._epochs is None else self._epochs * self.order.epoch_samples
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[Any]:
         return self
 
-    def __next__(self) -> Batch:
-        if self.total is not None and self.consumed >= self.total:
+    def __next__(self) -> Any:
+        if self._threads is None:
+            if self.total is not None and self.consumed >= self.total:
+                raise StopIteration
+            batch = self._backend.fill(self.plan())
+            self.consumed = self._after(self.consumed)
+            return batch
+        self._start_ahead(self._threads)
+        if not self._coming:
             raise StopIteration
-        first = self.consumed + self._rank * self._rows
-        samples = np.arange(first, first + self._rows, dtype=np.int64)
-        after = self.consumed + self.batch_size
-        if self.total is not None:
-            samples[samples >= self.total] = -1
-            after = min(after, self.total)
-        batch = self._batch(samples)
+        after, coming = self._coming[0]
+        try:
+            batch = coming.result()
+        except BaseException:
+            self._forget()  # so that the next call tries the same batch again
+            raise
+        self._coming.popleft()
         self.consumed = after
+        self._start_ahead(self._threads)
         return batch
 
-    def _batch(self, samples_B: npt.NDArray[np.int64]) -> Batch:
-        shape = (len(samples_B), self.seq_len)
-        tokens_BT = np.full(shape, PAD, np.int64)
-        labels_BT = np.full(shape, IGNORED, np.int64)
-        position_ids_BT = np.empty(shape, np.int64)
-        groups_B = np.full(len(samples_B), -1, np.int64)
-        real = np.flatnonzero(samples_B >= 0)
-        located = self.order.locate(samples_B[real])
-        groups_B[real] = located.groups
-        windows = dict(zip(real.tolist(), located.windows.tolist(), strict=True))
-        starts = []
-        for row in range(len(samples_B)):
-            starts_row = np.zeros(1, np.int64)
-            if row in windows:
-                starts_row = self._fill(
-                    int(groups_B[row]), windows[row], tokens_BT[row], labels_BT[row]
-                )
-            lengths = np.diff(starts_row, append=self.seq_len)
-            position_ids_BT[row] = np.arange(self.seq_len) - np.repeat(starts_row, lengths)
-            starts.append(starts_row + row * self.seq_len)
-        ends = [*starts, np.array([tokens_BT.size])]
-        cu_seqlens = np.concatenate(ends).astype(np.int32)
-        longest = int(np.diff(cu_seqlens).max())
-        return Batch(
-            tokens_BT, labels_BT, position_ids_BT, cu_seqlens, longest, samples_B, groups_B
-        )
+    def plan(self, consumed: int | None = None) -> Plan:
+        """The plan of this rank's batch after so many consumed samples (None: the next one).
 
-    def _fill(
+        Consumes nothing, and may be called from any thread.
+        """
+        (plan,) = self.plans(self.consumed if consumed is None else consumed, 1)
+        return plan
+
+    def plans(self, consumed: int, count: int) -> list[Plan]:
+        """Plans of `count` batches that follow each other, as `plan` gives one."""
+        firsts = consumed + self.batch_size * np.arange(count) + self._rank * self._rows
+        samples_B = (firsts[:, None] + np.arange(self._rows)).ravel()
+        if self.total is not None:
+            samples_B[samples_B >= self.total] = -1
+        return self._planner.plans(samples_B, count)
+
+    def documents(
+        self, batch: Batch | Plan, columns: Sequence[str] = of_documents.COLUMNS
+    ) -> pa.Table:
+        """The documents of a batch, a row a segment, as `loader.documents.documents` says."""
+        plan = batch if isinstance(batch, Plan) else batch.plan
+        return of_documents.documents(self.line, plan, columns)
+
+    def close(self) -> None:
+        """Make nothing more ahead. A closed loader's state can still be taken."""
+        self._forget()
+        if self._threads is not None:
+            self._threads.shutdown(wait=True, cancel_futures=True)
+        self.line.close()
+
+    def __enter__(self) -> Loader:
+        return self
+
+    def __exit__(
         self,
-        group: int,
-        window: int,
-        tokens_T: npt.NDArray[np.int64],
-        labels_T: npt.NDArray[np.int64],
-    ) -> npt.NDArray[np.int64]:
-        """Fill a row with a window; gives the starts of its documents, and of its padding."""
-        values, starts = self._window(group, window)
-        inputs = values[: self.seq_len]
-        tokens_T[: len(inputs)] = inputs
-        labels_T[: len(values) - 1] = values[1:]
-        if not self._across:
-            labels_T[starts[starts > 0] - 1] = IGNORED
-        inner = starts[(starts > 0) & (starts < len(inputs))]
-        padding = [len(inputs)] if len(inputs) < self.seq_len else []
-        return np.concatenate([[0], inner, padding]).astype(np.int64)
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
 
-    def _window(
-        self, group: int, window: int
-    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """Up to T + 1 tokens of a stream from token window * T on; places of document starts."""
-        stream = self._streams[group]
-        begin = window * self.seq_len
-        end = min(begin + self.seq_len + 1, stream.tokens)
-        values, starts = [], []
-        number = int(np.searchsorted(stream.starts, begin, side="right")) - 1
-        while stream.starts[number] < end:
-            first = int(stream.starts[number])
-            held = self._cache.get(stream, number)
-            values.append(held.tokens[max(begin - first, 0) : end - first])
-            at = np.searchsorted(held.starts, [begin - first, end - first])
-            starts.append(held.starts[at[0] : at[1]] + first - begin)
-            number += 1
-        return np.concatenate(values).astype(np.int64), np.concatenate(starts)
+    def _after(self, first: int) -> int:
+        """Samples consumed once the batch that begins at `first` is given out."""
+        after = first + self.batch_size
+        return after if self.total is None else min(after, self.total)
+
+    def _start_ahead(self, threads: ThreadPoolExecutor) -> None:
+        while len(self._coming) + self._unit <= max(self._prefetch, self._unit):
+            afters: list[int] = []
+            first = self._next
+            while len(afters) < self._unit and (self.total is None or self._next < self.total):
+                self._fetch_ahead()
+                self._next = self._after(self._next)
+                afters.append(self._next)
+            if not afters:
+                return
+            coming = [(after, Future[Any]()) for after in afters]
+            self._coming.extend(coming)
+            threads.submit(self._make, first, [one for _, one in coming])
+
+    def _make(self, first: int, coming: Sequence[Future[Any]]) -> None:
+        """Plan and fill these batches; those behind one that fails fail with it."""
+        left = deque(coming)
+        try:
+            for plan in self.plans(first, len(coming)):
+                if not left[0].cancelled():
+                    left[0].set_result(self._backend.fill(plan))
+                left.popleft()
+        except BaseException as error:
+            for one in left:
+                if not one.cancelled():
+                    one.set_exception(error)
+
+    def _fetch_ahead(self) -> None:
+        """Let row groups be fetched that batches far ahead need; two steps for each batch."""
+        self._fetched = max(self._fetched, self._next)
+        for _ in range(2):
+            ahead = (self._fetched - self._next) // self.batch_size
+            if ahead >= _AHEAD_BATCHES or not self.line.idle:
+                return
+            first = self._fetched + self._rank * self._rows
+            last = first + self._rows
+            if self.total is not None:
+                last = min(last, self.total)
+            if first >= last:
+                return
+            self.line.want(self._planner.row_groups(np.arange(first, last, dtype=np.int64)))
+            self._fetched += self.batch_size
+
+    def _forget(self) -> None:
+        for _, coming in self._coming:
+            coming.cancel()
+        self._coming.clear()
+        self._next = self._fetched = self.consumed
 
     # --- state ---------------------------------------------------------------------------------
 
@@ -223,13 +299,17 @@ class Loader:
                     f"Resuming would train on other samples; open what the state was made with."
                 )
         self.consumed = int(state["consumed"])
+        self._forget()
 
     def _identity(self) -> dict[str, Any]:
         """Everything that the order and content of samples depend on."""
         mixture: list[object] = [self.groups, self._counts, BLOCK if self._counts else None]
         if self.dataset.stages:
             mixture.append([stream.stage for stream in self._streams])
-        packing = ["concatenate", PAD, IGNORED, self._across]
+        name = {"concat": "concatenate"}.get(self._packing_name, self._packing_name)
+        packing: list[object] = [name, PAD, IGNORED, self._across]
+        if self._packing_name == "best_fit":
+            packing.append(PACKED_ROWS)
         return {
             "format": STATE_FORMAT,
             "dataset": self.dataset.fingerprint,
@@ -240,6 +320,16 @@ class Loader:
             "packing": _digest(packing),
             "seq_len": self.seq_len,
         }
+
+
+def _packing(
+    name: str, line: RowGroupLine, seq_len: int, folder: Path | None, threads: int
+) -> Packing:
+    if name == "concat":
+        return Concat(line, seq_len)
+    if name == "best_fit":
+        return BestFit(line, seq_len)
+    return Documents(line, seq_len, folder, threads)
 
 
 def _digest(value: object) -> str:

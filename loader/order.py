@@ -8,30 +8,34 @@ the dataset has stages, all of the first before any of the second. With
 weights samples come in blocks of `BLOCK`; each block holds each group's share exactly, and each
 group goes through its own windows epoch after epoch.
 
-    full        any window of the epoch anywhere (a keyed permutation)
+    full        any window of the epoch anywhere (a keyed permutation); of a packing in blocks:
+                blocks in any order, the rows of a block in any order, groups interleaved
     none        stored order; groups interleave in proportion to their windows
     window: N   as `none`, but each N samples in a row are permuted among themselves
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 import xxhash
 
+from loader.order_kernels import interleave, permute
 from pipeline.errors import ConfigError, nearest
 
 Ints = npt.NDArray[np.int64]
-UInts = npt.NDArray[np.uint64]
 
 ROUNDS = 8
 """Feistel rounds; 4 suffice against chosen plaintexts (Luby-Rackoff), short halves want more."""
 BLOCK = 4096
 """Samples in which a weighted mixture is exact; shares are rounded to 1/4096."""
+PACKED_ROWS = 1024
+"""Rows of a block of a packing in blocks: what is packed together and moves together."""
 
 
 class Permutation:
@@ -44,32 +48,19 @@ class Permutation:
         if not 0 < size < 1 << 62:
             raise ValueError(f"size = {size}, expected 1..2^62 - 1")
         self.size = size
-        half = max(1, (max(size - 1, 1).bit_length() + 1) // 2)
-        self._half = np.uint64(half)
-        self._mask = np.uint64((1 << half) - 1)
-        self._keys = [
-            np.uint64(xxhash.xxh3_64_intdigest(f"{key}/{number}".encode()))
-            for number in range(ROUNDS)
-        ]
+        self._half = max(1, (max(size - 1, 1).bit_length() + 1) // 2)
+        self._keys = np.array(
+            [xxhash.xxh3_64_intdigest(f"{key}/{number}".encode()) for number in range(ROUNDS)],
+            np.uint64,
+        )
 
     def __call__(self, indices: Ints) -> Ints:
-        values = self._network(indices.astype(np.uint64))
-        while (outside := np.flatnonzero(values >= np.uint64(self.size))).size:
-            values[outside] = self._network(values[outside])
-        return values.astype(np.int64)
-
-    def _network(self, values: UInts) -> UInts:
-        left, right = values >> self._half, values & self._mask
-        for key in self._keys:
-            left, right = right, left ^ (_mixed(right ^ key) & self._mask)
-        return (left << self._half) | right
+        """The place of each index."""
+        found: Ints = permute(np.ascontiguousarray(indices), self.size, self._half, self._keys)
+        return found
 
 
-def _mixed(values: UInts) -> UInts:
-    """MurmurHash3's fmix64."""
-    for factor in (0xFF51AFD7ED558CCD, 0xC4CEB9FE1A85EC53):
-        values = (values ^ (values >> np.uint64(33))) * np.uint64(factor)
-    return values ^ (values >> np.uint64(33))
+_permutation = lru_cache(maxsize=256)(Permutation)
 
 
 @dataclass(frozen=True)
@@ -77,7 +68,7 @@ class Shuffle:
     """How far a window may move from its stored place."""
 
     kind: str
-    """full, none or window."""
+    """full, blocks, none or window. `blocks` is what `full` means for a packing in blocks."""
     window: int = 0
 
     @classmethod
@@ -100,14 +91,35 @@ class Shuffle:
             return indices
         if self.kind == "full":
             return Permutation(size, key)(indices)
-        placed = np.empty_like(indices)
-        blocks = indices // self.window
-        for block in np.unique(blocks):
-            at = blocks == block
-            first = int(block) * self.window
-            permutation = Permutation(min(self.window, size - first), f"{key}/{block}")
-            placed[at] = first + permutation(indices[at] - first)
-        return placed
+        if self.kind == "blocks":
+            return _in_blocks(indices, size, key)
+        return _within(indices, self.window, size, key)
+
+
+def _within(indices: Ints, width: int, size: int, key: str) -> Ints:
+    """Each `width` indices in a row permuted among themselves; the last ones may be fewer."""
+    placed = np.empty_like(indices)
+    for block, at in _parts(indices // width):
+        first = block * width
+        permutation = _permutation(min(width, size - first), f"{key}/{block}")
+        placed[at] = first + permutation(indices[at] - first)
+    return placed
+
+
+def _in_blocks(indices: Ints, size: int, key: str) -> Ints:
+    """Blocks of PACKED_ROWS in any order, the rows of each in any order.
+
+    The last block may be short, so that only the others can change places. The whole is turned by
+    a drawn number first: the short one stands anywhere in the epoch.
+    """
+    whole = size // PACKED_ROWS
+    turn = xxhash.xxh3_64_intdigest(f"{key}/turn".encode()) % size
+    placed = (indices + turn) % size
+    blocks, rows = np.divmod(placed, PACKED_ROWS)
+    inner = blocks < whole
+    if whole:
+        blocks[inner] = _permutation(whole, f"{key}/blocks")(blocks[inner])
+    return _within(blocks * PACKED_ROWS + rows, PACKED_ROWS, size, key)
 
 
 @dataclass(frozen=True)
@@ -130,16 +142,38 @@ class Order:
     def locate(self, samples: Ints) -> Located:
         """The window of each sample; every epoch holds each window once."""
         epochs, places = np.divmod(samples, self.epoch_samples)
-        for epoch in np.unique(epochs):
-            at = epochs == epoch
+        groups = np.empty_like(samples)
+        for epoch, at in _parts(epochs):
             key = f"{self._stage}order/{self.seed}/{epoch}"
-            places[at] = self.shuffle.place(places[at], self.epoch_samples, key)
+            groups[at], places[at] = self._in_epoch(places[at], key)
+        return Located(groups, places)
+
+    def _in_epoch(self, places: Ints, key: str) -> tuple[Ints, Ints]:
+        """(groups, windows) of places in an epoch."""
+        if self.shuffle.kind == "blocks":
+            # Each group goes through its blocks at its own pace: few are open at a time.
+            mixed = _within(places, PACKED_ROWS, self.epoch_samples, f"{key}/mix")
+            groups, windows = interleaved_all(self.sizes, mixed)
+            for group in np.unique(groups).tolist():
+                of = groups == group
+                windows[of] = self.shuffle.place(windows[of], self.sizes[group], f"{key}/{group}")
+            return groups, windows
+        places = self.shuffle.place(places, self.epoch_samples, key)
         if self.shuffle.kind != "full" and len(self.sizes) > 1:
-            found = [interleaved(self.sizes, int(place)) for place in places]
-            pairs = np.array(found, np.int64).reshape(-1, 2)
-            return Located(pairs[:, 0], pairs[:, 1])
+            return interleaved_all(self.sizes, places)
+        if len(self.sizes) == 1:
+            return np.zeros_like(places), places
         groups = np.searchsorted(self._firsts, places, side="right").astype(np.int64) - 1
-        return Located(groups, places - self._firsts[groups])
+        return groups, places - self._firsts[groups]
+
+
+def _parts(values: Ints) -> Iterator[tuple[int, npt.NDArray[np.bool_] | slice]]:
+    """Each value that occurs, and where; values that are all equal are not searched."""
+    if len(values) and values[0] == values[-1] and (values == values[0]).all():
+        yield int(values[0]), slice(None)
+        return
+    for value in np.unique(values).tolist():
+        yield value, values == value
 
 
 class StagedOrder(Order):
@@ -181,7 +215,7 @@ class WeightedOrder(Order):
         blocks, slots = np.divmod(samples, BLOCK)
         for block in np.unique(blocks):
             at = blocks == block
-            slots[at] = Permutation(BLOCK, f"block/{self.seed}/{block}")(slots[at])
+            slots[at] = _permutation(BLOCK, f"block/{self.seed}/{block}")(slots[at])
         groups = np.searchsorted(self._ends, slots, side="right").astype(np.int64)
         cursors = blocks * self.counts[groups] + slots - (self._ends - self.counts)[groups]
         windows = np.empty_like(cursors)
@@ -220,6 +254,17 @@ def block_counts(names: Sequence[str], weights: Mapping[str, float]) -> list[int
     while sum(counts) > BLOCK:  # groups raised to 1 are paid for by the largest
         counts[counts.index(max(counts))] -= 1
     return counts
+
+
+def interleaved_all(sizes: Sequence[int], places: Ints) -> tuple[Ints, Ints]:
+    """`interleaved` at each place, as (groups, windows)."""
+    if len(sizes) == 1:
+        return np.zeros_like(places), places
+    if 2 * max(sizes) ** 2 < 1 << 62:  # all products fit
+        found: tuple[Ints, Ints] = interleave(np.array(sizes, np.int64), places)
+        return found
+    pairs = np.array([interleaved(sizes, int(place)) for place in places], np.int64)
+    return pairs.reshape(-1, 2)[:, 0], pairs.reshape(-1, 2)[:, 1]
 
 
 def interleaved(sizes: Sequence[int], place: int) -> tuple[int, int]:

@@ -20,6 +20,7 @@ from token_phase_driver import parts, run_phases
 import stages.shard_writer
 from loader.dataset import INDEX, Dataset, open_dataset
 from loader.loader import IGNORED, Batch, Loader
+from loader.row_groups import read_row_group
 from pipeline.dataset_index import STAGE
 from pipeline.errors import ConfigError, InputError, IntegrityError
 from stages.mix import Mix
@@ -293,13 +294,13 @@ def test_a_flipped_bit_in_any_token_byte_is_found(folder: Path, tmp_path: Path) 
         broken[at] ^= 0x10
         path.write_bytes(broken)
         try:
-            found = list(Loader(damaged, 16, 4))
+            found = list(Loader(damaged, 16, 4, cache="memory"))
         except IntegrityError as error:
             assert file in str(error)  # noqa: PT017
             assert f"row group {row_group}" in str(error)  # noqa: PT017
         else:  # a byte of the page header that decoding does not use
             path.write_bytes(clean)
-            assert rows_of(found) == rows_of(list(Loader(damaged, 16, 4)))
+            assert rows_of(found) == rows_of(list(Loader(damaged, 16, 4, cache="memory")))
 
 
 def test_other_tokens_under_a_valid_page_are_found_by_the_checksum(
@@ -316,7 +317,7 @@ def test_other_tokens_under_a_valid_page_are_found_by_the_checksum(
     changed = table.set_column(table.num_columns - 1, table.schema.field("tokens"), column)
     pq.write_table(changed.slice(0, sizes[0]), path)
     with pytest.raises(IntegrityError, match=r"row group 0: got xxh3-128 .*, expected "):
-        Loader(damaged, 16, 4)._cache.get(stream, 0)
+        read_row_group(damaged, stream, 0)
 
 
 def test_a_missing_shard_and_a_damaged_index_name_the_file(folder: Path, tmp_path: Path) -> None:
@@ -324,16 +325,10 @@ def test_a_missing_shard_and_a_damaged_index_name_the_file(folder: Path, tmp_pat
     file = damaged.streams("train")[0].files[0]
     Path(damaged.path(file)).unlink()
     with pytest.raises(InputError, match=f"{file}.*no such file"):
-        list(Loader(damaged, 16, 4))
+        list(Loader(damaged, 16, 4, cache="memory"))
     index = Path(damaged.path(damaged.facts["index"]))
     index.write_bytes(index.read_bytes()[:-1] + b"x")
     with pytest.raises(IntegrityError, match="index-"):
         open_dataset(str(tmp_path / "copy"))
     with pytest.raises(InputError, match=r"dataset\.json: no such file"):
         open_dataset(str(tmp_path))
-
-
-def test_the_cache_is_bounded_and_gives_the_same_batches(dataset: Dataset) -> None:
-    small = Loader(dataset, 16, 4, cache_bytes=300)
-    assert rows_of(list(small)) == rows_of(list(Loader(dataset, 16, 4)))
-    assert small._cache.num_bytes <= 300 or len(small._cache._held) == 1

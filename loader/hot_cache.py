@@ -1,0 +1,292 @@
+"""The hot cache: verified row groups as raw token ids on local disk, shared by a node's processes.
+
+One file a row group, made once and never changed:
+
+    ids, little-endian, from the first byte on | zeros up to a multiple of 8
+    starts of the documents, int64             | xxh3-128 of the starts, 16 bytes
+
+Its name is a digest of what the index says of the row group, so that it serves every dataset and
+version that lists the same shard. It appears whole or not at all: written under another name, then
+renamed. While one process decodes, others wait for its advisory lock, which the kernel frees when
+the process dies.
+
+A file is verified whole when a process first maps it, whoever wrote it: against the checksum of the
+index, at some 10 GB/s, which also brings it into memory. A file that was proven once is no safer: a
+disk may lose a bit later, and a crash of the machine may leave a renamed file without its content.
+For the same reason nothing waits for the disk (`fsync`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import mmap
+import os
+import threading
+import time
+import uuid
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import xxhash
+
+from loader.dataset import Place
+from loader.row_groups import RowGroup
+
+LAYOUT = 1
+"""Bump when the layout of a file changes. 1: first layout."""
+SUFFIX, PART = ".tokens", ".part"
+LOCKS = 256
+"""Lock files: so many row groups can be decoded at once; two that share one wait."""
+STALE_SECONDS = 60
+"""Age from which a part without a living writer is swept away."""
+_DIGEST = 16
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def default_cache() -> Path:
+    """`tokens` in `$TOKENMILL_CACHE`, else in `tokenmill` in the user's cache folder."""
+    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(os.environ.get("TOKENMILL_CACHE") or Path(base, "tokenmill")) / "tokens"
+
+
+@dataclass(frozen=True, eq=False)
+class HotRowGroup:
+    """A verified row group in memory: a mapped file, or a copy where there is no room on disk."""
+
+    tokens: npt.NDArray[Any]
+    starts: npt.NDArray[np.int64]
+    buffer: mmap.mmap
+    """What both are views of."""
+    on_disk: bool
+
+    @cached_property
+    def address(self) -> int:
+        """Of the first token; a multiple of the page size."""
+        return int(np.frombuffer(self.buffer, np.uint8).__array_interface__["data"][0])
+
+    @cached_property
+    def facts(self) -> tuple[int, int, int]:
+        """Addresses of the tokens and of the starts, and the number of documents."""
+        first = -(-self.tokens.nbytes // 8) * 8
+        return self.address, self.address + first, len(self.starts)
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes from `address` on that stay readable while this object lives."""
+        return len(self.buffer)
+
+
+def content_name(place: Place) -> str:
+    """Digest of a row group's content and of the shard that it is from."""
+    shard = place.file.rpartition("/")[2]
+    said = f"{LAYOUT}/{place.checksum}/{place.tokens}/{place.documents}/{shard}/{place.row_group}"
+    return xxhash.xxh3_128_hexdigest(said.encode())
+
+
+class HotCache:
+    """Files of row groups in `folder`, the least recently mapped leaving when `max_bytes` is
+    passed. `folder` None: in memory alone. For threads and processes alike.
+    """
+
+    def __init__(self, folder: Path | None, max_bytes: int, dtype: np.dtype[Any]) -> None:
+        self.folder, self.max_bytes, self._dtype = folder, max_bytes, dtype
+        self._known: int | None = None
+        self._turn = threading.Lock()
+        self._said = False
+
+    def get(self, place: Place, fetch: Callable[[], RowGroup]) -> HotRowGroup:
+        """The row group, from disk where a sound file is there, else by `fetch`, whose errors pass.
+
+        A damaged file is replaced once. Where the disk is full, or the folder cannot be written,
+        the row group stays in memory, with one warning.
+        """
+        if self.folder is None:
+            return _copied(fetch())
+        path = self.folder / content_name(place)[:2] / f"{content_name(place)}{SUFFIX}"
+        found = self._mapped(path, place)
+        if found is None:
+            try:
+                with _locked(self.folder, content_name(place)):
+                    found = self._mapped(path, place)  # another process may have come first
+                    if found is None:
+                        return self._made(path, place, fetch())
+            except OSError as error:
+                self._warn(error)
+                return _copied(fetch())
+        return found
+
+    def _made(self, path: Path, place: Place, decoded: RowGroup) -> HotRowGroup:
+        content = _Content(decoded)
+        try:
+            self._make_room(content.num_bytes)
+            _write(path, content)
+            self._known = (self._known or 0) + content.num_bytes
+            found = self._mapped(path, place)
+        except OSError as error:
+            self._warn(error)
+            return _copied(decoded)
+        return found or _copied(decoded)
+
+    def _mapped(self, path: Path, place: Place) -> HotRowGroup | None:
+        """The file mapped and verified; None if there is none, or a damaged one, which leaves."""
+        try:
+            found = _view(_open(path), self._dtype, place.tokens, on_disk=True)
+        except FileNotFoundError:
+            return None
+        except ValueError:  # too short
+            found = None
+        with contextlib.suppress(OSError):
+            if found is None or not _sound(found, place):
+                path.unlink()
+                return None
+            os.utime(path)  # when it was last used; another user's file keeps its time
+        return found
+
+    def _warn(self, error: OSError) -> None:
+        with self._turn:
+            if self._said:
+                return
+            self._said = True
+        full = error.errno in _FULL
+        why = "is full" if full else f"cannot be used ({error.strerror or error})"
+        warnings.warn(
+            f"the loader's cache {self.folder} {why}: row groups stay in memory and are decoded "
+            f"again when they come again. Make room, or give another folder (`cache`) or a smaller "
+            f"`cache_bytes`.",
+            stacklevel=2,
+        )
+
+    # --- size ----------------------------------------------------------------------------------
+
+    def _make_room(self, wanted: int) -> None:
+        """Remove what was mapped longest ago until `wanted` more bytes fit.
+
+        Looks at the folder where this process knows of too much; others may have added since its
+        last look, so P processes may pass the bound by P row groups and what they are adding.
+        """
+        assert self.folder is not None
+        with self._turn:
+            if self._known is not None and self._known + wanted <= self.max_bytes:
+                return
+            files = sorted(_files(self.folder))
+            total = sum(size for _, size, _ in files)
+            for _, size, path in files:
+                if total + wanted <= self.max_bytes:
+                    break
+                with contextlib.suppress(FileNotFoundError):
+                    path.unlink()
+                total -= size
+            self._known = total
+        _sweep(self.folder)
+
+
+class _Content:
+    """The bytes of a file."""
+
+    def __init__(self, decoded: RowGroup) -> None:
+        starts = np.ascontiguousarray(decoded.starts, "<i8")
+        padding = bytes(-decoded.tokens.nbytes % 8)
+        digest = xxhash.xxh3_128_digest(starts.data)
+        self.pieces = (decoded.tokens.data, padding, starts.data, digest)
+        self.num_bytes = sum(memoryview(piece).nbytes for piece in self.pieces)
+
+
+def _write(path: Path, content: _Content) -> None:
+    """Put a file under its name, whole. Raises OSError and leaves nothing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.stem}-{uuid.uuid4().hex[:8]}{PART}")
+    try:
+        with part.open("xb", buffering=0) as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX)  # tells `_sweep` that the writer lives
+            # Asks for the room before a byte is written, and for real blocks: a file with holes
+            # on a full disk would kill whoever maps it.
+            os.posix_fallocate(stream.fileno(), 0, content.num_bytes)
+            for piece in content.pieces:
+                left = memoryview(piece).cast("B")
+                while left:
+                    left = left[stream.write(left) :]
+            os.replace(part, path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            part.unlink()
+        raise
+
+
+def _open(path: Path) -> mmap.mmap:
+    with path.open("rb") as stream:
+        flags = mmap.MAP_SHARED | getattr(mmap, "MAP_POPULATE", 0)
+        return mmap.mmap(stream.fileno(), 0, flags=flags, prot=mmap.PROT_READ)
+
+
+def _copied(decoded: RowGroup) -> HotRowGroup:
+    """The row group in memory of its own, in the layout of a file."""
+    content = _Content(decoded)
+    buffer = mmap.mmap(-1, content.num_bytes)
+    for piece in content.pieces:
+        buffer.write(piece)
+    return _view(buffer, decoded.tokens.dtype, len(decoded.tokens), on_disk=False)
+
+
+def _view(buffer: mmap.mmap, dtype: np.dtype[Any], tokens: int, *, on_disk: bool) -> HotRowGroup:
+    """Raises ValueError where the buffer is too short for its tokens."""
+    ids = np.frombuffer(buffer, dtype, tokens)
+    first = -(-ids.nbytes // 8) * 8
+    starts = np.frombuffer(buffer, "<i8", (len(buffer) - _DIGEST - first) // 8, first)
+    ids.flags.writeable = starts.flags.writeable = False
+    return HotRowGroup(ids, starts, buffer, on_disk)
+
+
+def _sound(found: HotRowGroup, place: Place) -> bool:
+    return (
+        len(found.starts) == place.documents
+        and len(found.buffer) == found.starts.nbytes + _DIGEST + -(-found.tokens.nbytes // 8) * 8
+        and xxhash.xxh3_128_digest(found.starts.data) == found.buffer[-_DIGEST:]
+        and xxhash.xxh3_128_hexdigest(found.tokens.data) == place.checksum
+    )
+
+
+# --- the folder --------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def _locked(folder: Path, name: str) -> Iterator[None]:
+    """Alone among all threads and processes with this name; a dead process holds no lock.
+
+    Where the file system knows no locks two may do the same work; both results are whole.
+    """
+    locks = folder / "locks"
+    locks.mkdir(parents=True, exist_ok=True)
+    with (locks / f"{int(name[:8], 16) % LOCKS:02x}").open("ab") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        except OSError as error:
+            if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS):
+                raise
+        yield
+
+
+def _files(folder: Path) -> Iterator[tuple[float, int, Path]]:
+    """(last use, size, path) of each file."""
+    for path in folder.glob(f"*/*{SUFFIX}"):
+        with contextlib.suppress(FileNotFoundError):
+            found = path.stat()
+            yield found.st_mtime, found.st_size, path
+
+
+def _sweep(folder: Path) -> None:
+    """Remove parts whose writers are dead: their locks are free."""
+    for path in folder.glob(f"*/*{PART}"):
+        with contextlib.suppress(OSError):
+            if path.stat().st_mtime > time.time() - STALE_SECONDS:
+                continue
+            with path.open("rb") as stream:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                path.unlink()

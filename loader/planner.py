@@ -1,0 +1,100 @@
+"""Samples -> plan: order, packing, row groups, segments."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from loader.hot_cache import HotRowGroup
+from loader.order import Order
+from loader.packing import Concat, Packing, Runs
+from loader.plan import IGNORED, Plan
+from loader.plan_kernels import runs_row_groups, segments
+from loader.row_group_line import RowGroupLine
+
+Ints = npt.NDArray[np.int64]
+
+
+class Planner:
+    """Plans batches; used by several threads at once."""
+
+    def __init__(
+        self, line: RowGroupLine, order: Order, packing: Packing, seq_len: int, across: bool
+    ) -> None:
+        self._line, self._order, self._packing = line, order, packing
+        self._seq_len, self._across = seq_len, across
+        self._follows = across and isinstance(packing, Concat)
+        self._room = 64
+        """Segments that the largest batch so far had, and some."""
+
+    def row_groups(self, samples: Ints) -> Ints:
+        """The row groups that these samples need; reads nothing."""
+        located = self._order.locate(samples)
+        return self._packing.row_groups(located.groups, located.windows)
+
+    def plans(self, samples_B: Ints, count: int) -> list[Plan]:
+        """Plans of `count` batches of equal size whose rows' samples follow each other; -1 for a
+        row without a sample. Waits for row groups.
+
+        Several at once cost little more than one. Raises InputError or IntegrityError where a row
+        group cannot be had.
+        """
+        groups_B, runs, ends_N = self._runs(samples_B)
+        numbers = runs_row_groups(runs.begins_N, runs.lengths_N, ends_N, self._line.edges_R)
+        held = self._line.hold(numbers)
+        arrays = self._segments(len(samples_B), runs, ends_N, numbers, held)
+        rows, starts = len(samples_B) // count, arrays[1]
+        size = rows * self._seq_len
+        cuts = np.searchsorted(starts, size * np.arange(count + 1)).tolist()
+        found = []
+        for at in range(count):
+            of = slice(cuts[at], cuts[at + 1])
+            here = slice(at * rows, (at + 1) * rows)
+            addresses_S, starts_S, tails_S, row_groups_S, documents_S = (
+                array[of] for array in arrays
+            )
+            found.append(
+                Plan(
+                    rows, self._seq_len, self._line.dataset.dtype.itemsize, addresses_S,
+                    starts_S - at * size, tails_S, row_groups_S, documents_S,
+                    samples_B[here], groups_B[here], tuple(held),
+                )
+            )  # fmt: skip
+        return found
+
+    def _runs(self, samples_B: Ints) -> tuple[Ints, Runs, Ints]:
+        """(groups, runs, where what follows a run ends)."""
+        if len(samples_B) and samples_B.min() >= 0:
+            real = np.arange(len(samples_B))
+        else:
+            real = np.flatnonzero(samples_B >= 0)
+        groups_B = np.full(len(samples_B), -1, np.int64)
+        if not len(real):
+            none = np.empty(0, np.int64)
+            return groups_B, Runs(none, none, none), none
+        located = self._order.locate(samples_B[real])
+        groups_B[real] = located.groups
+        runs = self._packing.runs(real, located.groups, located.windows)
+        if self._follows:
+            return groups_B, runs, self._line.first_tokens[located.groups + 1]
+        return groups_B, runs, runs.begins_N + runs.lengths_N
+
+    def _segments(
+        self, rows: int, runs: Runs, ends_N: Ints, numbers: Ints, held: list[HotRowGroup]
+    ) -> list[npt.NDArray[Any]]:
+        """addresses_S, starts_S, tails_S, row_groups_S, documents_S of the plan."""
+        facts = np.array([one.facts for one in held], np.uint64).reshape(-1, 3)
+        while True:
+            room = self._room
+            arrays: list[npt.NDArray[Any]] = [np.empty(room, np.uint64)]
+            arrays += [np.empty(room, np.int64) for _ in range(4)]
+            count = segments(
+                *runs, ends_N, rows, self._seq_len, self._line.dataset.dtype.itemsize,
+                self._line.edges_R, numbers, facts[:, 0].copy(), facts[:, 1].copy(),
+                facts[:, 2].astype(np.int64), self._across, IGNORED, *arrays,
+            )  # fmt: skip
+            if count <= room:
+                return [array[:count] for array in arrays]
+            self._room = max(self._room, count + count // 4)
