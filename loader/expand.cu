@@ -24,12 +24,15 @@ typedef unsigned long long u64;
 #define SLOT (PIECE_BYTES + 256)  // head and tail of a request: below ALIGN <= 128 each
 #define CONSUMERS 256
 #define HELD 64  // segments of a piece whose bounds are kept in shared memory
-#define MORE (1ull << 63)  // in Piece.address: the run goes on, the last label is its next id
+// In Piece.address, above the 48 bits of an address:
+#define MORE (1ull << 63)  // the run goes on, the last label is its next id
+#define BATCH(address) (((address) >> 48) & 0x7fff)  // which batch of the launch
+#define ADDRESS(address) ((address) & 0xffffffffffffull)
 
 struct __attribute__((aligned(16))) Piece {
     u64 address;  // of the first id; 0: padding
-    int start;    // position; the piece ends where the next begins
-    int segment;  // number of the segment that `start` is in
+    int start;    // position in its batch; the piece ends where the next begins
+    int segment;  // index in `starts` of the segment that `start` is in
 };
 
 struct __attribute__((aligned(16))) Vector {
@@ -146,11 +149,12 @@ __device__ __forceinline__ void request(u8* slot, u64 from, u32 bytes, u64* full
 #endif
 }
 
-// all_starts: of all segments, then B * T; all_tails as long. Behind the `count` pieces stands one that
-// begins at B * T.
+// all_starts: of each batch's segments, then B * T; all_tails as long. Behind each batch's pieces stands
+// one of no length at B * T; `count` leaves out the last of these. A batch's outputs begin `stride`
+// after those of the batch before.
 extern "C" __global__ void __launch_bounds__(CONSUMERS + 32) expand(
     const Piece* pieces, int count, const int* all_starts, const int* all_tails, OUT* tokens, OUT* labels,
-    OUT* positions
+    OUT* positions, u64 stride
 ) {
     __shared__ __align__(128) u8 slots[STAGES][SLOT];
     __shared__ Piece held[STAGES][2];
@@ -166,7 +170,6 @@ extern "C" __global__ void __launch_bounds__(CONSUMERS + 32) expand(
 #endif
     }
     __syncthreads();
-    Outputs out = {tokens, labels, positions};
     int turn = 0;
     if (threadIdx.x >= CONSUMERS) {
         int lane = threadIdx.x - CONSUMERS;
@@ -179,8 +182,8 @@ extern "C" __global__ void __launch_bounds__(CONSUMERS + 32) expand(
                 starts[slot][s] = all_starts[piece.segment + s];
                 tails[slot][s] = all_tails[piece.segment + s];
             }
-            u64 from = piece.address & ~MORE;
-            if (!from) {
+            u64 from = ADDRESS(piece.address);
+            if (!from || next.start <= piece.start) {
                 arrive(&full[slot]);
                 continue;
             }
@@ -195,7 +198,8 @@ extern "C" __global__ void __launch_bounds__(CONSUMERS + 32) expand(
         int slot = turn % STAGES;
         wait(&full[slot], (turn / STAGES) & 1);
         Piece piece = held[slot][0], next = held[slot][1];
-        u64 from = piece.address & ~MORE;
+        u64 from = ADDRESS(piece.address), skip = BATCH(piece.address) * stride;
+        Outputs out = {tokens + skip, labels + skip, positions ? positions + skip : positions};
         int last = next.segment - piece.segment;
         bool short_list = last < HELD;
         write_piece(

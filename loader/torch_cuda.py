@@ -1,8 +1,8 @@
 """Batches on a CUDA device: what both paths share.
 
-Each plan is filled on streams of the backend's own. `ready` makes the consumer's stream wait, never
-its thread. Everything that a fill reads later than its call (pinned blocks, staging, mapped row
-groups) stays in its slot until the device has passed the slot's event.
+Several batches are filled by one launch, on streams of the backend's own. `ready` makes the
+consumer's stream wait, never its thread. Everything that a launch reads later than its call (pinned
+blocks, staging, mapped row groups) stays in its slot until the device has passed the slot's event.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from __future__ import annotations
 import ctypes
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +21,17 @@ import numpy.typing as npt
 import torch
 
 from loader.cuda_driver import CudaError, Function, compiled
-from loader.pieces import Layout, layout_of, write_pieces
+from loader.pieces import Layout
 from loader.plan import Plan
 from pipeline.errors import ConfigError
 
 THREADS = 288
 """Of a block of the kernel: CONSUMERS and a warp that requests (loader/expand.cu)."""
 WIDE = 4
-"""Outputs in 16 bytes, at most."""
+"""Outputs in the kernel's 16-byte stores, at most."""
 DTYPES = {torch.int64: "long long", torch.int32: "int"}
+LANES = 2
+"""Streams: while one launch ends, the next is on its way."""
 
 
 @dataclass(frozen=True)
@@ -43,9 +45,17 @@ class CudaBatch:
     cu_seqlens: torch.Tensor
     """int32, on the device."""
     max_seqlen: int
-    samples_B: npt.NDArray[np.int64]
-    groups_B: npt.NDArray[np.int64]
     plan: Plan
+
+    @property
+    def samples_B(self) -> npt.NDArray[np.int64]:
+        """Sample index of each row; -1 for the rows that fill up the last batch."""
+        return self.plan.samples_B
+
+    @property
+    def groups_B(self) -> npt.NDArray[np.int64]:
+        """Number of each row's group in `Loader.groups`; -1 where samples_B is."""
+        return self.plan.groups_B
 
 
 @dataclass(frozen=True)
@@ -54,41 +64,43 @@ class Filled:
 
     batch: CudaBatch
     event: torch.cuda.Event
-    whole: tuple[torch.Tensor, ...]
-    """The tensors that own the batch's memory."""
+    whole: torch.Tensor
+    """What owns the batch's memory."""
 
     def ready(self) -> CudaBatch:
         """The batch, for the calling thread's current stream: it waits, the thread does not."""
-        stream = torch.cuda.current_stream(self.batch.tokens_BT.device)
+        stream = torch.cuda.current_stream(self.whole.device)
         stream.wait_event(self.event)
-        for tensor in self.whole:
-            tensor.record_stream(stream)
+        self.whole.record_stream(stream)
         return self.batch
 
 
 @dataclass
 class Slot:
-    """Memory of one fill under way."""
+    """Memory of one launch under way."""
 
-    host: torch.Tensor
-    """Pinned bytes."""
-    device: torch.Tensor
     stream: torch.cuda.Stream
     done: torch.cuda.Event
     held: Any = None
     """What the device may still read: kept until `done`."""
-    bytes_of_host: npt.NDArray[np.uint8] = field(init=False)
+    host: torch.Tensor | None = None
+    """Pinned bytes."""
+    staging: torch.Tensor | None = None
+    """As many on the device."""
 
-    def __post_init__(self) -> None:
-        self.bytes_of_host = self.host.numpy()
+    def pinned(self, size: int) -> tuple[torch.Tensor, npt.NDArray[np.uint8]]:
+        """At least `size` pinned bytes, as PyTorch and as numpy see them."""
+        if self.host is None or self.host.numel() < size:
+            # Batches differ a little in segments: room for more, so that this is rare.
+            self.host = torch.empty(-(-size * 5 // 4), dtype=torch.uint8, pin_memory=True)
+        return self.host, self.host.numpy()
 
-    def reserve(self, size: int) -> None:
-        """Hold at least `size` bytes on both sides."""
-        if self.host.numel() < size:
-            size = -(-size * 9 // 8 // 4096) * 4096  # batches differ a little in segments
-            self.host = torch.empty(size, dtype=torch.uint8, pin_memory=True)
-            self.bytes_of_host = self.host.numpy()
-            self.device = torch.empty(size, dtype=torch.uint8, device=self.device.device)
+    def staged(self, device: torch.device) -> torch.Tensor:
+        """As many bytes on the device as are pinned."""
+        assert self.host is not None
+        if self.staging is None or self.staging.numel() < self.host.numel():
+            self.staging = torch.empty(self.host.numel(), dtype=torch.uint8, device=device)
+        return self.staging
 
 
 class CudaBackend:
@@ -108,30 +120,34 @@ class CudaBackend:
         blocks: int | None = None,
         defines: dict[str, object] | None = None,
     ) -> None:
-        """`slots`: batches under way at once. Raises ConfigError, CudaError."""
+        """`slots`: launches under way at once. Raises ConfigError, CudaError."""
         if dtype not in DTYPES:
             raise ConfigError(f"dtype = {dtype}, expected torch.int64 or torch.int32.")
         self.device = torch.device(
             "cuda", torch.cuda.current_device() if device is None else device
         )
-        self.dtype, self._position_ids = dtype, position_ids
+        self.dtype, self._kinds = dtype, 3 if position_ids else 2
         self.blocks = blocks or self.blocks
         self._defines = defines or {}
         self._functions: dict[int, Function] = {}
         self._lock = threading.Lock()
         self._free: queue.SimpleQueue[Slot] = queue.SimpleQueue()
         with torch.cuda.device(self.device):
-            for _ in range(slots):
-                self._free.put(self._slot())
+            lanes = [torch.cuda.Stream(self.device) for _ in range(LANES)]
+            for number in range(slots):
+                self._free.put(Slot(lanes[number % LANES], torch.cuda.Event()))
 
-    def _slot(self) -> Slot:
-        host = torch.empty(4096, dtype=torch.uint8, pin_memory=True)
-        device = torch.empty(4096, dtype=torch.uint8, device=self.device)
-        return Slot(host, device, torch.cuda.Stream(self.device), torch.cuda.Event())
+    def fill(self, plan: Plan) -> Filled:
+        """Queue one batch. Waits only for a free slot. Raises CudaError."""
+        return self.fill_all([plan])[0]
+
+    def fill_all(self, plans: Sequence[Plan]) -> list[Filled]:
+        """Queue batches of one shape by one launch. Raises CudaError."""
+        raise NotImplementedError
 
     @contextmanager
     def _taken(self) -> Iterator[Slot]:
-        """A slot whose last fill the device is done with."""
+        """A slot whose last launch the device is done with; its stream is the current one."""
         slot = self._free.get()
         try:
             slot.done.synchronize()
@@ -162,39 +178,53 @@ class CudaBackend:
             **self._defines,
         }
         source = Path(__file__).with_name("expand.cu").read_text()
-        return Function(
-            compiled(source, defines, capability, str(torch.version.cuda)), "expand"
-        )
+        return Function(compiled(source, defines, capability, str(torch.version.cuda)), "expand")
 
-    def _expand(
-        self, plan: Plan, slot: Slot, offset: int, layout: Layout, count: int
-    ) -> tuple[CudaBatch, tuple[torch.Tensor, ...]]:
-        """Queue the kernel over a block of arrays at `offset` of the slot's device bytes."""
-        size, kinds = plan.rows * plan.seq_len, 3 if self._position_ids else 2
-        stride = -(-size // WIDE) * WIDE  # the kernel stores 16 bytes at once
-        whole = torch.empty(kinds * stride, dtype=self.dtype, device=self.device)
-        outputs = [
-            whole[number * stride :][:size].view(plan.rows, plan.seq_len)
-            for number in range(kinds)
-        ]
-        cu_seqlens = torch.empty(layout.segments + 1, dtype=torch.int32, device=self.device)
-        base = slot.device.data_ptr() + offset
-        starts = slot.device[offset + layout.starts :][: 4 * (layout.segments + 1)]
-        cu_seqlens.copy_(starts.view(torch.int32))
-        pointers = [output.data_ptr() for output in outputs]
+    def _outputs(self, plans: Sequence[Plan], block_bytes: int) -> tuple[torch.Tensor, int, int]:
+        """Memory of the batches and a block behind it: (tensor, stride, elements before the block).
+
+        Outputs of one kind follow each other, `stride` elements a batch.
+        """
+        stride = -(-plans[0].rows * plans[0].seq_len // WIDE) * WIDE
+        before = -(-self._kinds * len(plans) * stride // 32) * 32
+        size = before + -(-block_bytes // self.dtype.itemsize)
+        return torch.empty(size, dtype=self.dtype, device=self.device), stride, before
+
+    def _launch(
+        self, slot: Slot, block: int, layout: Layout, count: int, itemsize: int,
+        outputs: int, stride: int,
+    ) -> torch.cuda.Event:  # fmt: skip
+        """Queue the kernel over the arrays at device address `block`; the event behind it."""
+        step = stride * (len(layout.bounds) - 1) * self.dtype.itemsize
+        kinds = [outputs + step * number for number in range(self._kinds)]
+        addresses = [block + layout.starts, block + layout.tails, *kinds, *[0] * (3 - self._kinds)]
         values = [
-            ctypes.c_uint64(base), ctypes.c_int(count), ctypes.c_uint64(base + layout.starts),
-            ctypes.c_uint64(base + layout.tails), *(ctypes.c_uint64(p) for p in pointers),
+            ctypes.c_uint64(block), ctypes.c_int(count),
+            *(ctypes.c_uint64(value) for value in addresses), ctypes.c_uint64(stride),
         ]  # fmt: skip
-        if not self._position_ids:
-            values.append(ctypes.c_uint64(0))
         blocks = min(self.blocks, max(count, 1))
-        self.function(plan.itemsize).launch(blocks, THREADS, slot.stream.cuda_stream, values)
-        batch = CudaBatch(
-            outputs[0], outputs[1], outputs[2] if self._position_ids else None, cu_seqlens,
-            plan.max_seqlen, plan.samples_B, plan.groups_B, plan,
-        )  # fmt: skip
-        return batch, (whole, cu_seqlens)
+        self.function(itemsize).launch(blocks, THREADS, slot.stream.cuda_stream, values)
+        slot.done = torch.cuda.Event()
+        slot.done.record(slot.stream)
+        return slot.done
+
+    def _given(
+        self, plans: Sequence[Plan], whole: torch.Tensor, stride: int, starts: torch.Tensor,
+        lengths: Sequence[int], event: torch.cuda.Event,
+    ) -> list[Filled]:  # fmt: skip
+        """The batches as views. `starts`: int32, each batch's cu_seqlens behind each other."""
+        rows, seq_len = plans[0].rows, plans[0].seq_len
+        strides = (stride * len(plans), stride, seq_len, 1)
+        views = whole.as_strided((self._kinds, len(plans), rows, seq_len), strides).unbind(1)
+        seqlens = starts.split([len(plan.starts_S) + 1 for plan in plans])
+        found = []
+        for number, plan in enumerate(plans):
+            tokens, labels, *more = views[number].unbind(0)
+            batch = CudaBatch(
+                tokens, labels, more[0] if more else None, seqlens[number], lengths[number], plan
+            )
+            found.append(Filled(batch, event, whole))
+        return found
 
     def close(self) -> None:
         """Wait for all that is under way."""

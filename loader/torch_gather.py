@@ -9,7 +9,7 @@ from __future__ import annotations
 import mmap
 import threading
 import weakref
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -62,10 +62,11 @@ REGISTERED = Registered()
 
 
 class GatherBackend(CudaBackend):
-    """`fill(plan)`: one kernel, no host copy."""
+    """`fill_all(plans)`: one kernel, no host copy."""
 
     name = "gather"
-    blocks = 32
+    blocks = 24
+    """More fill the wire no better (docs/benchmarks.md)."""
 
     def __init__(self, device: int | None = None, **options: Any) -> None:
         super().__init__(device, **options)
@@ -75,19 +76,27 @@ class GatherBackend(CudaBackend):
                 "addresses. Use the ring."
             )
 
-    def fill(self, plan: Plan) -> Filled:
-        """Queue the batch. Waits only for a free slot. Raises CudaError."""
-        layout = layout_of(plan)
+    def fill_all(self, plans: Sequence[Plan]) -> list[Filled]:
+        """Queue batches of one shape by one launch. Raises CudaError."""
+        layout = layout_of(plans)
+        size = layout.num_bytes
         with self._taken() as slot:
-            REGISTERED.add(plan.held, self.device.index)
-            slot.reserve(layout.num_bytes)
-            block = slot.bytes_of_host[: layout.num_bytes]
-            count = write_pieces(plan, plan.addresses_S, layout, block)
-            slot.held = plan
-            slot.device[: layout.num_bytes].copy_(
-                slot.host[: layout.num_bytes], non_blocking=True
+            self._register(plans)
+            host, bytes_of_host = slot.pinned(size)
+            count, lengths = write_pieces(plans, layout, bytes_of_host)
+            slot.held = plans
+            whole, stride, before = self._outputs(plans, size)
+            block = whole[before:].view(torch.uint8)[:size]
+            block.copy_(host[:size], non_blocking=True)
+            event = self._launch(
+                slot, block.data_ptr(), layout, count, plans[0].itemsize, whole.data_ptr(), stride
             )
-            batch, whole = self._expand(plan, slot, 0, layout, count)
-            slot.done = torch.cuda.Event()
-            slot.done.record(slot.stream)
-            return Filled(batch, slot.done, whole)
+            starts = block[layout.starts :][: 4 * layout.bounds[-1]].view(torch.int32)
+            return self._given(plans, whole, stride, starts, lengths, event)
+
+    def _register(self, plans: Sequence[Plan]) -> None:
+        done: Any = None
+        for plan in plans:
+            if plan.held is not done:  # plans made together share it
+                REGISTERED.add(plan.held, self.device.index)
+                done = plan.held
