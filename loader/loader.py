@@ -25,6 +25,7 @@ import pyarrow as pa
 import xxhash
 
 from loader import documents as of_documents
+from loader.backends import made_backend
 from loader.dataset import Dataset
 from loader.hot_cache import HotCache, default_cache
 from loader.numpy_backend import Batch, NumpyBackend
@@ -51,8 +52,6 @@ CACHE_BYTES = 64 << 30
 """Of the hot cache on disk: 34 G tokens of uint16."""
 MEMORY = "memory"
 _AHEAD_BYTES = 64 << 20
-_PLANNED_ROWS = 512
-"""Rows planned at once, where a batch has fewer: Python's share of the work is a batch's then."""
 _AHEAD_BATCHES = 64
 """How far ahead row groups are fetched, at most."""
 
@@ -84,7 +83,7 @@ class Loader:
         cache: str | Path | None = None,
         cache_bytes: int | None = None,
         dtype: str = "int64",
-        backend: Backend | None = None,
+        backend: Backend | str | None = None,
         prefetch: int | None = None,
         threads: int = 2,
     ) -> None:
@@ -94,7 +93,8 @@ class Loader:
         `cache`: a folder for decoded row groups (None: `hot_cache.default_cache()`), or "memory";
         `cache_bytes` bounds it (None: 64 GiB on disk, 1 GiB in memory). `prefetch` batches are made
         ahead by `threads` threads (None: 2 to 8, up to 64 MiB; 0: made when they are asked for).
-        `backend` None: numpy arrays of `dtype` (int64 or int32). Raises ConfigError, and InputError
+        `backend` None: numpy arrays of `dtype` (int64 or int32); or a name of
+        `loader.backends.NAMES`. Raises ConfigError, and InputError
         or IntegrityError from shards.
         """
         if seq_len < 1 or batch_size < 1 or not 0 <= rank < world_size:
@@ -138,9 +138,14 @@ class Loader:
         self._counts = None if weights is None else block_counts(self.groups, weights)
         self.order = self._ordered(made.sizes, stages)
         self._planner = Planner(self.line, self.order, made, seq_len, cross_document_labels)
-        self._backend = backend or NumpyBackend(dtype, prefetch + threads + 4)
+        if backend is None:
+            backend = NumpyBackend(dtype, prefetch + threads + 4)
+        elif isinstance(backend, str):
+            backend = made_backend(backend, dtype, threads + 2)
+        self._backend = backend
         self._prefetch = prefetch
-        self._unit = max(1, min(prefetch // 2, _PLANNED_ROWS // self._rows))
+        at_once = self._backend.rows_at_once(seq_len) // self._rows
+        self._unit = max(1, min(prefetch // 2, at_once))
         self._threads = ThreadPoolExecutor(threads, "loader-batch") if prefetch else None
         self._coming: deque[tuple[int, Future[Any]]] = deque()
         self.consumed = 0
@@ -172,22 +177,22 @@ class Loader:
         if self._threads is None:
             if self.total is not None and self.consumed >= self.total:
                 raise StopIteration
-            batch = self._backend.fill(self.plan())
+            filled = self._backend.fill(self.plan())
             self.consumed = self._after(self.consumed)
-            return batch
+            return self._backend.give(filled)
         self._start_ahead(self._threads)
         if not self._coming:
             raise StopIteration
         after, coming = self._coming[0]
         try:
-            batch = coming.result()
+            filled = coming.result()
         except BaseException:
             self._forget()  # so that the next call tries the same batch again
             raise
         self._coming.popleft()
         self.consumed = after
         self._start_ahead(self._threads)
-        return batch
+        return self._backend.give(filled)
 
     def plan(self, consumed: int | None = None) -> Plan:
         """The plan of this rank's batch after so many consumed samples (None: the next one).
@@ -253,9 +258,9 @@ class Loader:
         """Plan and fill these batches; those behind one that fails fail with it."""
         left = deque(coming)
         try:
-            for plan in self.plans(first, len(coming)):
+            for filled in self._backend.fill_all(self.plans(first, len(coming))):
                 if not left[0].cancelled():
-                    left[0].set_result(self._backend.fill(plan))
+                    left[0].set_result(filled)
                 left.popleft()
         except BaseException as error:
             for one in left:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -16,6 +17,7 @@ from loader.plan_kernels import fill, positions
 from pipeline.errors import ConfigError
 
 DTYPES = ("int64", "int32")
+PLANNED_ROWS = 512
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +70,18 @@ class NumpyBackend:
             raise ConfigError(f"dtype = {dtype!r}, expected {' or '.join(DTYPES)}.")
         self._dtype = np.dtype(dtype)
         self._buffers = _Buffers(keep)
+
+    def rows_at_once(self, seq_len: int) -> int:
+        """Rows planned together: Python's share of the planning is a batch's then."""
+        del seq_len
+        return PLANNED_ROWS
+
+    def fill_all(self, plans: Sequence[Plan]) -> Iterator[Batch]:
+        """Each as it is asked for."""
+        return map(self.fill, plans)
+
+    def give(self, filled: Batch) -> Batch:
+        return filled
 
     def fill(self, plan: Plan) -> Batch:
         """The batch of a plan."""

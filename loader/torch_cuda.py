@@ -30,6 +30,8 @@ THREADS = 288
 WIDE = 4
 """Outputs in the kernel's 16-byte stores, at most."""
 DTYPES = {torch.int64: "long long", torch.int32: "int"}
+LAUNCH_TOKENS = 1 << 22
+"""Small batches share a launch up to so many tokens: 100 MB of int64 outputs."""
 LANES = 2
 """Streams: while one launch ends, the next is on its way."""
 
@@ -136,6 +138,13 @@ class CudaBackend:
             lanes = [torch.cuda.Stream(self.device) for _ in range(LANES)]
             for number in range(slots):
                 self._free.put(Slot(lanes[number % LANES], torch.cuda.Event()))
+
+    def rows_at_once(self, seq_len: int) -> int:
+        """Rows of one launch, where a batch has fewer."""
+        return max(1, LAUNCH_TOKENS // seq_len)
+
+    def give(self, filled: Filled) -> CudaBatch:
+        return filled.ready()
 
     def fill(self, plan: Plan) -> Filled:
         """Queue one batch. Waits only for a free slot. Raises CudaError."""
