@@ -117,6 +117,7 @@ class Loader:
         if packing not in PACKINGS:
             raise ConfigError(f"packing = {packing!r}.{nearest(str(packing), PACKINGS)}")
         self.dataset, self.seq_len, self.batch_size = dataset, seq_len, batch_size
+        self.world_size = world_size
         self._split, self._seed, self._epochs = split, seed, epochs
         self._rank, self._rows = rank, batch_size // world_size
         self._across, self._packing_name = cross_document_labels, packing
@@ -143,7 +144,8 @@ class Loader:
         elif isinstance(backend, str):
             backend = made_backend(backend, dtype, threads + 2)
         self._backend = backend
-        self._prefetch = prefetch
+        self.ahead = prefetch
+        """Batches made ahead."""
         at_once = self._backend.rows_at_once(seq_len) // self._rows
         self._unit = max(1, min(prefetch // 2, at_once))
         self._threads = ThreadPoolExecutor(threads, "loader-batch") if prefetch else None
@@ -241,7 +243,7 @@ class Loader:
         return after if self.total is None else min(after, self.total)
 
     def _start_ahead(self, threads: ThreadPoolExecutor) -> None:
-        while len(self._coming) + self._unit <= max(self._prefetch, self._unit):
+        while len(self._coming) + self._unit <= max(self.ahead, self._unit):
             afters: list[int] = []
             first = self._next
             while len(afters) < self._unit and (self.total is None or self._next < self.total):
