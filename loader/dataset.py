@@ -185,16 +185,21 @@ def _stream(rows: pa.Table, group: str, stage: int) -> Stream:
     return Stream(group, stage, rows, starts)
 
 
-def open_dataset(uri: str, version: int | None = None) -> Dataset:
+def open_dataset(uri: str, version: int | None = None, *, filesystem: Any = None) -> Dataset:
     """The dataset in a folder: a local path or a URI that pyarrow.fs knows (s3://, gs://, ...).
 
-    The version in force, or an earlier one by its number. Raises InputError where there is none or
-    it is of another format, IntegrityError where the index is not the file that it names.
+    With `filesystem`, of pyarrow or of fsspec (such as `obstore.fsspec.FsspecStore`), `uri` is a
+    path on it. The version in force, or an earlier one by its number. Raises InputError where there
+    is none or it is of another format, IntegrityError where the index is not the file that it names.
     """
-    if "://" in uri:
+    root = uri
+    if filesystem is not None:
+        if not isinstance(filesystem, pafs.FileSystem):
+            filesystem = pafs.PyFileSystem(pafs.FSSpecHandler(filesystem))
+    elif "://" in uri:
         filesystem, root = pafs.FileSystem.from_uri(uri)
     else:
-        filesystem, root = pafs.LocalFileSystem(), uri
+        filesystem = pafs.LocalFileSystem()
     root = root.rstrip("/")
     path = f"{root}/dataset.json" if version is None else f"{root}/versions/{version}.json"
     facts = json.loads(_read(filesystem, path))

@@ -111,17 +111,16 @@ class HotCache:
         if self.folder is None:
             return _copied(fetch())
         path = self.folder / content_name(place)[:2] / f"{content_name(place)}{SUFFIX}"
-        found = self._mapped(path, place)
-        if found is None:
-            try:
-                with _locked(self.folder, content_name(place)):
-                    found = self._mapped(path, place)  # another process may have come first
-                    if found is None:
-                        return self._made(path, place, fetch())
-            except OSError as error:
-                self._warn(error)
-                return _copied(fetch())
-        return found
+        try:
+            found = self._mapped(path, place)
+            if found is not None:
+                return found
+            with _locked(self.folder, content_name(place)):
+                # Another process may have come first.
+                return self._mapped(path, place) or self._made(path, place, fetch())
+        except OSError as error:
+            self._warn(error)
+            return _copied(fetch())
 
     def _made(self, path: Path, place: Place, decoded: RowGroup) -> HotRowGroup:
         content = _Content(decoded)
