@@ -43,7 +43,9 @@ def pinned_limit(turns: int = 5) -> float:
     return max(found)
 
 
-def speed(loader: Loader, seconds: float, wait: Callable[[], None], warm: int = 8) -> dict[str, Any]:
+def speed(
+    loader: Loader, seconds: float, wait: Callable[[], None], warm: int = 8
+) -> dict[str, Any]:
     """Tokens and CPU seconds a second of an endless loader, its threads full at both ends."""
     size = loader.batch_size // loader.world_size * loader.seq_len
     batches = iter(loader)
@@ -171,5 +173,3 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--cache", help="folder of the hot cache, or 'memory'")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     return parser
-
-

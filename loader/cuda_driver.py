@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import importlib.util
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ class CudaError(RuntimeError):
     """A call of the driver or of the compiler failed; says which and why."""
 
 
+@cache
 def driver() -> Any:
     """libcuda. Raises CudaError without one."""
     try:
@@ -74,31 +76,53 @@ def compiled(
     return code.raw
 
 
-class Function:
-    """A kernel of compiled code, loaded into the context that is current."""
+class Context:
+    """A device's primary context, which PyTorch uses too, and the driver's calls for it."""
 
-    def __init__(self, code: bytes, name: str) -> None:
+    def __init__(self, device: int) -> None:
         self._cuda = driver()
-        self._module, self._function = ctypes.c_void_p(), ctypes.c_void_p()
-        self._check(self._cuda.cuModuleLoadData(ctypes.byref(self._module), code), "load")
-        self._check(
-            self._cuda.cuModuleGetFunction(
-                ctypes.byref(self._function), self._module, name.encode()
-            ),
-            name,
-        )
-        self._name = name
+        handle, context = ctypes.c_int(), ctypes.c_void_p()
+        self._check(self._cuda.cuDeviceGet(ctypes.byref(handle), device), "cuDeviceGet")
+        retained = self._cuda.cuDevicePrimaryCtxRetain(ctypes.byref(context), handle)
+        self._check(retained, "cuDevicePrimaryCtxRetain")
+        self.handle = int(context.value or 0)
 
-    def launch(self, blocks: int, threads: int, stream: int, values: Sequence[Any]) -> None:
-        """Queue the kernel on a stream. `values` are ctypes values, one an argument."""
-        pointers = (ctypes.c_void_p * len(values))(*(ctypes.addressof(value) for value in values))
-        done = self._cuda.cuLaunchKernel(
-            self._function, blocks, 1, 1, threads, 1, 1, 0, ctypes.c_void_p(stream), pointers, None
-        )
-        self._check(done, f"launch of {self._name}")
+    def use(self) -> None:
+        """Make it the calling thread's; a new thread has none."""
+        self._check(self._cuda.cuCtxSetCurrent(ctypes.c_void_p(self.handle)), "cuCtxSetCurrent")
+
+    def function(self, code: bytes, name: str) -> int:
+        """Load compiled code; the kernel's handle."""
+        self.use()
+        module, found = ctypes.c_void_p(), ctypes.c_void_p()
+        self._check(self._cuda.cuModuleLoadData(ctypes.byref(module), code), "load")
+        got = self._cuda.cuModuleGetFunction(ctypes.byref(found), module, name.encode())
+        self._check(got, name)
+        return int(found.value or 0)
+
+    def event(self) -> int:
+        """A new event without a time; who waits for it sleeps."""
+        found = ctypes.c_void_p()
+        self._check(self._cuda.cuEventCreate(ctypes.byref(found), 1 | 2), "cuEventCreate")
+        return int(found.value or 0)
+
+    def forget(self, event: int) -> None:
+        """At the end of the process CUDA may be gone first: nothing is left then."""
+        self._cuda.cuEventDestroy_v2(ctypes.c_void_p(event))
+
+    def wait(self, stream: int, event: int) -> None:
+        """Let a stream wait for an event."""
+        done = self._cuda.cuStreamWaitEvent(ctypes.c_void_p(stream), ctypes.c_void_p(event), 0)
+        self._check(done, "cuStreamWaitEvent")
 
     def _check(self, result: int, what: str) -> None:
         check(self._cuda, result, what)
+
+
+def addresses(names: Sequence[str]) -> list[int]:
+    """Addresses of the driver's functions."""
+    cuda = driver()
+    return [int(ctypes.cast(getattr(cuda, name), ctypes.c_void_p).value or 0) for name in names]
 
 
 def check(cuda: Any, result: int, what: str) -> None:
@@ -128,11 +152,12 @@ def register(address: int, size: int, device: int) -> None:
     By the driver, not the runtime: a refusal then leaves no error behind for PyTorch to trip over.
     """
     cuda = driver()
+    Context(device).use()
     flags = _PORTABLE | _MAPPED | (_READ_ONLY if _attribute(_READ_ONLY_SUPPORTED, device) else 0)
     done = cuda.cuMemHostRegister_v2(ctypes.c_void_p(address), ctypes.c_size_t(size), flags)
     check(cuda, done, f"registering {size:,} mapped bytes")
 
 
 def unregister(address: int) -> None:
-    """Before the pages go. At the end of the process CUDA may be gone first; nothing is left then."""
+    """Before the pages go. At the end of the process CUDA may be gone first: nothing is left."""
     driver().cuMemHostUnregister(ctypes.c_void_p(address))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -43,7 +44,7 @@ class Planner:
         """
         groups_B, runs, ends_N = self._runs(samples_B)
         numbers = runs_row_groups(runs.begins_N, runs.lengths_N, ends_N, self._line.edges_R)
-        held = self._line.hold(numbers)
+        held = tuple(self._line.hold(numbers))
         arrays = self._segments(len(samples_B), runs, ends_N, numbers, held)
         rows, starts = len(samples_B) // count, arrays[1]
         size = rows * self._seq_len
@@ -59,7 +60,7 @@ class Planner:
                 Plan(
                     rows, self._seq_len, self._line.dataset.dtype.itemsize, addresses_S,
                     starts_S - at * size, tails_S, row_groups_S, documents_S,
-                    samples_B[here], groups_B[here], tuple(held),
+                    samples_B[here], groups_B[here], held,
                 )
             )  # fmt: skip
         return found
@@ -82,7 +83,7 @@ class Planner:
         return groups_B, runs, runs.begins_N + runs.lengths_N
 
     def _segments(
-        self, rows: int, runs: Runs, ends_N: Ints, numbers: Ints, held: list[HotRowGroup]
+        self, rows: int, runs: Runs, ends_N: Ints, numbers: Ints, held: Sequence[HotRowGroup]
     ) -> list[npt.NDArray[Any]]:
         """addresses_S, starts_S, tails_S, row_groups_S, documents_S of the plan."""
         facts = np.array([one.facts for one in held], np.uint64).reshape(-1, 3)

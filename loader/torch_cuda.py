@@ -7,21 +7,18 @@ blocks, staging, mapped row groups) stays in its slot until the device has passe
 
 from __future__ import annotations
 
-import ctypes
 import queue
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from loader.cuda_driver import CudaError, Function, compiled
-from loader.pieces import Layout
+from loader.cuda_driver import Context, CudaError, addresses, check, compiled, driver
+from loader.device_kernels import CALLS
 from loader.plan import Plan
 from pipeline.errors import ConfigError
 
@@ -32,22 +29,27 @@ WIDE = 4
 DTYPES = {torch.int64: "long long", torch.int32: "int"}
 LAUNCH_TOKENS = 1 << 22
 """Small batches share a launch up to so many tokens: 100 MB of int64 outputs."""
+PLANNED_LAUNCHES = 4
 LANES = 2
 """Streams: while one launch ends, the next is on its way."""
 
 
-@dataclass(frozen=True)
 class CudaBatch:
     """One batch of this process on its device. Shapes as in `loader.Batch`."""
 
-    tokens_BT: torch.Tensor
-    labels_BT: torch.Tensor
-    position_ids_BT: torch.Tensor | None
-    """None where they were not asked for."""
-    cu_seqlens: torch.Tensor
-    """int32, on the device."""
-    max_seqlen: int
-    plan: Plan
+    __slots__ = (
+        "cu_seqlens", "labels_BT", "max_seqlen", "plan", "position_ids_BT", "tokens_BT"
+    )  # fmt: skip
+
+    def __init__(
+        self, views: Sequence[torch.Tensor], cu_seqlens: torch.Tensor, max_seqlen: int, plan: Plan
+    ) -> None:
+        self.tokens_BT, self.labels_BT = views[0], views[1]
+        self.position_ids_BT = views[2] if len(views) > 2 else None
+        """None where they were not asked for."""
+        self.cu_seqlens = cu_seqlens
+        """int32, on the device."""
+        self.max_seqlen, self.plan = max_seqlen, plan
 
     @property
     def samples_B(self) -> npt.NDArray[np.int64]:
@@ -60,49 +62,69 @@ class CudaBatch:
         return self.plan.groups_B
 
 
-@dataclass(frozen=True)
-class Filled:
-    """A batch whose bytes may still be under way."""
+class Launch:
+    """Batches under way, and what the device may still read for them."""
 
-    batch: CudaBatch
-    event: torch.cuda.Event
-    whole: torch.Tensor
-    """What owns the batch's memory."""
+    def __init__(
+        self, context: Context, plans: Sequence[Plan], whole: torch.Tensor, kinds: int, stride: int,
+        starts: torch.Tensor,
+    ) -> None:  # fmt: skip
+        """`whole` owns the memory; `starts`: int32, the batches' cu_seqlens behind each other."""
+        self._context, self.event, self.plans = context, context.event(), plans
+        self.longest_K = np.zeros(len(plans), np.int64)
+        self._whole, self._waits = whole, -1
+        size = plans[0].rows, plans[0].seq_len
+        strides = (stride, stride * len(plans), size[1], 1)
+        self._views = whole.as_strided((len(plans), kinds, *size), strides).unbind(0)
+        self._starts = starts.split([len(plan.starts_S) + 1 for plan in plans])
 
-    def ready(self) -> CudaBatch:
-        """The batch, for the calling thread's current stream: it waits, the thread does not."""
-        stream = torch.cuda.current_stream(self.whole.device)
-        stream.wait_event(self.event)
-        self.whole.record_stream(stream)
-        return self.batch
+    def ready(self, number: int) -> CudaBatch:
+        """A batch for the calling thread's current stream: it waits, the thread does not."""
+        stream = torch.cuda.current_stream(self._whole.device)
+        if self._waits != stream.cuda_stream:
+            self._context.wait(stream.cuda_stream, self.event)
+            self._whole.record_stream(stream)
+            self._waits = stream.cuda_stream
+        views, longest = self._views[number].unbind(0), int(self.longest_K[number])
+        return CudaBatch(views, self._starts[number], longest, self.plans[number])
+
+    def __del__(self) -> None:
+        self._context.forget(self.event)
 
 
-@dataclass
+Filled = tuple[Launch, int]
+"""A batch that may still be under way."""
+
+
 class Slot:
-    """Memory of one launch under way."""
+    """Memory of one launch under way; its launch must not be forgotten before it is done."""
 
-    stream: torch.cuda.Stream
-    done: torch.cuda.Event
-    held: Any = None
-    """What the device may still read: kept until `done`."""
-    host: torch.Tensor | None = None
-    """Pinned bytes."""
-    staging: torch.Tensor | None = None
-    """As many on the device."""
+    def __init__(self, context: Context, lane: torch.cuda.Stream) -> None:
+        self.lane = lane
+        self.launch: Launch | None = None
+        self.copied, self._never = context.event(), context.event()
+        self.values = np.zeros(8, np.int64)
+        """The kernel's arguments, and where they are: set by loader.device_kernels."""
+        self.pointers = self.values.ctypes.data + 8 * np.arange(8, dtype=np.int64)
+        self.host: torch.Tensor | None = None
+        self.staging: torch.Tensor | None = None
 
-    def pinned(self, size: int) -> tuple[torch.Tensor, npt.NDArray[np.uint8]]:
-        """At least `size` pinned bytes, as PyTorch and as numpy see them."""
+    @property
+    def before(self) -> int:
+        """Event of the slot's last launch."""
+        return self.launch.event if self.launch else self._never
+
+    def reserve(self, size: int, device: torch.device | None = None) -> int:
+        """Address of at least `size` pinned bytes; as many on `device`."""
         if self.host is None or self.host.numel() < size:
+            if self.launch:
+                self.lane.synchronize()  # what is given up here may still be read
             # Batches differ a little in segments: room for more, so that this is rare.
-            self.host = torch.empty(-(-size * 5 // 4), dtype=torch.uint8, pin_memory=True)
-        return self.host, self.host.numpy()
-
-    def staged(self, device: torch.device) -> torch.Tensor:
-        """As many bytes on the device as are pinned."""
-        assert self.host is not None
-        if self.staging is None or self.staging.numel() < self.host.numel():
-            self.staging = torch.empty(self.host.numel(), dtype=torch.uint8, device=device)
-        return self.staging
+            size = -(-size * 5 // 4)
+            self.host = torch.empty(size, dtype=torch.uint8, pin_memory=True)
+            if device is not None:
+                self.staging = torch.empty(size, dtype=torch.uint8, device=device)
+        return self.host.data_ptr()
 
 
 class CudaBackend:
@@ -113,67 +135,78 @@ class CudaBackend:
     """Multiprocessors that the kernel runs on."""
 
     def __init__(
-        self,
-        device: int | None = None,
-        *,
-        dtype: torch.dtype = torch.int64,
-        position_ids: bool = True,
-        slots: int = 4,
-        blocks: int | None = None,
+        self, device: int | None = None, *, dtype: torch.dtype = torch.int64,
+        position_ids: bool = True, slots: int = 4,
+        launch_tokens: int = LAUNCH_TOKENS, blocks: int | None = None,
         defines: dict[str, object] | None = None,
-    ) -> None:
-        """`slots`: launches under way at once. Raises ConfigError, CudaError."""
+    ) -> None:  # fmt: skip
+        """`slots`: launches under way at once. `launch_tokens`: small batches share a launch up to
+        so many. Raises ConfigError, CudaError."""
         if dtype not in DTYPES:
             raise ConfigError(f"dtype = {dtype}, expected torch.int64 or torch.int32.")
-        self.device = torch.device(
-            "cuda", torch.cuda.current_device() if device is None else device
-        )
+        number = torch.cuda.current_device() if device is None else device
+        self.device = torch.device("cuda", number)
         self.dtype, self._kinds = dtype, 3 if position_ids else 2
         self.blocks = blocks or self.blocks
-        self._defines = defines or {}
-        self._functions: dict[int, Function] = {}
+        self._defines, self._launch_tokens = defines or {}, launch_tokens
+        self._functions: dict[int, int] = {}
         self._lock = threading.Lock()
         self._free: queue.SimpleQueue[Slot] = queue.SimpleQueue()
         with torch.cuda.device(self.device):
+            torch.empty(1, device=self.device)  # PyTorch makes the context
+            self.context = Context(number)
+            self.context.use()
+            self._calls = np.array(addresses(CALLS), np.int64)
             lanes = [torch.cuda.Stream(self.device) for _ in range(LANES)]
-            for number in range(slots):
-                self._free.put(Slot(lanes[number % LANES], torch.cuda.Event()))
+            for slot in range(slots):
+                self._free.put(Slot(self.context, lanes[slot % LANES]))
 
     def rows_at_once(self, seq_len: int) -> int:
-        """Rows of one launch, where a batch has fewer."""
-        return max(1, LAUNCH_TOKENS // seq_len)
+        """Rows planned together: several launches, so that Python's share of each is small."""
+        return max(1, PLANNED_LAUNCHES * self._launch_tokens // seq_len)
 
     def give(self, filled: Filled) -> CudaBatch:
-        return filled.ready()
+        """The batch, for the calling thread's current stream."""
+        return filled[0].ready(filled[1])
 
     def fill(self, plan: Plan) -> Filled:
         """Queue one batch. Waits only for a free slot. Raises CudaError."""
-        return self.fill_all([plan])[0]
+        return self._filled([plan])[0]
 
-    def fill_all(self, plans: Sequence[Plan]) -> list[Filled]:
-        """Queue batches of one shape by one launch. Raises CudaError."""
+    def fill_all(self, plans: Sequence[Plan]) -> Iterator[Filled]:
+        """Queue batches of one shape, `launch_tokens` or one batch a launch. Raises CudaError."""
+        step = max(1, self._launch_tokens // (plans[0].rows * plans[0].seq_len))
+        for first in range(0, len(plans), step):
+            yield from self._filled(plans[first : first + step])
+
+    def _filled(self, plans: Sequence[Plan]) -> list[Filled]:
+        function = self.function(plans[0].itemsize)
+        with self._taken() as slot:
+            slot.launch = self._queued(plans, slot, function)
+            return [(slot.launch, number) for number in range(len(plans))]
+
+    def _queued(self, plans: Sequence[Plan], slot: Slot, function: int) -> Launch:
+        """Wait until the slot is free, and queue a launch. Raises CudaError."""
         raise NotImplementedError
 
     @contextmanager
     def _taken(self) -> Iterator[Slot]:
-        """A slot whose last launch the device is done with; its stream is the current one."""
+        """A slot; PyTorch allocates for its stream."""
         slot = self._free.get()
         try:
-            slot.done.synchronize()
-            slot.held = None
-            with torch.cuda.device(self.device), torch.cuda.stream(slot.stream):
+            with torch.cuda.device(self.device), torch.cuda.stream(slot.lane):
                 yield slot
         finally:
             self._free.put(slot)
 
-    def function(self, itemsize: int) -> Function:
+    def function(self, itemsize: int) -> int:
         """The kernel for ids of 2 or 4 bytes; compiled at first use."""
         with self._lock:
             if itemsize not in self._functions:
                 self._functions[itemsize] = self._compile(itemsize)
             return self._functions[itemsize]
 
-    def _compile(self, itemsize: int) -> Function:
+    def _compile(self, itemsize: int) -> int:
         capability = torch.cuda.get_device_capability(self.device)
         if capability < (8, 0):
             raise CudaError(
@@ -187,53 +220,29 @@ class CudaBackend:
             **self._defines,
         }
         source = Path(__file__).with_name("expand.cu").read_text()
-        return Function(compiled(source, defines, capability, str(torch.version.cuda)), "expand")
+        code = compiled(source, defines, capability, str(torch.version.cuda))
+        return self.context.function(code, "expand")
 
-    def _outputs(self, plans: Sequence[Plan], block_bytes: int) -> tuple[torch.Tensor, int, int]:
-        """Memory of the batches and a block behind it: (tensor, stride, elements before the block).
+    def _outputs(
+        self, plans: Sequence[Plan], slot: Slot, block_bytes: int
+    ) -> tuple[torch.Tensor, int, torch.Tensor]:
+        """Memory of the batches and a block behind it: (tensor, stride, the block's int32 view).
 
-        Outputs of one kind follow each other, `stride` elements a batch.
+        Outputs of one kind follow each other, `stride` elements a batch; they are the kernel's.
         """
         stride = -(-plans[0].rows * plans[0].seq_len // WIDE) * WIDE
         before = -(-self._kinds * len(plans) * stride // 32) * 32
         size = before + -(-block_bytes // self.dtype.itemsize)
-        return torch.empty(size, dtype=self.dtype, device=self.device), stride, before
+        whole = torch.empty(size, dtype=self.dtype, device=self.device)
+        step = stride * len(plans) * self.dtype.itemsize
+        first, values = whole.data_ptr(), slot.values
+        values[4], values[5], values[7] = first, first + step, stride
+        values[6] = first + 2 * step if self._kinds == 3 else 0
+        return whole, stride, whole[before:].view(torch.int32)
 
-    def _launch(
-        self, slot: Slot, block: int, layout: Layout, count: int, itemsize: int,
-        outputs: int, stride: int,
-    ) -> torch.cuda.Event:  # fmt: skip
-        """Queue the kernel over the arrays at device address `block`; the event behind it."""
-        step = stride * (len(layout.bounds) - 1) * self.dtype.itemsize
-        kinds = [outputs + step * number for number in range(self._kinds)]
-        addresses = [block + layout.starts, block + layout.tails, *kinds, *[0] * (3 - self._kinds)]
-        values = [
-            ctypes.c_uint64(block), ctypes.c_int(count),
-            *(ctypes.c_uint64(value) for value in addresses), ctypes.c_uint64(stride),
-        ]  # fmt: skip
-        blocks = min(self.blocks, max(count, 1))
-        self.function(itemsize).launch(blocks, THREADS, slot.stream.cuda_stream, values)
-        slot.done = torch.cuda.Event()
-        slot.done.record(slot.stream)
-        return slot.done
-
-    def _given(
-        self, plans: Sequence[Plan], whole: torch.Tensor, stride: int, starts: torch.Tensor,
-        lengths: Sequence[int], event: torch.cuda.Event,
-    ) -> list[Filled]:  # fmt: skip
-        """The batches as views. `starts`: int32, each batch's cu_seqlens behind each other."""
-        rows, seq_len = plans[0].rows, plans[0].seq_len
-        strides = (stride * len(plans), stride, seq_len, 1)
-        views = whole.as_strided((self._kinds, len(plans), rows, seq_len), strides).unbind(1)
-        seqlens = starts.split([len(plan.starts_S) + 1 for plan in plans])
-        found = []
-        for number, plan in enumerate(plans):
-            tokens, labels, *more = views[number].unbind(0)
-            batch = CudaBatch(
-                tokens, labels, more[0] if more else None, seqlens[number], lengths[number], plan
-            )
-            found.append(Filled(batch, event, whole))
-        return found
+    def _check(self, result: int) -> None:
+        if result:
+            check(driver(), result, f"{self.name}: launch")
 
     def close(self) -> None:
         """Wait for all that is under way."""

@@ -12,12 +12,11 @@ import weakref
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import torch
-
 from loader.cuda_driver import CudaError, reads_registered_memory, register, unregister
-from loader.pieces import layout_of, write_pieces
+from loader.device_kernels import queue_gather
+from loader.pieces import PIECE_BYTES, layout_of, table_of
 from loader.plan import Mapped, Plan
-from loader.torch_cuda import CudaBackend, Filled
+from loader.torch_cuda import THREADS, CudaBackend, Launch, Slot
 
 
 class Registered:
@@ -62,7 +61,7 @@ REGISTERED = Registered()
 
 
 class GatherBackend(CudaBackend):
-    """`fill_all(plans)`: one kernel, no host copy."""
+    """`fill(plan)`: one kernel, no host copy."""
 
     name = "gather"
     blocks = 24
@@ -76,23 +75,23 @@ class GatherBackend(CudaBackend):
                 "addresses. Use the ring."
             )
 
-    def fill_all(self, plans: Sequence[Plan]) -> list[Filled]:
-        """Queue batches of one shape by one launch. Raises CudaError."""
-        layout = layout_of(plans)
-        size = layout.num_bytes
-        with self._taken() as slot:
-            self._register(plans)
-            host, bytes_of_host = slot.pinned(size)
-            count, lengths = write_pieces(plans, layout, bytes_of_host)
-            slot.held = plans
-            whole, stride, before = self._outputs(plans, size)
-            block = whole[before:].view(torch.uint8)[:size]
-            block.copy_(host[:size], non_blocking=True)
-            event = self._launch(
-                slot, block.data_ptr(), layout, count, plans[0].itemsize, whole.data_ptr(), stride
+    def _queued(self, plans: Sequence[Plan], slot: Slot, function: int) -> Launch:
+        layout, first = layout_of(plans), plans[0]
+        self._register(plans)
+        host = slot.reserve(layout.num_bytes)
+        whole, stride, block = self._outputs(plans, slot, layout.num_bytes)
+        starts = block[layout.starts // 4 :][: layout.segments]
+        launch = Launch(self.context, plans, whole, self._kinds, stride, starts)
+        self._check(
+            queue_gather(
+                self._calls, self.context.handle, slot.before, table_of(plans),
+                first.rows * first.seq_len, first.itemsize, PIECE_BYTES // first.itemsize,
+                layout.pieces, layout.segments, host, block.data_ptr(), layout.num_bytes,
+                launch.longest_K, function, slot.values, slot.pointers, self.blocks, THREADS,
+                slot.lane.cuda_stream, launch.event,
             )
-            starts = block[layout.starts :][: 4 * layout.bounds[-1]].view(torch.int32)
-            return self._given(plans, whole, stride, starts, lengths, event)
+        )  # fmt: skip
+        return launch
 
     def _register(self, plans: Sequence[Plan]) -> None:
         done: Any = None

@@ -13,14 +13,14 @@ from typing import Any
 
 import torch
 
-from loader.pieces import layout_of, runs_of, write_pieces
+from loader.device_kernels import queue_ring
+from loader.pieces import LINE, PIECE_BYTES, layout_of, table_of
 from loader.plan import Plan
-from loader.stream_copy import copy_runs
-from loader.torch_cuda import CudaBackend, Filled
+from loader.torch_cuda import THREADS, CudaBackend, Launch, Slot
 
 
 class RingBackend(CudaBackend):
-    """`fill_all(plans)`: gather, transfer, one kernel on the device."""
+    """`fill(plan)`: gather, transfer, one kernel on the device."""
 
     name = "ring"
     blocks = 64
@@ -33,27 +33,23 @@ class RingBackend(CudaBackend):
         self._past_caches = past_caches
         self._copies = torch.cuda.Stream(self.device)
 
-    def fill_all(self, plans: Sequence[Plan]) -> list[Filled]:
-        """Gather batches of one shape and queue the rest. Raises CudaError."""
-        runs, layout = runs_of(plans), layout_of(plans)
-        offset = -(-runs.num_bytes // 256) * 256
-        size = offset + layout.num_bytes
-        with self._taken() as slot:
-            host, bytes_of_host = slot.pinned(size)
-            staging = slot.staged(self.device)
-            for runs_R3 in runs.runs_R3:
-                copy_runs(runs_R3, host.data_ptr(), 0, runs.num_bytes, self._past_caches)
-            base = staging.data_ptr()
-            count, lengths = write_pieces(plans, layout, bytes_of_host[offset:size], runs, base)
-            with torch.cuda.stream(self._copies):
-                staging[:size].copy_(host[:size], non_blocking=True)
-                arrived = self._copies.record_event()
-            slot.stream.wait_event(arrived)
-            whole, stride, before = self._outputs(plans, 4 * layout.bounds[-1])
-            starts = whole[before:].view(torch.int32)[: layout.bounds[-1]]
-            staged = staging[offset + layout.starts :][: 4 * layout.bounds[-1]]
-            starts.copy_(staged.view(torch.int32))
-            event = self._launch(
-                slot, base + offset, layout, count, plans[0].itemsize, whole.data_ptr(), stride
+    def _queued(self, plans: Sequence[Plan], slot: Slot, function: int) -> Launch:
+        layout, first = layout_of(plans), plans[0]
+        total = first.rows * first.seq_len
+        room = len(plans) * total * first.itemsize + LINE * layout.segments
+        host = slot.reserve(room + layout.num_bytes + 256, self.device)
+        assert slot.staging is not None
+        whole, stride, block = self._outputs(plans, slot, 4 * layout.segments)
+        starts = block[: layout.segments]
+        launch = Launch(self.context, plans, whole, self._kinds, stride, starts)
+        self._check(
+            queue_ring(
+                self._calls, self.context.handle, slot.before, table_of(plans), total,
+                first.itemsize, PIECE_BYTES // first.itemsize, layout.pieces, layout.segments,
+                host, slot.staging.data_ptr(), layout.num_bytes, launch.longest_K, function,
+                slot.values, slot.pointers, self.blocks, THREADS, slot.lane.cuda_stream,
+                launch.event, LINE, self._past_caches, self._copies.cuda_stream, slot.copied,
+                starts.data_ptr(),
             )
-            return self._given(plans, whole, stride, starts, lengths, event)
+        )  # fmt: skip
+        return launch
