@@ -276,15 +276,14 @@ def write_pieces(
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
 def gather_runs(
     plans_K4: Any, total: int, itemsize: int, line: int, slot: int, past_caches: bool,
-    offsets_S: Any, moved_K4: Any,
+    offsets_S: Any, runs_R3: Any, moved_K4: Any,
 ) -> int:  # fmt: skip
     """Copy the plans' ids to the address `slot`; the bytes there.
 
-    offsets_S: 1 + the offset of each segment, 0 for padding; moved_K4: as plans_K4, with these in
+    offsets_S: 1 + the offset of each segment, 0 for padding; runs_R3: room; moved_K4: as plans_K4, with these in
     the place of addresses.
     """
     first, cursor = 0, 0
-    runs_R3 = np.empty((len(offsets_S), 3), np.int64)
     for number in range(len(plans_K4)):
         size = plans_K4[number, 3]
         begin = cursor
@@ -359,6 +358,7 @@ def queue_ring(
     room: int, segments: int, host: int, staging: int, size: int, longest_K: Any,
     function: int, values: Any, pointers: Any, blocks: int, threads: int, lane: int, event: int,
     line: int, past_caches: bool, copies: int, copied: int, starts: int,
+    scratch_S4: Any,
 ) -> int:  # fmt: skip
     """Wait for the event `before`, gather, then queue a launch of the ring; 0 or CUDA's error.
 
@@ -371,10 +371,13 @@ def queue_ring(
         done = _call(calls[_SYNCHRONIZE], (np.int64(before),))
     if done != 0:
         return done
-    offsets_S = np.empty(segments, np.uint64)
+    offsets_S = scratch_S4.reshape(-1)[:segments].view(np.uint64)
+    runs_R3 = scratch_S4.reshape(-1)[segments : 4 * segments].reshape(-1, 3)
     moved_K4 = np.empty_like(plans_K4)
     offset = _up(
-        gather_runs(plans_K4, total, itemsize, line, host, past_caches, offsets_S, moved_K4)
+        gather_runs(
+            plans_K4, total, itemsize, line, host, past_caches, offsets_S, runs_R3, moved_K4
+        )
     )
     count = write_pieces(
         moved_K4, total, itemsize, limit, staging - 1, host + offset, room, segments, longest_K
@@ -393,7 +396,7 @@ def queue_ring(
             calls[_ON_DEVICE],
             (np.int64(starts), np.int64(source), np.int64(4 * segments), np.int64(lane)),
         )
-    if done != 0 or len(offsets_S) == 0:  # offsets_S is read until here
+    if done != 0:
         return done
     return _launched(
         calls, function, values, pointers, staging + offset, room, segments, count, blocks,

@@ -29,7 +29,7 @@ WIDE = 4
 DTYPES = {torch.int64: "long long", torch.int32: "int"}
 LAUNCH_TOKENS = 1 << 22
 """Small batches share a launch up to so many tokens: 100 MB of int64 outputs."""
-PLANNED_LAUNCHES = 4
+PLANNED_TOKENS = 1 << 24
 LANES = 2
 """Streams: while one launch ends, the next is on its way."""
 
@@ -106,6 +106,7 @@ class Slot:
         self.values = np.zeros(8, np.int64)
         """The kernel's arguments, and where they are: set by loader.device_kernels."""
         self.pointers = self.values.ctypes.data + 8 * np.arange(8, dtype=np.int64)
+        self.scratch = np.empty((0, 4), np.int64)
         self.host: torch.Tensor | None = None
         self.staging: torch.Tensor | None = None
 
@@ -113,6 +114,12 @@ class Slot:
     def before(self) -> int:
         """Event of the slot's last launch."""
         return self.launch.event if self.launch else self._never
+
+    def room(self, segments: int) -> npt.NDArray[np.int64]:
+        """Four numbers a segment. Kept: memory fresh from the system costs more than filling it."""
+        if len(self.scratch) < segments:
+            self.scratch = np.empty((-(-segments * 5 // 4), 4), np.int64)
+        return self.scratch
 
     def reserve(self, size: int, device: torch.device | None = None) -> int:
         """Address of at least `size` pinned bytes; as many on `device`."""
@@ -163,7 +170,7 @@ class CudaBackend:
 
     def rows_at_once(self, seq_len: int) -> int:
         """Rows planned together: several launches, so that Python's share of each is small."""
-        return max(1, PLANNED_LAUNCHES * self._launch_tokens // seq_len)
+        return max(1, max(PLANNED_TOKENS, self._launch_tokens) // seq_len)
 
     def give(self, filled: Filled) -> CudaBatch:
         """The batch, for the calling thread's current stream."""
@@ -180,6 +187,7 @@ class CudaBackend:
             yield from self._filled(plans[first : first + step])
 
     def _filled(self, plans: Sequence[Plan]) -> list[Filled]:
+        self.context.use()  # a thread that has not called CUDA yet has none
         function = self.function(plans[0].itemsize)
         with self._taken() as slot:
             slot.launch = self._queued(plans, slot, function)

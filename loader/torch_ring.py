@@ -49,7 +49,7 @@ class RingBackend(CudaBackend):
                 host, slot.staging.data_ptr(), layout.num_bytes, launch.longest_K, function,
                 slot.values, slot.pointers, self.blocks, THREADS, slot.lane.cuda_stream,
                 launch.event, LINE, self._past_caches, self._copies.cuda_stream, slot.copied,
-                starts.data_ptr(),
+                starts.data_ptr(), slot.room(layout.segments),
             )
         )  # fmt: skip
         return launch
