@@ -51,33 +51,39 @@ class Place(NamedTuple):
     checksum: str
 
 
+_NAMES = ["file", "group", "split"]
+
+
 @dataclass(frozen=True, eq=False)
 class Stream:
     """The row groups of one (split, stage, group), in order."""
 
+    split: str
     group: str
     stage: int
     """Number of the stage, from 0; 0 where the mixture has none."""
-    rows: pa.Table
-    """The index rows of these row groups: of 100,000 shards there are millions, so that a row is
-    made into Python objects when it is asked for."""
+    listed: pa.Table
+    """The index. Of 100,000 shards it has millions of rows: one is made into Python objects when
+    it is asked for."""
+    order: npt.NDArray[np.int64]
+    """Its row of each row group."""
     starts: npt.NDArray[np.int64]
     """Tokens before each row group, and last the tokens of the whole stream."""
 
     def place(self, number: int) -> Place:
         """Row group `number` of the stream."""
-        row = (self.rows[name][number].as_py() for name in Place._fields)
-        return Place(*row)
+        row = int(self.order[number])
+        return Place(*(self.listed[name][row].as_py() for name in Place._fields))
 
     @cached_property
     def files(self) -> tuple[str, ...]:
         """File of each row group."""
-        return tuple(self.rows["file"].to_pylist())
+        return tuple(self.listed["file"].take(pa.array(self.order)).to_pylist())
 
     @cached_property
     def row_groups(self) -> tuple[int, ...]:
         """Number of each row group in its file."""
-        return tuple(self.rows["row_group"].to_pylist())
+        return tuple(self.listed["row_group"].take(pa.array(self.order)).to_pylist())
 
     @property
     def tokens(self) -> int:
@@ -97,7 +103,14 @@ class Dataset:
     """Folder of dataset.json on `filesystem`."""
     facts: dict[str, Any]
     """The content of dataset.json."""
-    index: pa.Table
+    listed: pa.Table
+    """The index with its repeated names as dictionaries, each column in one piece."""
+
+    @cached_property
+    def index(self) -> pa.Table:
+        """The index with the column `stage`, as `INDEX` says."""
+        stage = pa.field("stage", pa.int32())
+        return self.listed.cast(INDEX.append(stage))
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -120,7 +133,7 @@ class Dataset:
 
     @cached_property
     def splits(self) -> tuple[str, ...]:
-        return tuple(sorted(pc.unique(self.index["split"]).to_pylist()))
+        return tuple(sorted(pc.unique(self.listed["split"]).to_pylist()))
 
     def path(self, file: str) -> str:
         return f"{self.root}/{file}"
@@ -142,20 +155,49 @@ class Dataset:
         Raises ConfigError.
         """
         self.check_split(split)
-        rows = self.index.filter(pc.equal(self.index["split"], split))
+        stages = self.listed["stage"].to_numpy()
+        chosen = _codes(self.listed["split"], split)
         if stage is not None:
             if stage not in self.stages:
                 raise ConfigError(f"{self.root}: no stage '{stage}'.{nearest(stage, self.stages)}")
-            rows = rows.filter(pc.equal(rows["stage"], self.stages.index(stage)))
-            if not rows.num_rows:
+            chosen &= stages == self.stages.index(stage)
+            if not chosen.any():
                 raise ConfigError(f"{self.root}: stage '{stage}' has no tokens in '{split}'.")
-        names = rows.group_by(["stage", "group"]).aggregate([])
+        turns = _file_turns(self.listed["file"])
+        row_groups, tokens = (self.listed[name].to_numpy() for name in ("row_group", "tokens"))
         found = []
-        pairs = zip(names["stage"].to_pylist(), names["group"].to_pylist(), strict=True)
-        for number, group in sorted(pairs):
-            of_group = pc.and_(pc.equal(rows["group"], group), pc.equal(rows["stage"], number))
-            found.append(_stream(rows.filter(of_group), group, number))
+        for number in np.unique(stages[chosen]).tolist():
+            for group in sorted(pc.unique(self.listed["group"]).to_pylist()):
+                here = chosen & (stages == number) & _codes(self.listed["group"], group)
+                rows = np.flatnonzero(here)
+                if len(rows):
+                    order = rows[np.lexsort((row_groups[rows], turns[rows]))]
+                    starts = np.concatenate([[0], np.cumsum(tokens[order])]).astype(np.int64)
+                    found.append(Stream(split, group, number, self.listed, order, starts))
         return tuple(found)
+
+
+def _codes(column: pa.ChunkedArray, value: str) -> npt.NDArray[np.bool_]:
+    """Where a dictionary column has the value."""
+    array = column.chunk(0)
+    at = array.dictionary.index(value).as_py()
+    found: npt.NDArray[np.bool_] = array.indices.to_numpy() == at
+    return found
+
+
+def _file_turns(column: pa.ChunkedArray) -> npt.NDArray[np.int64]:
+    """Each row's file by its turn: files follow each other by shard number, then by name."""
+    array = column.chunk(0)
+    names = array.dictionary
+    numbers = pc.struct_field(pc.extract_regex(names, r"-(?P<k>[0-9]+)-[^-]*$"), "k")
+    if numbers.null_count:
+        shard_number(names[numbers.is_null().index(True).as_py()].as_py())  # raises
+    files = pa.table({"number": numbers.cast(pa.int64()), "name": names})
+    order = pc.sort_indices(files, [("number", "ascending"), ("name", "ascending")])
+    turns = np.empty(len(names), np.int64)
+    turns[order.to_numpy()] = np.arange(len(names))
+    found: npt.NDArray[np.int64] = turns[array.indices.to_numpy()]
+    return found
 
 
 def shard_number(file: str) -> int:
@@ -169,28 +211,14 @@ def shard_number(file: str) -> int:
         ) from None
 
 
-def _stream(rows: pa.Table, group: str, stage: int) -> Stream:
-    files = rows["file"].combine_chunks().dictionary_encode()
-    if isinstance(files, pa.ChunkedArray):
-        files = files.combine_chunks()
-    names = files.dictionary.to_pylist()
-    ranked = sorted(range(len(names)), key=lambda at: (shard_number(names[at]), names[at]))
-    turns = np.empty(len(names), np.int64)
-    turns[ranked] = np.arange(len(names))
-    order = np.lexsort((rows["row_group"].to_numpy(), turns[files.indices.to_numpy()]))
-    if not np.array_equal(order, np.arange(len(order))):
-        rows = rows.take(pa.array(order))
-    rows = rows.combine_chunks()
-    starts = np.concatenate([[0], np.cumsum(rows["tokens"].to_numpy())]).astype(np.int64)
-    return Stream(group, stage, rows, starts)
-
-
 def open_dataset(uri: str, version: int | None = None, *, filesystem: Any = None) -> Dataset:
     """The dataset in a folder: a local path or a URI that pyarrow.fs knows (s3://, gs://, ...).
 
     With `filesystem`, of pyarrow or of fsspec (such as `obstore.fsspec.FsspecStore`), `uri` is a
-    path on it. The version in force, or an earlier one by its number. Raises InputError where there
-    is none or it is of another format, IntegrityError where the index is not the file that it names.
+    path on it. The version in force, or an earlier one by its number.
+
+    Raises InputError where there is none or it is of another format, IntegrityError where the index
+    is not the file that it names.
     """
     root = uri
     if filesystem is not None:
@@ -215,7 +243,10 @@ def open_dataset(uri: str, version: int | None = None, *, filesystem: Any = None
 
 
 def read_index(filesystem: pafs.FileSystem, path: str) -> pa.Table:
-    """The index with the column `stage`, verified against the digits of its sha256 in its name."""
+    """The index with the column `stage`, verified against the digits of its sha256 in its name.
+
+    Files, groups and splits are dictionaries; each column is one piece.
+    """
     content = _read(filesystem, path)
     name = path.rpartition("/")[2]
     found = hashlib.sha256(content).hexdigest()[:8]
@@ -224,11 +255,15 @@ def read_index(filesystem: pafs.FileSystem, path: str) -> pa.Table:
             f"{path}: its sha256 begins with {found}, its name says otherwise. The file is "
             f"damaged: restore it, or publish the dataset again."
         )
-    table = pq.read_table(pa.BufferReader(content))
+    table = pq.read_table(pa.BufferReader(content), read_dictionary=_NAMES)
     stage = pa.array([0] * table.num_rows, pa.int32())
     if "stage" in table.column_names:
         stage = pc.fill_null(table["stage"].cast(pa.int32()), 0)
-    return table.select(INDEX.names).cast(INDEX).append_column("stage", stage)
+    table = table.select(INDEX.names).append_column("stage", stage)
+    table = table.unify_dictionaries().combine_chunks()
+    kinds = {field.name: field.type for field in INDEX}
+    kinds |= {name: pa.dictionary(pa.int32(), pa.string()) for name in _NAMES}
+    return table.cast(pa.schema([*kinds.items(), ("stage", pa.int32())]))
 
 
 def _read(filesystem: pafs.FileSystem, path: str) -> bytes:

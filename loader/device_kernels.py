@@ -280,8 +280,8 @@ def gather_runs(
 ) -> int:  # fmt: skip
     """Copy the plans' ids to the address `slot`; the bytes there.
 
-    offsets_S: 1 + the offset of each segment, 0 for padding; runs_R3: room; moved_K4: as plans_K4, with these in
-    the place of addresses.
+    offsets_S: 1 + the offset of each segment, 0 for padding; runs_R3: room for the runs; moved_K4:
+    as plans_K4, with offsets in the place of addresses.
     """
     first, cursor = 0, 0
     for number in range(len(plans_K4)):

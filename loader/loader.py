@@ -12,6 +12,7 @@ are done ahead of the caller by threads, and none of that shows in the state.
 
 from __future__ import annotations
 
+import warnings
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -92,10 +93,9 @@ class Loader:
         Of a dataset with stages an epoch is all stages in order, or the one that `stage` names.
         `cache`: a folder for decoded row groups (None: `hot_cache.default_cache()`), or "memory";
         `cache_bytes` bounds it (None: 64 GiB on disk, 1 GiB in memory). `prefetch` batches are made
-        ahead by `threads` threads (None: 2 to 8, up to 64 MiB; 0: made when they are asked for).
+        ahead by `threads` threads (None: 2 to 16, up to 64 MiB; 0: made when they are asked for).
         `backend` None: numpy arrays of `dtype` (int64 or int32); or a name of
-        `loader.backends.NAMES`. Raises ConfigError, and InputError
-        or IntegrityError from shards.
+        `loader.backends.NAMES`. Raises ConfigError, and InputError or IntegrityError from shards.
         """
         if seq_len < 1 or batch_size < 1 or not 0 <= rank < world_size:
             raise ConfigError(
@@ -108,7 +108,7 @@ class Loader:
                 f"counts the rows of all ranks together."
             )
         if prefetch is None:
-            prefetch = max(2, min(8, _AHEAD_BYTES // (16 * seq_len * batch_size // world_size)))
+            prefetch = max(2, min(16, _AHEAD_BYTES // (16 * seq_len * batch_size // world_size)))
         if prefetch < 0 or threads < 1:
             raise ConfigError(
                 f"prefetch = {prefetch}, threads = {threads}: expected prefetch of 0 or more and "
@@ -135,21 +135,31 @@ class Loader:
         self.line = RowGroupLine(
             dataset, self._streams, HotCache(folder, bound, dataset.dtype), threads
         )
+        stored = int(self.line.edges_R[-1]) * dataset.dtype.itemsize
+        if stored > bound and self._shuffle.kind == "full" and packing != "best_fit":
+            warnings.warn(
+                f"{dataset.root}: {stored / 1e9:.1f} GB of ids are shuffled as one, and the cache "
+                f"holds {bound / 1e9:.1f} GB: most rows will decode a row group of their own. Give "
+                f"more `cache_bytes`, or packing='best_fit' or shuffle={{'window': N}}, which stay "
+                f"in few row groups at a time.",
+                stacklevel=2,
+            )
         made = _packing(packing, self.line, seq_len, folder, threads)
         self._counts = None if weights is None else block_counts(self.groups, weights)
         self.order = self._ordered(made.sizes, stages)
         self._planner = Planner(self.line, self.order, made, seq_len, cross_document_labels)
         if backend is None:
-            backend = NumpyBackend(dtype, prefetch + threads + 4)
+            backend = NumpyBackend(dtype, 2 * prefetch + threads + 4)
         elif isinstance(backend, str):
             backend = made_backend(backend, dtype, threads + 2)
         self._backend = backend
         self.ahead = prefetch
         """Batches made ahead."""
-        at_once = self._backend.rows_at_once(seq_len) // self._rows
+        at_once = backend.rows_at_once(seq_len) // self._rows
         self._unit = max(1, min(prefetch // 2, at_once))
         self._threads = ThreadPoolExecutor(threads, "loader-batch") if prefetch else None
-        self._coming: deque[tuple[int, Future[Any]]] = deque()
+        self._coming: deque[tuple[list[int], Future[list[Any]]]] = deque()
+        self._ready: deque[tuple[int, Any]] = deque()
         self.consumed = 0
         self._next = self._fetched = 0
 
@@ -183,17 +193,19 @@ class Loader:
             self.consumed = self._after(self.consumed)
             return self._backend.give(filled)
         self._start_ahead(self._threads)
-        if not self._coming:
-            raise StopIteration
-        after, coming = self._coming[0]
-        try:
-            filled = coming.result()
-        except BaseException:
-            self._forget()  # so that the next call tries the same batch again
-            raise
-        self._coming.popleft()
-        self.consumed = after
-        self._start_ahead(self._threads)
+        if not self._ready:
+            if not self._coming:
+                raise StopIteration
+            afters, coming = self._coming[0]
+            try:
+                made = coming.result()
+            except BaseException:
+                self._forget()  # so that the next call tries the same batch again
+                raise
+            self._coming.popleft()
+            self._ready.extend(zip(afters, made, strict=True))
+            self._start_ahead(self._threads)
+        self.consumed, filled = self._ready.popleft()
         return self._backend.give(filled)
 
     def plan(self, consumed: int | None = None) -> Plan:
@@ -243,31 +255,21 @@ class Loader:
         return after if self.total is None else min(after, self.total)
 
     def _start_ahead(self, threads: ThreadPoolExecutor) -> None:
-        while len(self._coming) + self._unit <= max(self.ahead, self._unit):
+        # While row groups are still coming a batch waits for its own alone.
+        unit = self._unit if self.line.whole else 1
+        while sum(len(afters) for afters, _ in self._coming) + unit <= max(self.ahead, unit):
             afters: list[int] = []
             first = self._next
-            while len(afters) < self._unit and (self.total is None or self._next < self.total):
+            while len(afters) < unit and (self.total is None or self._next < self.total):
                 self._fetch_ahead()
                 self._next = self._after(self._next)
                 afters.append(self._next)
             if not afters:
                 return
-            coming = [(after, Future[Any]()) for after in afters]
-            self._coming.extend(coming)
-            threads.submit(self._make, first, [one for _, one in coming])
+            self._coming.append((afters, threads.submit(self._made, first, len(afters))))
 
-    def _make(self, first: int, coming: Sequence[Future[Any]]) -> None:
-        """Plan and fill these batches; those behind one that fails fail with it."""
-        left = deque(coming)
-        try:
-            for filled in self._backend.fill_all(self.plans(first, len(coming))):
-                if not left[0].cancelled():
-                    left[0].set_result(filled)
-                left.popleft()
-        except BaseException as error:
-            for one in left:
-                if not one.cancelled():
-                    one.set_exception(error)
+    def _made(self, first: int, count: int) -> list[Any]:
+        return list(self._backend.fill_all(self.plans(first, count)))
 
     def _fetch_ahead(self) -> None:
         """Let row groups be fetched that batches far ahead need; two steps for each batch."""
@@ -289,6 +291,7 @@ class Loader:
         for _, coming in self._coming:
             coming.cancel()
         self._coming.clear()
+        self._ready.clear()
         self._next = self._fetched = self.consumed
 
     # --- state ---------------------------------------------------------------------------------

@@ -222,9 +222,7 @@ def _kept(folder: Path | None, line: RowGroupLine, seq_len: int, count: Callable
     if folder is None:
         return count()
     said = [line.dataset.fingerprint, seq_len]
-    said += [
-        (stream.group, stream.stage, stream.rows["split"][0].as_py()) for stream in line.streams
-    ]
+    said += [(stream.split, stream.group, stream.stage) for stream in line.streams]
     path = folder / "rows" / f"{xxhash.xxh3_128_hexdigest(repr(said).encode())}.counts"
     with contextlib.suppress(OSError):
         content = path.read_bytes()

@@ -65,6 +65,11 @@ class RowGroupLine:
                     self._ask(number)
 
     @property
+    def whole(self) -> bool:
+        """Whether all row groups are in memory."""
+        return len(self._held) == len(self.edges_R) - 1
+
+    @property
     def idle(self) -> bool:
         """Whether there is something left to fetch, and threads have time for it."""
         with self._turn:

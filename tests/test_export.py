@@ -23,7 +23,7 @@ from test_mixture_run import DUMP, TRAIN, pages
 from test_shards import tokenised
 
 import stages.shard_writer
-from benchmarks.peers import environment, peer_environment
+from benchmarks.peers import peer_environment, python_of
 from loader import export_chunks, export_flat, export_parquet, open_dataset, stored_order
 from loader.export import FORMATS, export
 from loader.export_format import Facts
@@ -165,18 +165,14 @@ def test_chunks_and_files_end_where_their_bounds_say(dataset: Path, tmp_path: Pa
 # --- The projects' own readers -----------------------------------------------------------------
 
 
+@pytest.mark.slow  # the readers' environment is made where it is not there
 def test_the_projects_own_readers_give_the_same_documents(tmp_path: Path) -> None:
-    folder = environment("readers")
-    if not (folder / "complete").exists():
-        pytest.skip(
-            "no environment of readers: python -c "
-            "'from benchmarks.peers import python_of; python_of(\"readers\")' makes it"
-        )
+    python = python_of("readers")
     where = published_documents(tmp_path, tokenised(SIZES), MIXTURES[1], 100)
     names = [name for name in FORMATS if name != "bin"]
     for name in names:
         export(str(where), name, tmp_path / "out" / name)
-    command = [folder / "bin/python", "-W", "ignore", "benchmarks/peers/read_export.py",
+    command = [python, "-W", "ignore", "benchmarks/peers/read_export.py",
                tmp_path / "out", "train", tmp_path / "found.json", *names]  # fmt: skip
     home = {"HOME": str(tmp_path / "home"), "PATH": os.environ["PATH"]}
     done = subprocess.run(

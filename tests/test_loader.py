@@ -294,13 +294,15 @@ def test_a_flipped_bit_in_any_token_byte_is_found(folder: Path, tmp_path: Path) 
         broken[at] ^= 0x10
         path.write_bytes(broken)
         try:
-            found = list(Loader(damaged, 16, 4, cache="memory"))
+            found = list(Loader(damaged, 16, 4, cache="memory", prefetch=0))
         except IntegrityError as error:
             assert file in str(error)  # noqa: PT017
             assert f"row group {row_group}" in str(error)  # noqa: PT017
         else:  # a byte of the page header that decoding does not use
             path.write_bytes(clean)
-            assert rows_of(found) == rows_of(list(Loader(damaged, 16, 4, cache="memory")))
+            assert rows_of(found) == rows_of(
+                list(Loader(damaged, 16, 4, cache="memory", prefetch=0))
+            )
 
 
 def test_other_tokens_under_a_valid_page_are_found_by_the_checksum(
@@ -325,7 +327,7 @@ def test_a_missing_shard_and_a_damaged_index_name_the_file(folder: Path, tmp_pat
     file = damaged.streams("train")[0].files[0]
     Path(damaged.path(file)).unlink()
     with pytest.raises(InputError, match=f"{file}.*no such file"):
-        list(Loader(damaged, 16, 4, cache="memory"))
+        list(Loader(damaged, 16, 4, cache="memory", prefetch=0))
     index = Path(damaged.path(damaged.facts["index"]))
     index.write_bytes(index.read_bytes()[:-1] + b"x")
     with pytest.raises(IntegrityError, match="index-"):

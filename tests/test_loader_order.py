@@ -8,17 +8,20 @@ from typing import Any
 
 import numpy as np
 import pytest
+import xxhash
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loader.order import (
     BLOCK,
+    PACKED_ROWS,
     Order,
     Permutation,
     Shuffle,
     WeightedOrder,
     block_counts,
     interleaved,
+    interleaved_all,
 )
 from pipeline.errors import ConfigError
 
@@ -47,6 +50,136 @@ def test_neighbours_land_anywhere() -> None:
     tenths, _ = np.histogram(found[: size // 10], bins=10, range=(0, size))
     assert tenths.min() > 900
     assert tenths.max() < 1100
+
+
+QUALITY_SIZES = (97, 1000, 4096, 65_537)
+
+
+@pytest.mark.parametrize("size", QUALITY_SIZES)
+def test_images_are_uniform(size: int) -> None:
+    """Chi square of (third of the places, cell of the image) over 40 keys, 8 cells: 14 degrees."""
+    statistics = []
+    for key in range(40):
+        found = Permutation(size, f"uniform/{key}")(np.arange(size))
+        counts = np.array(
+            [np.bincount(part * 8 // size, minlength=8) for part in np.array_split(found, 3)]
+        )
+        expected = counts.sum(1, keepdims=True) * counts.sum(0) / size
+        statistics.append(((counts - expected) ** 2 / expected).sum())
+    # Mean 14, standard deviation 5.3 each; of 40 the mean has 0.84.
+    assert 14 - 4 * 0.84 < np.mean(statistics) < 14 + 4 * 0.84
+    assert max(statistics) < 50
+
+
+@pytest.mark.parametrize("size", QUALITY_SIZES)
+def test_an_image_says_nothing_of_the_next_ones(size: int) -> None:
+    """Serial correlation at lags 1..32, in standard deviations of a random permutation's."""
+    worst = []
+    for key in range(20):
+        found = Permutation(size, f"serial/{key}")(np.arange(size)).astype(float)
+        scaled = (found - found.mean()) / found.std()
+        for lag in range(1, 33):
+            correlation = float(np.mean(scaled[lag:] * scaled[:-lag]))
+            worst.append((correlation + 1 / size) * np.sqrt(size - lag))
+    assert abs(np.mean(worst)) < 4 / np.sqrt(len(worst))
+    assert 0.85 < np.std(worst) < 1.15
+    assert np.abs(worst).max() < 5.5
+
+
+@pytest.mark.parametrize("size", QUALITY_SIZES)
+def test_cycles_are_as_long_as_chance_makes_them(size: int) -> None:
+    """A random permutation of n has on average 1/k cycles of length k, and H(n) in all."""
+    keys, short, cycles = 30, np.zeros(4), []
+    for key in range(keys):
+        found = Permutation(size, f"cycles/{key}")(np.arange(size))
+        power = found
+        returned = [np.count_nonzero(power == np.arange(size))]
+        for _ in range(3):
+            power = found[power]
+            returned.append(np.count_nonzero(power == np.arange(size)))
+        short += returned
+        cycles.append(count_cycles(found.tolist()))
+    # Points with period dividing k: as many as k has divisors. Fixed points are Poisson(1).
+    divisors = np.array([1, 2, 2, 3])
+    assert (np.abs(short / keys - divisors) < 5 * np.sqrt(np.array([1, 3, 4, 7]) / keys)).all()
+    harmonic = np.log(size) + 0.5772
+    assert abs(np.mean(cycles) - harmonic) < 5 * np.sqrt(harmonic / keys)
+
+
+def count_cycles(images: list[int]) -> int:
+    seen, count = bytearray(len(images)), 0
+    for start in range(len(images)):
+        if not seen[start]:
+            count += 1
+            at = start
+            while not seen[at]:
+                seen[at] = 1
+                at = images[at]
+    return count
+
+
+def test_every_order_of_few_windows_comes_up_equally_often() -> None:
+    """Chi square over the 24 orders of 4 places, 2,400 keys: 23 degrees of freedom."""
+    counts = Counter(
+        tuple(Permutation(4, f"orders/{key}")(np.arange(4)).tolist()) for key in range(2400)
+    )
+    assert len(counts) == 24
+    assert sum((count - 100) ** 2 / 100 for count in counts.values()) < 60
+
+
+def test_blocks_move_whole_and_rows_move_within_them() -> None:
+    order = Order([5000, 2048, 700], 3, Shuffle("blocks"))
+    found = order.locate(np.arange(order.epoch_samples))
+    for group, size in enumerate(order.sizes):
+        windows = found.windows[found.groups == group]
+        assert sorted(windows.tolist()) == list(range(size))
+        at = np.flatnonzero(found.groups == group)
+        spans = [np.ptp(at[windows // PACKED_ROWS == block]) for block in range(-(-size // 1024))]
+        # A block's rows come within some 2,048 samples of its group, whose share these are of all;
+        # the first block is cut by the turn of the whole, and comes again at the end.
+        share = size / order.epoch_samples
+        assert sum(span * share > 3 * PACKED_ROWS for span in spans) <= 1
+        assert (np.diff(windows[: size // 2]) < 0).mean() > 0.4
+    # Groups come in their shares all along.
+    for part in np.array_split(found.groups, 4):
+        shares = np.bincount(part, minlength=3) / len(part)
+        assert np.abs(shares - np.array(order.sizes) / order.epoch_samples).max() < 0.02
+    other = Order([5000, 2048, 700], 4, Shuffle("blocks")).locate(np.arange(5000))
+    assert (other.windows != found.windows[:5000]).any()
+
+
+@given(
+    st.lists(st.integers(1, 10**9), min_size=2, max_size=5),
+    st.lists(st.integers(0, 10**12), min_size=1, max_size=5),
+)
+def test_compiled_interleaving_is_the_exact_one(sizes: list[int], places: list[int]) -> None:
+    wanted = [place % sum(sizes) for place in places]
+    groups, windows = interleaved_all(sizes, np.array(wanted))
+    pairs = list(zip(groups.tolist(), windows.tolist(), strict=True))
+    assert pairs == [interleaved(sizes, place) for place in wanted]
+
+
+@given(st.integers(1, (1 << 62) - 1), st.integers(0, 1 << 62), st.text(max_size=3))
+def test_the_compiled_permutation_is_that_of_whole_numbers(size: int, at: int, key: str) -> None:
+    """The definition in Python's integers: what a state of an older version was made with."""
+    half = max(1, (max(size - 1, 1).bit_length() + 1) // 2)
+    mask, wide = (1 << half) - 1, (1 << 64) - 1
+
+    def mixed(value: int) -> int:
+        for factor in (0xFF51AFD7ED558CCD, 0xC4CEB9FE1A85EC53):
+            value = (value ^ (value >> 33)) * factor & wide
+        return value ^ (value >> 33)
+
+    value = at % size
+    while True:
+        left, right = value >> half, value & mask
+        for number in range(8):
+            salt = xxhash.xxh3_64_intdigest(f"{key}/{number}".encode())
+            left, right = right, left ^ (mixed(right ^ salt) & mask)
+        value = (left << half) | right
+        if value < size:
+            break
+    assert Permutation(size, key)(np.array([at % size])).tolist() == [value]
 
 
 @given(st.lists(st.integers(1, 30), min_size=1, max_size=5))
