@@ -26,6 +26,7 @@ import pyarrow as pa
 import xxhash
 
 from loader import documents as of_documents
+from loader.backends import made_backend
 from loader.dataset import Dataset
 from loader.hot_cache import HotCache, default_cache
 from loader.numpy_backend import Batch, NumpyBackend
@@ -52,8 +53,6 @@ CACHE_BYTES = 64 << 30
 """Of the hot cache on disk: 34 G tokens of uint16."""
 MEMORY = "memory"
 _AHEAD_BYTES = 64 << 20
-_PLANNED_ROWS = 512
-"""Rows planned at once, where a batch has fewer: Python's share of the work is a batch's then."""
 _AHEAD_BATCHES = 64
 """How far ahead row groups are fetched, at most."""
 
@@ -85,7 +84,7 @@ class Loader:
         cache: str | Path | None = None,
         cache_bytes: int | None = None,
         dtype: str = "int64",
-        backend: Backend | None = None,
+        backend: Backend | str | None = None,
         prefetch: int | None = None,
         threads: int = 2,
     ) -> None:
@@ -95,8 +94,8 @@ class Loader:
         `cache`: a folder for decoded row groups (None: `hot_cache.default_cache()`), or "memory";
         `cache_bytes` bounds it (None: 64 GiB on disk, 1 GiB in memory). `prefetch` batches are made
         ahead by `threads` threads (None: 2 to 16, up to 64 MiB; 0: made when they are asked for).
-        `backend` None: numpy arrays of `dtype` (int64 or int32). Raises ConfigError, and InputError
-        or IntegrityError from shards.
+        `backend` None: numpy arrays of `dtype` (int64 or int32); or a name of
+        `loader.backends.NAMES`. Raises ConfigError, and InputError or IntegrityError from shards.
         """
         if seq_len < 1 or batch_size < 1 or not 0 <= rank < world_size:
             raise ConfigError(
@@ -118,6 +117,7 @@ class Loader:
         if packing not in PACKINGS:
             raise ConfigError(f"packing = {packing!r}.{nearest(str(packing), PACKINGS)}")
         self.dataset, self.seq_len, self.batch_size = dataset, seq_len, batch_size
+        self.world_size = world_size
         self._split, self._seed, self._epochs = split, seed, epochs
         self._rank, self._rows = rank, batch_size // world_size
         self._across, self._packing_name = cross_document_labels, packing
@@ -148,9 +148,15 @@ class Loader:
         self._counts = None if weights is None else block_counts(self.groups, weights)
         self.order = self._ordered(made.sizes, stages)
         self._planner = Planner(self.line, self.order, made, seq_len, cross_document_labels)
-        self._backend = backend or NumpyBackend(dtype, 2 * prefetch + threads + 4)
-        self._prefetch = prefetch
-        self._unit = max(1, min(prefetch // 2, _PLANNED_ROWS // self._rows))
+        if backend is None:
+            backend = NumpyBackend(dtype, 2 * prefetch + threads + 4)
+        elif isinstance(backend, str):
+            backend = made_backend(backend, dtype, threads + 2)
+        self._backend = backend
+        self.ahead = prefetch
+        """Batches made ahead."""
+        at_once = backend.rows_at_once(seq_len) // self._rows
+        self._unit = max(1, min(prefetch // 2, at_once))
         self._threads = ThreadPoolExecutor(threads, "loader-batch") if prefetch else None
         self._coming: deque[tuple[list[int], Future[list[Any]]]] = deque()
         self._ready: deque[tuple[int, Any]] = deque()
@@ -183,9 +189,9 @@ class Loader:
         if self._threads is None:
             if self.total is not None and self.consumed >= self.total:
                 raise StopIteration
-            batch = self._backend.fill(self.plan())
+            filled = self._backend.fill(self.plan())
             self.consumed = self._after(self.consumed)
-            return batch
+            return self._backend.give(filled)
         self._start_ahead(self._threads)
         if not self._ready:
             if not self._coming:
@@ -199,8 +205,8 @@ class Loader:
             self._coming.popleft()
             self._ready.extend(zip(afters, made, strict=True))
             self._start_ahead(self._threads)
-        self.consumed, batch = self._ready.popleft()
-        return batch
+        self.consumed, filled = self._ready.popleft()
+        return self._backend.give(filled)
 
     def plan(self, consumed: int | None = None) -> Plan:
         """The plan of this rank's batch after so many consumed samples (None: the next one).
@@ -251,7 +257,7 @@ class Loader:
     def _start_ahead(self, threads: ThreadPoolExecutor) -> None:
         # While row groups are still coming a batch waits for its own alone.
         unit = self._unit if self.line.whole else 1
-        while sum(len(afters) for afters, _ in self._coming) + unit <= max(self._prefetch, unit):
+        while sum(len(afters) for afters, _ in self._coming) + unit <= max(self.ahead, unit):
             afters: list[int] = []
             first = self._next
             while len(afters) < unit and (self.total is None or self._next < self.total):
@@ -263,7 +269,7 @@ class Loader:
             self._coming.append((afters, threads.submit(self._made, first, len(afters))))
 
     def _made(self, first: int, count: int) -> list[Any]:
-        return [self._backend.fill(plan) for plan in self.plans(first, count)]
+        return list(self._backend.fill_all(self.plans(first, count)))
 
     def _fetch_ahead(self) -> None:
         """Let row groups be fetched that batches far ahead need; two steps for each batch."""

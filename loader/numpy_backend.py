@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -16,6 +17,7 @@ from loader.plan_kernels import fill, positions
 from pipeline.errors import ConfigError
 
 DTYPES = ("int64", "int32")
+PLANNED_ROWS = 512
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +69,19 @@ class NumpyBackend:
         if dtype not in DTYPES:
             raise ConfigError(f"dtype = {dtype!r}, expected {' or '.join(DTYPES)}.")
         self._dtype = np.dtype(dtype)
-        self._buffers = _Buffers(keep)
+        self._buffers = Buffers(keep)
+
+    def rows_at_once(self, seq_len: int) -> int:
+        """Rows planned together: Python's share of the planning is a batch's then."""
+        del seq_len
+        return PLANNED_ROWS
+
+    def fill_all(self, plans: Sequence[Plan]) -> Iterator[Batch]:
+        """Each as it is asked for."""
+        return map(self.fill, plans)
+
+    def give(self, filled: Batch) -> Batch:
+        return filled
 
     def fill(self, plan: Plan) -> Batch:
         """The batch of a plan."""
@@ -82,7 +96,7 @@ class NumpyBackend:
         return Batch(tokens.reshape(shape), labels.reshape(shape), plan)
 
 
-class _Buffers:
+class Buffers:
     """Arrays that are given out again once no view of them is left anywhere.
 
     Every view, tensor or buffer that is made of an array refers to it, so that its count of
@@ -98,9 +112,11 @@ class _Buffers:
     def take(self, size: int, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
         """An array of this size, its content whatever it was."""
         with self._turn:
-            for at, count in enumerate(_references(self._known)):
-                if count <= self._alone and len(self._known[at]) == size:
-                    return self._known[at].view()
+            for at, count in reversed(list(enumerate(_references(self._known)))):
+                if count <= self._alone:
+                    if len(self._known[at]) == size:
+                        return self._known[at].view()
+                    del self._known[at]  # of another size: those come no more
             fresh = np.empty(size, dtype)
             if len(self._known) < self._keep:
                 self._known.append(fresh)

@@ -9,6 +9,7 @@ Shapes: B rows, T = seq_len, S segments. A position is b * T + t, flattened.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
@@ -74,11 +75,20 @@ class Plan:
 
 
 class Backend(Protocol):
-    """What makes a batch of a plan.
+    """What makes batches of plans.
 
     Labels: inside a segment the token after, at its last position `tails_S`. Padding has the token
     PAD and the label IGNORED. The id of a position is its distance from its segment's start.
     """
 
+    def rows_at_once(self, seq_len: int) -> int:
+        """Rows that are best planned and filled together, where a batch has fewer."""
+
     def fill(self, plan: Plan) -> Any:
-        """The batch. Called from several threads; the loader gives results out in order."""
+        """The batch, perhaps still under way: `give` says when it can be used."""
+
+    def fill_all(self, plans: Sequence[Plan]) -> Iterable[Any]:
+        """Batches of one shape. Called from several threads; the loader gives results in order."""
+
+    def give(self, filled: Any) -> Any:
+        """What the loader gives out, in the thread that asks for it."""

@@ -11,11 +11,14 @@ from typing import Any
 import numba
 import numpy as np
 import numpy.typing as npt
-from numba.core import types
+from llvmlite import ir
+from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 Ints = npt.NDArray[np.int64]
 UInts = npt.NDArray[np.uint64]
+AHEAD = 8
+"""Runs between asking for a line of memory and reading it."""
 
 
 @intrinsic  # type: ignore[untyped-decorator]
@@ -26,6 +29,21 @@ def _pointer(typing: Any, address: Any) -> Any:
         return builder.inttoptr(arguments[0], context.get_value_type(types.voidptr))
 
     return types.voidptr(types.uint64), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _prefetch(typing: Any, address: Any) -> Any:
+    """Ask for the line at an address; harmless where nothing is mapped."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
+        called = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        read, kept, data = (ir.Constant(number, value) for value in (0, 3, 1))
+        builder.call(called, [builder.inttoptr(arguments[0], byte), read, kept, data])
+        return context.get_dummy_value()
+
+    return types.void(types.uint64), generate
 
 
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
@@ -51,7 +69,7 @@ def _last_at_most(values: Any, wanted: int) -> int:
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
 def runs_row_groups(begins_N: Ints, lengths_N: Ints, ends_N: Ints, edges_R: Ints) -> Ints:
     """Row groups of the runs, ascending, each once; `ends_N` > the run's end: with what follows."""
-    found = np.empty(4 * len(begins_N) + 4, np.int64)
+    seen = np.zeros(len(edges_R) - 1, np.uint8)
     count = 0
     for run in range(len(begins_N)):
         if lengths_N[run] == 0:
@@ -59,23 +77,17 @@ def runs_row_groups(begins_N: Ints, lengths_N: Ints, ends_N: Ints, edges_R: Ints
         stop = begins_N[run] + lengths_N[run]
         last = stop if stop < ends_N[run] else stop - 1
         number = _last_at_most(edges_R, begins_N[run])
-        while number < len(edges_R) - 1 and edges_R[number] <= last:
-            if count == len(found):
-                longer = np.empty(2 * count, np.int64)
-                longer[:count] = found
-                found = longer
-            if count == 0 or found[count - 1] != number:
-                found[count] = number
-                count += 1
+        while number < len(seen) and edges_R[number] <= last:
+            count += 1 - seen[number]
+            seen[number] = 1
             number += 1
-    found = found[:count]
-    found.sort()
-    kept = 0
-    for at in range(count):
-        if at == 0 or found[at] != found[at - 1]:
-            found[kept] = found[at]
-            kept += 1
-    return found[:kept]
+    found = np.empty(count, np.int64)
+    count = 0
+    for number in range(len(seen)):
+        if seen[number]:
+            found[count] = number
+            count += 1
+    return found
 
 
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
@@ -94,11 +106,19 @@ def segments(
     are too short for them, what is there is not to be used.
     """
     count, run, held = 0, 0, 0
+    known, document, end = np.int64(-1), 0, np.int64(0)
     for row in range(rows):
         at = row * seq_len
         before = -1  # a segment of this row whose label is the next one's first token
         while run < len(rows_N) and rows_N[run] == row:
             token, stop = begins_N[run], begins_N[run] + lengths_N[run]
+            if run + AHEAD < len(rows_N):  # the label behind a later run: far from all else
+                later = begins_N[run + AHEAD] + lengths_N[run + AHEAD]
+                number = _last_at_most(edges_R, later)
+                other = _last_at_most(numbers_U, number)
+                if other >= 0 and numbers_U[other] == number:
+                    behind = (later - edges_R[number]) * itemsize
+                    _prefetch(np.uint64(addresses_U[other] + np.uint64(behind)))
             while token < stop:
                 if not edges_R[numbers_U[held]] <= token < edges_R[numbers_U[held] + 1]:
                     held = _last_at_most(numbers_U, _last_at_most(edges_R, token))
@@ -106,7 +126,11 @@ def segments(
                 place = token - edges_R[number]
                 size = edges_R[number + 1] - edges_R[number]
                 starts = numba.carray(_pointer(starts_U[held]), documents_U[held], np.int64)
-                document = _last_at_most(starts, place)
+                if number == known and place == end:
+                    document += 1  # the one behind that which just ended
+                else:
+                    document = _last_at_most(starts, place)
+                known = number
                 end = starts[document + 1] if document + 1 < documents_U[held] else size
                 cut = stop - edges_R[number] < end
                 length = min(end, stop - edges_R[number]) - place

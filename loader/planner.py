@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from loader.hot_cache import HotRowGroup
+from loader.numpy_backend import Buffers
 from loader.order import Order
 from loader.packing import Concat, Packing, Runs
 from loader.plan import IGNORED, Plan
@@ -15,6 +17,8 @@ from loader.plan_kernels import runs_row_groups, segments
 from loader.row_group_line import RowGroupLine
 
 Ints = npt.NDArray[np.int64]
+PLANS_KEPT = 32
+"""Arrays of plans, for as many under way at once; memory fresh from the system is slow."""
 
 
 class Planner:
@@ -26,6 +30,7 @@ class Planner:
         self._line, self._order, self._packing = line, order, packing
         self._seq_len, self._across = seq_len, across
         self._follows = across and isinstance(packing, Concat)
+        self._buffers = Buffers(PLANS_KEPT)
         self._room = 64
         """Segments that the largest batch so far had, and some."""
 
@@ -43,7 +48,7 @@ class Planner:
         """
         groups_B, runs, ends_N = self._runs(samples_B)
         numbers = runs_row_groups(runs.begins_N, runs.lengths_N, ends_N, self._line.edges_R)
-        held = self._line.hold(numbers)
+        held = tuple(self._line.hold(numbers))
         arrays = self._segments(len(samples_B), runs, ends_N, numbers, held)
         rows, starts = len(samples_B) // count, arrays[1]
         size = rows * self._seq_len
@@ -59,7 +64,7 @@ class Planner:
                 Plan(
                     rows, self._seq_len, self._line.dataset.dtype.itemsize, addresses_S,
                     starts_S - at * size, tails_S, row_groups_S, documents_S,
-                    samples_B[here], groups_B[here], tuple(held),
+                    samples_B[here], groups_B[here], held,
                 )
             )  # fmt: skip
         return found
@@ -82,14 +87,14 @@ class Planner:
         return groups_B, runs, runs.begins_N + runs.lengths_N
 
     def _segments(
-        self, rows: int, runs: Runs, ends_N: Ints, numbers: Ints, held: list[HotRowGroup]
+        self, rows: int, runs: Runs, ends_N: Ints, numbers: Ints, held: Sequence[HotRowGroup]
     ) -> list[npt.NDArray[Any]]:
         """addresses_S, starts_S, tails_S, row_groups_S, documents_S of the plan."""
         facts = np.array([one.facts for one in held], np.uint64).reshape(-1, 3)
         while True:
             room = self._room
-            arrays: list[npt.NDArray[Any]] = [np.empty(room, np.uint64)]
-            arrays += [np.empty(room, np.int64) for _ in range(4)]
+            block = self._buffers.take(5 * room, np.dtype(np.int64)).reshape(5, room)
+            arrays: list[npt.NDArray[Any]] = [block[0].view(np.uint64), *block[1:]]
             count = segments(
                 *runs, ends_N, rows, self._seq_len, self._line.dataset.dtype.itemsize,
                 self._line.edges_R, numbers, facts[:, 0].copy(), facts[:, 1].copy(),

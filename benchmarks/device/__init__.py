@@ -1,0 +1,1 @@
+"""Benchmarks of the loader that need a GPU: `python -m benchmarks.device`."""

@@ -1,0 +1,107 @@
+"""Paths of the loader against the pinned copy of the same run; every row is shuffled."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+
+from loader.backends import made_backend
+from loader.bench import path_speed, pinned_limit
+from loader.dataset import open_dataset
+from loader.loader import Loader
+from loader.plan import Plan
+
+TURNS = 2
+LARGE = [(2048, 2048), (8192, 512), (2048, 512), (8192, 128)]
+"""(T, B): 4 M tokens a batch twice, 1 M twice."""
+GATHER = [(8, 22, True), (8, 24, True), (8, 24, False), (12, 24, True)]
+"""(threads, log2 of the tokens that share a launch, position ids)."""
+RING_THREADS = (1, 4, 8, 12)
+
+
+def _measured(make: Callable[[], dict[str, Any]], itemsize: int) -> dict[str, Any]:
+    """Beside a limit of its own: the (lower) median of TURNS, each between two measured limits."""
+    turns = []
+    for _ in range(TURNS):
+        before = pinned_limit(3)
+        row = make()
+        limit = (before + pinned_limit(3)) / 2
+        row["wire_bytes_per_second"] = limit
+        row["of_the_wire"] = row["tokens_per_second"] * itemsize / limit
+        turns.append(row)
+        torch.cuda.empty_cache()
+    turns.sort(key=lambda row: float(row["of_the_wire"]))
+    return {**turns[(TURNS - 1) // 2], "turns": [round(row["of_the_wire"], 4) for row in turns]}
+
+
+def _said(name: str, row: dict[str, Any], *more: Any) -> None:
+    speed, share = row["tokens_per_second"] / 1e6, 100 * row["of_the_wire"]
+    cores = row.get("cpu_cores", 0.0)
+    print(name, row["seq_len"], row["rows"], *more, f"{speed:,.0f} M/s {share:.1f} %", row["turns"],
+          f"{cores:.2f} cores", flush=True)  # fmt: skip
+
+
+def launches(folder: str, cache: str) -> list[dict[str, Any]]:
+    """The fast lane over plans that are there already: launches of one batch each, one thread."""
+    found = []
+    dataset = open_dataset(folder)
+    for t, b in LARGE[:2]:
+        with Loader(dataset, t, b, epochs=None, cache=cache, prefetch=0) as loader:
+            plans = [loader.plan(number * b) for number in range(16)]
+            for ids in (True, False):
+                backend = made_backend("gather", slots=6, position_ids=ids)
+                row = _measured(lambda b=backend, p=plans: _launched(b, p), 2)  # type: ignore[misc]
+                found.append({**row, "position_ids": ids})
+                _said("launches", row, ids)
+    return found
+
+
+def _launched(backend: Any, plans: Sequence[Plan], count: int = 200) -> dict[str, Any]:
+    for number in range(24):
+        backend.give(backend.fill(plans[number % len(plans)]))
+    torch.cuda.synchronize()
+    begin = time.perf_counter()
+    for number in range(count):
+        backend.give(backend.fill(plans[number % len(plans)]))
+    torch.cuda.synchronize()
+    wall = time.perf_counter() - begin
+    rows, t = plans[0].rows, plans[0].seq_len
+    return {"tokens_per_second": count * rows * t / wall, "rows": rows, "seq_len": t}
+
+
+def fast_lane(folder: str, cache: str) -> list[dict[str, Any]]:
+    """The whole loader on the fast lane: planned ahead, shuffled, from a warm cache."""
+    found = []
+    dataset = open_dataset(folder)
+    for t, b in LARGE:
+        for threads, log2, ids in GATHER if t * b > 1 << 20 else GATHER[:2]:
+            row = _measured(
+                lambda t=t, b=b, n=threads, log2=log2, ids=ids: path_speed(  # type: ignore[misc]
+                    dataset, "gather", t, b, threads=n, seconds=0.25, cache=cache,
+                    backend={"position_ids": ids, "launch_tokens": 1 << log2},
+                ),
+                dataset.dtype.itemsize,
+            )  # fmt: skip
+            found.append({**row, "position_ids": ids, "launch_tokens": 1 << log2})
+            _said("gather", row, threads, log2, ids)
+    return found
+
+
+def ring(folder: str, cache: str) -> list[dict[str, Any]]:
+    """The whole loader on the pinned ring, by threads."""
+    found = []
+    dataset = open_dataset(folder)
+    for t, b in LARGE[:2]:
+        for threads in RING_THREADS:
+            row = _measured(
+                lambda t=t, b=b, n=threads: path_speed(  # type: ignore[misc]
+                    dataset, "ring", t, b, threads=n, seconds=0.25, cache=cache
+                ),
+                dataset.dtype.itemsize,
+            )
+            found.append(row)
+            _said("ring", row, threads)
+    return found

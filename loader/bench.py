@@ -1,0 +1,175 @@
+"""`python -m loader bench DATASET`: tokens/s of each path against the wire, in one table.
+
+The wire is what `cudaMemcpyAsync` moves from pinned memory to the device, measured in the same run.
+A path's share of it counts the ids as they are stored, 2 or 4 bytes each.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from loader.backends import cuda_lacks, made_backend
+from loader.dataset import Dataset, open_dataset
+from loader.loader import Loader
+
+LIMIT_BYTES = (64 << 20, 256 << 20)
+"""Sizes of a pinned copy; the faster one is the limit."""
+
+
+def pinned_limit(turns: int = 5) -> float:
+    """Bytes a second from pinned memory to the current CUDA device: the best size's median."""
+    import torch
+
+    found = []
+    for size in LIMIT_BYTES:
+        host = torch.empty(size, dtype=torch.uint8, pin_memory=True)
+        device = torch.empty(size, dtype=torch.uint8, device="cuda")
+        device.copy_(host)
+        speeds = []
+        for _ in range(turns):
+            begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+            begin.record()
+            for _ in range((1 << 30) // size):
+                device.copy_(host, non_blocking=True)
+            end.record()
+            end.synchronize()
+            speeds.append((1 << 30) / begin.elapsed_time(end) * 1000)
+        found.append(statistics.median(speeds))
+    return max(found)
+
+
+def speed(
+    loader: Loader, seconds: float, wait: Callable[[], None], warm: int = 8
+) -> dict[str, Any]:
+    """Tokens and CPU seconds a second of an endless loader, its threads full at both ends."""
+    size = loader.batch_size // loader.world_size * loader.seq_len
+    batches = iter(loader)
+
+    def take(count: int) -> None:
+        for _ in range(count):
+            batch = next(batches)
+            batch.tokens_BT, batch.labels_BT, batch.position_ids_BT  # noqa: B018 (made on demand)
+
+    take(warm + loader.ahead)
+    wait()
+    begin = time.perf_counter()
+    take(warm)
+    wait()
+    count = max(warm, int(warm * seconds / (time.perf_counter() - begin)))
+    cpu, begin = time.process_time(), time.perf_counter()
+    take(count)
+    wait()
+    wall = time.perf_counter() - begin
+    return {
+        "tokens_per_second": count * size / wall,
+        "microseconds_per_batch": wall / count * 1e6,
+        "cpu_cores": (time.process_time() - cpu) / wall,
+        "batches": count,
+    }
+
+
+def path_speed(
+    dataset: Dataset, path: str, seq_len: int, batch_size: int, *, threads: int, seconds: float,
+    prefetch: int | None = None, cache: str | None = None, backend: dict[str, Any] | None = None,
+    **options: Any,
+) -> dict[str, Any]:  # fmt: skip
+    """One row of the table."""
+    wait: Callable[[], None] = _nothing
+    if path != "numpy":
+        import torch
+
+        wait = torch.cuda.synchronize
+    made = made_backend(path, slots=threads + 3, **(backend or {}))
+    with Loader(
+        dataset, seq_len, batch_size, epochs=None, backend=made, threads=threads,
+        prefetch=prefetch or _prefetch(threads, made, seq_len, batch_size), cache=cache, **options,
+    ) as loader:  # fmt: skip
+        _touch_all(loader)
+        found = speed(loader, seconds, wait)
+    wait()
+    return {"path": path, "threads": threads, "seq_len": seq_len, "rows": batch_size, **found}
+
+
+def _prefetch(threads: int, backend: Any, seq_len: int, rows: int) -> int:
+    """Two launches a thread."""
+    return 2 * threads * max(1, backend.rows_at_once(seq_len) // rows)
+
+
+def _touch_all(loader: Loader) -> None:
+    """Every row group decoded and mapped: what follows measures a warm cache."""
+    import numpy as np
+
+    for number in range(len(loader.line.edges_R) - 1):
+        loader.line.hold(np.array([number]))
+
+
+def _nothing() -> None:
+    pass
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command line; returns 0 or raises PipelineError."""
+    args = _parser().parse_args(argv)
+    dataset = open_dataset(args.dataset)
+    lacks = cuda_lacks()
+    limit = None if lacks else pinned_limit()
+    rows = []
+    for path in args.paths or (["numpy"] if lacks else ["numpy", "ring", "gather"]):
+        for threads in args.threads:
+            row = path_speed(
+                dataset, path, args.seq_len, args.batch_size, threads=threads,
+                seconds=args.seconds, cache=args.cache, split=args.split,
+            )  # fmt: skip
+            share = row["tokens_per_second"] * dataset.dtype.itemsize / limit if limit else None
+            rows.append({**row, "of_the_wire": share})
+    if args.json:
+        print(json.dumps({"wire_bytes_per_second": limit, "device": _device(lacks), "rows": rows}))
+    else:
+        print(table(rows, limit, _device(lacks)))
+    return 0
+
+
+def _device(lacks: str) -> str:
+    if lacks:
+        return f"no CUDA: {lacks}"
+    import torch
+
+    return str(torch.cuda.get_device_name())
+
+
+def table(rows: Sequence[dict[str, Any]], limit: float | None, device: str) -> str:
+    """The rows as text."""
+    wire = f", pinned copies {limit / 1e9:.1f} GB/s" if limit else ""
+    lines = [f"{device}{wire}"]
+    head = ("path", "threads", "rows x length", "M tokens/s", "us/batch", "cores", "of the wire")
+    lines.append("{:<8} {:>7} {:>14} {:>11} {:>9} {:>6} {:>11}".format(*head))
+    for row in rows:
+        share = row.get("of_the_wire")
+        lines.append(
+            f"{row['path']:<8} {row['threads']:>7} {row['rows']:>6} x {row['seq_len']:<5} "
+            f"{row['tokens_per_second'] / 1e6:>11,.1f} {row['microseconds_per_batch']:>9,.0f} "
+            f"{row['cpu_cores']:>6.2f} {f'{share:.1%}' if share is not None else '-':>11}"
+        )
+    return "\n".join(lines)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m loader bench",
+        description="Tokens/s of each path of the loader against the measured wire, shuffled.",
+    )
+    parser.add_argument("dataset", help="folder of dataset.json, or its URI")
+    parser.add_argument("--paths", nargs="+", choices=("numpy", "ring", "gather"))
+    parser.add_argument("--threads", nargs="+", type=int, default=[1, 2], metavar="N")
+    parser.add_argument("--seq-len", type=int, default=2048)
+    parser.add_argument("--batch-size", type=int, default=64, help="rows (default 64)")
+    parser.add_argument("--seconds", type=float, default=2.0, help="of each row (default 2)")
+    parser.add_argument("--split", default="train")
+    parser.add_argument("--cache", help="folder of the hot cache, or 'memory'")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    return parser

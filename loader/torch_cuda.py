@@ -1,0 +1,257 @@
+"""Batches on a CUDA device: what both paths share.
+
+Several batches are filled by one launch, on streams of the backend's own. `ready` makes the
+consumer's stream wait, never its thread. Everything that a launch reads later than its call (pinned
+blocks, staging, mapped row groups) stays in its slot until the device has passed the slot's event.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from loader.cuda_driver import Context, CudaError, addresses, check, compiled, driver
+from loader.device_kernels import CALLS
+from loader.plan import Plan
+from pipeline.errors import ConfigError
+
+THREADS = 288
+"""Of a block of the kernel: CONSUMERS and a warp that requests (loader/expand.cu)."""
+WIDE = 4
+"""Outputs in the kernel's 16-byte stores, at most."""
+DTYPES = {torch.int64: "long long", torch.int32: "int"}
+LAUNCH_TOKENS = 1 << 22
+"""Small batches share a launch up to so many tokens: 100 MB of int64 outputs."""
+PLANNED_TOKENS = 1 << 24
+LANES = 2
+"""Streams: while one launch ends, the next is on its way."""
+
+
+class CudaBatch:
+    """One batch of this process on its device. Shapes as in `loader.Batch`."""
+
+    __slots__ = (
+        "cu_seqlens", "labels_BT", "max_seqlen", "plan", "position_ids_BT", "tokens_BT"
+    )  # fmt: skip
+
+    def __init__(
+        self, views: Sequence[torch.Tensor], cu_seqlens: torch.Tensor, max_seqlen: int, plan: Plan
+    ) -> None:
+        self.tokens_BT, self.labels_BT = views[0], views[1]
+        self.position_ids_BT = views[2] if len(views) > 2 else None
+        """None where they were not asked for."""
+        self.cu_seqlens = cu_seqlens
+        """int32, on the device."""
+        self.max_seqlen, self.plan = max_seqlen, plan
+
+    @property
+    def samples_B(self) -> npt.NDArray[np.int64]:
+        """Sample index of each row; -1 for the rows that fill up the last batch."""
+        return self.plan.samples_B
+
+    @property
+    def groups_B(self) -> npt.NDArray[np.int64]:
+        """Number of each row's group in `Loader.groups`; -1 where samples_B is."""
+        return self.plan.groups_B
+
+
+class Launch:
+    """Batches under way, and what the device may still read for them."""
+
+    def __init__(
+        self, context: Context, plans: Sequence[Plan], whole: torch.Tensor, kinds: int, stride: int,
+        starts: torch.Tensor,
+    ) -> None:  # fmt: skip
+        """`whole` owns the memory; `starts`: int32, the batches' cu_seqlens behind each other."""
+        self._context, self.event, self.plans = context, context.event(), plans
+        self.longest_K = np.zeros(len(plans), np.int64)
+        self._whole, self._waits = whole, -1
+        size = plans[0].rows, plans[0].seq_len
+        strides = (stride, stride * len(plans), size[1], 1)
+        self._views = whole.as_strided((len(plans), kinds, *size), strides).unbind(0)
+        self._starts = starts.split([len(plan.starts_S) + 1 for plan in plans])
+
+    def ready(self, number: int) -> CudaBatch:
+        """A batch for the calling thread's current stream: it waits, the thread does not."""
+        stream = torch.cuda.current_stream(self._whole.device)
+        if self._waits != stream.cuda_stream:
+            self._context.wait(stream.cuda_stream, self.event)
+            self._whole.record_stream(stream)
+            self._waits = stream.cuda_stream
+        views, longest = self._views[number].unbind(0), int(self.longest_K[number])
+        return CudaBatch(views, self._starts[number], longest, self.plans[number])
+
+    def __del__(self) -> None:
+        self._context.forget(self.event)
+
+
+Filled = tuple[Launch, int]
+"""A batch that may still be under way."""
+
+
+class Slot:
+    """Memory of one launch under way; its launch must not be forgotten before it is done."""
+
+    def __init__(self, context: Context, lane: torch.cuda.Stream) -> None:
+        self.lane = lane
+        self.launch: Launch | None = None
+        self.copied, self._never = context.event(), context.event()
+        self.values = np.zeros(8, np.int64)
+        """The kernel's arguments, and where they are: set by loader.device_kernels."""
+        self.pointers = self.values.ctypes.data + 8 * np.arange(8, dtype=np.int64)
+        self.scratch = np.empty((0, 4), np.int64)
+        self.host: torch.Tensor | None = None
+        self.staging: torch.Tensor | None = None
+
+    @property
+    def before(self) -> int:
+        """Event of the slot's last launch."""
+        return self.launch.event if self.launch else self._never
+
+    def room(self, segments: int) -> npt.NDArray[np.int64]:
+        """Four numbers a segment. Kept: memory fresh from the system costs more than filling it."""
+        if len(self.scratch) < segments:
+            self.scratch = np.empty((-(-segments * 5 // 4), 4), np.int64)
+        return self.scratch
+
+    def reserve(self, size: int, device: torch.device | None = None) -> int:
+        """Address of at least `size` pinned bytes; as many on `device`."""
+        if self.host is None or self.host.numel() < size:
+            if self.launch:
+                self.lane.synchronize()  # what is given up here may still be read
+            # Batches differ a little in segments: room for more, so that this is rare.
+            size = -(-size * 5 // 4)
+            self.host = torch.empty(size, dtype=torch.uint8, pin_memory=True)
+            if device is not None:
+                self.staging = torch.empty(size, dtype=torch.uint8, device=device)
+        return self.host.data_ptr()
+
+
+class CudaBackend:
+    """Slots, the kernel, and its launch. A path says how the ids come to the device."""
+
+    name = ""
+    blocks = 0
+    """Multiprocessors that the kernel runs on."""
+
+    def __init__(
+        self, device: int | None = None, *, dtype: torch.dtype = torch.int64,
+        position_ids: bool = True, slots: int = 4,
+        launch_tokens: int = LAUNCH_TOKENS, blocks: int | None = None,
+        defines: dict[str, object] | None = None,
+    ) -> None:  # fmt: skip
+        """`slots`: launches under way at once. `launch_tokens`: small batches share a launch up to
+        so many. Raises ConfigError, CudaError."""
+        if dtype not in DTYPES:
+            raise ConfigError(f"dtype = {dtype}, expected torch.int64 or torch.int32.")
+        number = torch.cuda.current_device() if device is None else device
+        self.device = torch.device("cuda", number)
+        self.dtype, self._kinds = dtype, 3 if position_ids else 2
+        self.blocks = blocks or self.blocks
+        self._defines, self._launch_tokens = defines or {}, launch_tokens
+        self._functions: dict[int, int] = {}
+        self._lock = threading.Lock()
+        self._free: queue.SimpleQueue[Slot] = queue.SimpleQueue()
+        with torch.cuda.device(self.device):
+            torch.empty(1, device=self.device)  # PyTorch makes the context
+            self.context = Context(number)
+            self.context.use()
+            self._calls = np.array(addresses(CALLS), np.int64)
+            lanes = [torch.cuda.Stream(self.device) for _ in range(LANES)]
+            for slot in range(slots):
+                self._free.put(Slot(self.context, lanes[slot % LANES]))
+
+    def rows_at_once(self, seq_len: int) -> int:
+        """Rows planned together: several launches, so that Python's share of each is small."""
+        return max(1, max(PLANNED_TOKENS, self._launch_tokens) // seq_len)
+
+    def give(self, filled: Filled) -> CudaBatch:
+        """The batch, for the calling thread's current stream."""
+        return filled[0].ready(filled[1])
+
+    def fill(self, plan: Plan) -> Filled:
+        """Queue one batch. Waits only for a free slot. Raises CudaError."""
+        return self._filled([plan])[0]
+
+    def fill_all(self, plans: Sequence[Plan]) -> Iterator[Filled]:
+        """Queue batches of one shape, `launch_tokens` or one batch a launch. Raises CudaError."""
+        step = max(1, self._launch_tokens // (plans[0].rows * plans[0].seq_len))
+        for first in range(0, len(plans), step):
+            yield from self._filled(plans[first : first + step])
+
+    def _filled(self, plans: Sequence[Plan]) -> list[Filled]:
+        self.context.use()  # a thread that has not called CUDA yet has none
+        function = self.function(plans[0].itemsize)
+        with self._taken() as slot:
+            slot.launch = self._queued(plans, slot, function)
+            return [(slot.launch, number) for number in range(len(plans))]
+
+    def _queued(self, plans: Sequence[Plan], slot: Slot, function: int) -> Launch:
+        """Wait until the slot is free, and queue a launch. Raises CudaError."""
+        raise NotImplementedError
+
+    @contextmanager
+    def _taken(self) -> Iterator[Slot]:
+        """A slot; PyTorch allocates for its stream."""
+        slot = self._free.get()
+        try:
+            with torch.cuda.device(self.device), torch.cuda.stream(slot.lane):
+                yield slot
+        finally:
+            self._free.put(slot)
+
+    def function(self, itemsize: int) -> int:
+        """The kernel for ids of 2 or 4 bytes; compiled at first use."""
+        with self._lock:
+            if itemsize not in self._functions:
+                self._functions[itemsize] = self._compile(itemsize)
+            return self._functions[itemsize]
+
+    def _compile(self, itemsize: int) -> int:
+        capability = torch.cuda.get_device_capability(self.device)
+        if capability < (8, 0):
+            raise CudaError(
+                f"{torch.cuda.get_device_name(self.device)} has compute capability {capability}; "
+                f"the kernel needs 8.0 or later. Use the numpy backend."
+            )
+        defines = {
+            "ID": {2: "unsigned short", 4: "unsigned int"}[itemsize],
+            "OUT": DTYPES[self.dtype],
+            "BULK": int(capability >= (9, 0)),
+            **self._defines,
+        }
+        source = Path(__file__).with_name("expand.cu").read_text()
+        code = compiled(source, defines, capability, str(torch.version.cuda))
+        return self.context.function(code, "expand")
+
+    def _outputs(
+        self, plans: Sequence[Plan], slot: Slot, block_bytes: int
+    ) -> tuple[torch.Tensor, int, torch.Tensor]:
+        """Memory of the batches and a block behind it: (tensor, stride, the block's int32 view).
+
+        Outputs of one kind follow each other, `stride` elements a batch; they are the kernel's.
+        """
+        stride = -(-plans[0].rows * plans[0].seq_len // WIDE) * WIDE
+        before = -(-self._kinds * len(plans) * stride // 32) * 32
+        size = before + -(-block_bytes // self.dtype.itemsize)
+        whole = torch.empty(size, dtype=self.dtype, device=self.device)
+        step = stride * len(plans) * self.dtype.itemsize
+        first, values = whole.data_ptr(), slot.values
+        values[4], values[5], values[7] = first, first + step, stride
+        values[6] = first + 2 * step if self._kinds == 3 else 0
+        return whole, stride, whole[before:].view(torch.int32)
+
+    def _check(self, result: int) -> None:
+        if result:
+            check(driver(), result, f"{self.name}: launch")
+
+    def close(self) -> None:
+        """Wait for all that is under way."""
+        torch.cuda.synchronize(self.device)

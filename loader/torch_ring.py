@@ -1,0 +1,55 @@
+"""The default on CUDA: narrow ids gathered into a pinned ring, one copy-engine transfer a launch.
+
+The copy engine takes no multiprocessor from training. Ids travel as they are stored, 2 or 4 bytes
+each; the device widens them and makes labels and position ids of the plans' arrays, which travel
+behind the ids in the same transfer. Several threads may fill at once, each its own batches; copying
+holds no lock of Python's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from loader.device_kernels import queue_ring
+from loader.pieces import LINE, PIECE_BYTES, layout_of, table_of
+from loader.plan import Plan
+from loader.torch_cuda import THREADS, CudaBackend, Launch, Slot
+
+
+class RingBackend(CudaBackend):
+    """`fill(plan)`: gather, transfer, one kernel on the device."""
+
+    name = "ring"
+    blocks = 64
+
+    def __init__(
+        self, device: int | None = None, *, past_caches: bool = True, **options: Any
+    ) -> None:
+        """`past_caches`: write the ring by non-temporal stores."""
+        super().__init__(device, **options)
+        self._past_caches = past_caches
+        self._copies = torch.cuda.Stream(self.device)
+
+    def _queued(self, plans: Sequence[Plan], slot: Slot, function: int) -> Launch:
+        layout, first = layout_of(plans), plans[0]
+        total = first.rows * first.seq_len
+        room = len(plans) * total * first.itemsize + LINE * layout.segments
+        host = slot.reserve(room + layout.num_bytes + 256, self.device)
+        assert slot.staging is not None
+        whole, stride, block = self._outputs(plans, slot, 4 * layout.segments)
+        starts = block[: layout.segments]
+        launch = Launch(self.context, plans, whole, self._kinds, stride, starts)
+        self._check(
+            queue_ring(
+                self._calls, self.context.handle, slot.before, table_of(plans), total,
+                first.itemsize, PIECE_BYTES // first.itemsize, layout.pieces, layout.segments,
+                host, slot.staging.data_ptr(), layout.num_bytes, launch.longest_K, function,
+                slot.values, slot.pointers, self.blocks, THREADS, slot.lane.cuda_stream,
+                launch.event, LINE, self._past_caches, self._copies.cuda_stream, slot.copied,
+                starts.data_ptr(), slot.room(layout.segments),
+            )
+        )  # fmt: skip
+        return launch
