@@ -79,9 +79,10 @@ _ROWS = {
 OTHER_REASONS = {
     "read_warc": {
         "revisit": "a record that says the page has not changed",
-        "conversion": "a record of extracted text (WET)",
+        "conversion": "a record of extracted text (WET), and `records` is `pages`",
+        "not_text": "no such record, or none of plain text, and `records` is `text`",
         "segmented": "a part of a record",
-        "unknown_type": "neither a response nor a resource",
+        "unknown_type": "of no kind that holds a document",
         "not_http": "no HTTP response",
         "http_status": "the server's answer is no 2xx",
         "empty": "nothing but white space",
