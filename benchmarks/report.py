@@ -53,6 +53,7 @@ RATIOS: Mapping[str, tuple[str, ...]] = {
     "classifiers": (),
     "scale": (),
     "whatif": (),
+    "warc": ("ours_vs_fastwarc",),
 }
 """Benchmark -> the keys that `ratios` holds, no more and no fewer."""
 OF_A_PART: Mapping[str, str] = {"ours_vs_datatrove_four_filters": "datatrove"}

@@ -81,9 +81,10 @@ _ROWS = {
 }
 _RECORDS = {
     "revisit": "a record that says the page has not changed",
-    "conversion": "a record of extracted text (WET)",
+    "conversion": "a record of extracted text (WET), and `records` is `pages`",
+    "not_text": "no such record, or none of plain text, and `records` is `text`",
     "segmented": "a part of a record",
-    "unknown_type": "neither a response nor a resource",
+    "unknown_type": "of no kind that holds a document",
     "not_http": "no HTTP response",
     "http_status": "the server's answer is no 2xx",
     "empty": "nothing but white space",
@@ -92,7 +93,7 @@ _RECORDS = {
     "content_encoding": "compressed in a way that cannot be read",
     "undecodable": "more than a tenth of its bytes are 0",
 }
-_NOT_FETCHED = {"revisit", "conversion", "segmented", "unknown_type", "not_http"}
+_NOT_FETCHED = {"revisit", "conversion", "not_text", "segmented", "unknown_type", "not_http"}
 """Records that the crawler does not write."""
 OTHER_REASONS = {
     "read_warc": _RECORDS,

@@ -140,14 +140,11 @@ class Side:
 class Partition:
     """One unit of work: one input file, or a range of it. Its id is never an index."""
 
-    source: str
-    """Id of the source step."""
-    path: str
-    """Where to open it: a local path or a URI."""
+    source: str  # id of the source step
+    path: str  # where to open it: a local path or a URI
     file: str
     """Path relative to the source's `base`; part of the identity and of every document."""
-    size: int
-    """Bytes of the stored file."""
+    size: int  # bytes of the stored file
     token: str
     """Modification time or etag: serves the cache, reaches no output."""
     head: int | None = None
@@ -157,13 +154,12 @@ class Partition:
     spans: Spans | None = None
     """Only these byte ranges of the file; its digest must be part of `token`."""
     start: int = 0
-    """First byte of the range that is this unit of work; see `Source.ranges`."""
     stop: int | None = None
-    """The byte behind the range; None = the file's end."""
+    """The bytes that are this unit of work, `stop` None to the file's end; see `Source.ranges`."""
 
     @property
     def num_bytes(self) -> int:
-        """Bytes of the range; 0 = not known before they are read."""
+        """0 = not known before they are read."""
         return (self.size if self.stop is None else self.stop) - self.start
 
 
@@ -225,10 +221,9 @@ class Source(Stage):
         return open_input(partition.path, partition.size, partition.token, partition.sha256)
 
     def ranges(self, partition: Partition) -> Sequence[tuple[int, int]]:
-        """(start, stop) of the parts of a file that are units of work of their own.
+        """(start, stop) of the units of work that a file is: told by knobs and content alone.
 
-        They follow each other and cover the file. Whatever the cut, the documents, refusals and
-        damage must be the same; it may depend on nothing but the knobs and the file's content.
+        They cover the file in order; documents, refusals and damage are the same for any cut.
         """
         return ((0, partition.size),)
 

@@ -49,8 +49,9 @@ _HEADER_BYTES = 1 << 16
 
 @dataclass(frozen=True)
 class ReadWarc(Source):
-    """Pages of WARC and ARC files, or texts of WET files. `offset` is the byte where the record
-    starts in the stored file; in a gzip member of several, its start plus the records before it.
+    """Pages of WARC and ARC files, or texts of WET files; `offset` is where the record starts.
+
+    In a gzip member or zstd frame of several records it is the first byte plus the records before.
 
     2: columns `charset_from`, `x_robots_tag` and `tdm_headers`.
     3: ARC and WET; other offsets in members of several records; in containers without checksums a

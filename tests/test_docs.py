@@ -79,8 +79,8 @@ NAMED_BY_KNOBS: dict[str, dict[str, Any]] = {
     "consent": {**dict.fromkeys(_SIGNALS, True), "licences": ("l",), "refused_licences": ("r",)},
 }
 """Stages whose code names reasons by the values of knobs -> knobs that give all of them."""
-KINDS_OF_RECORDS = {"revisit", "conversion"}
-"""Reasons of read_warc that are the records' own type."""
+RETURNING_REASONS = {"_columns", "_page", "_text", "_decoded"}
+"""Methods of read_warc that return what a document is made of, or the reason why there is none."""
 
 
 def code_of(cls: type) -> list[ast.AST]:
@@ -101,10 +101,12 @@ def code_of(cls: type) -> list[ast.AST]:
 def reasons_of(name: str) -> set[str]:
     """Every reason that the code of a stage can give."""
     cls = stage_class(name, "test")
-    found = set(KINDS_OF_RECORDS) if name == "read_warc" else set()
+    found: set[str] = set()
     for node in code_of(cls):
-        if isinstance(node, ast.FunctionDef) and node.name == "_page":
+        if isinstance(node, ast.FunctionDef) and node.name in RETURNING_REASONS:
             returned = [n.value for n in ast.walk(node) if isinstance(n, ast.Return)]
+            either = [n for n in returned if isinstance(n, ast.IfExp)]
+            returned += [end for n in either for end in (n.body, n.orelse)]
             found |= {n.value for n in returned if isinstance(n, ast.Constant)}
         elif isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "reason":
             found |= {node.value.value} if isinstance(node.value, ast.Constant) else set()

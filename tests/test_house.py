@@ -53,7 +53,7 @@ FORBIDDEN_WORDS = {
 }  # fmt: skip
 ALLOWED_WORDS = {
     # WARC files consist of records; `runs/<id>.json` is a run record.
-    "record": ("warc", "original", "pipeline/records.py", "benchmarks/web.py"),
+    "record": ("warc", "archives/", "original", "pipeline/records.py", "benchmarks/web.py"),
     # A document's draw gives its rank in its group; torch.distributed has ranks.
     "rank": ("rank_cut", "sampling", "loader/"),
 }
