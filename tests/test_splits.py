@@ -19,6 +19,7 @@ from pipeline.config import parse_config
 from pipeline.errors import InputError
 from pipeline.inputs import list_inputs
 from pipeline.plan import make_plan
+from pipeline.runner import Options, run
 from pipeline.stage import Partition, Side
 from stages.archives.splits import cut_at, indexed_offsets, record_offsets
 from stages.read_warc import ReadWarc
@@ -141,3 +142,34 @@ def test_a_link_that_leads_nowhere_is_an_error_that_names_it(tmp_path: Path) -> 
     (tmp_path / "in" / "b.warc.gz").symlink_to(tmp_path / "gone.warc.gz")
     with pytest.raises(InputError, match=r"b\.warc\.gz is a link to .*gone\.warc\.gz"):
         list_inputs(plan_of(tmp_path, 1_000_000))
+
+
+SAMPLE = Path(__file__).parents[1] / "samples" / "web" / "part-00000.warc.gz"
+SHARDS = """
+name: cut
+seed: 1
+workdir: {folder}
+steps:
+  - id: web
+    read_warc: {{paths: ["{sample}"], split_bytes: {split_bytes}}}
+  - extract: {{engine: resiliparse}}
+  - exact_dedup: {{}}
+  - mix: {{weights: {{web: 1}}}}
+  - train_tokenizer: {{vocab_size: 300}}
+  - tokenize: {{}}
+  - write_shards: {{tokens_per_shard: 20000}}
+"""
+
+
+def test_a_dataset_has_the_same_bytes_however_its_input_is_cut(tmp_path: Path) -> None:
+    made = []
+    for split_bytes in (1_000_000_000, 20_000):
+        folder = tmp_path / str(split_bytes)
+        text = SHARDS.format(folder=folder, sample=SAMPLE, split_bytes=split_bytes)
+        plan = make_plan(parse_config(text, "cut.yaml", []))
+        assert (len(list_inputs(plan)[0]["web"]) > 2) == (split_bytes == 20_000)
+        run(plan, Options())
+        shards = sorted((folder / "dataset").rglob("*.parquet"))
+        made.append([(path.name, path.read_bytes()) for path in shards])
+    assert made[0] == made[1]
+    assert len(made[0]) > 2
