@@ -145,17 +145,29 @@ def test_names_are_hashed_as_the_scanner_hashes_them() -> None:
 
 
 def test_groups_stay_where_they_are_what_the_page_is_about() -> None:
-    kept, group = np.array([True, True, True]), np.array([False, True, True])
-    kind = np.zeros(len(KINDS), dtype=np.float32)
-    kind[KINDS.index("article")] = 1
-    words = np.array([90, 9, 9], dtype=np.float32)
-    assert without_related(kept, group, words, kind).tolist() == [True, False, False]
-    most = np.array([9, 9, 9], dtype=np.float32)
-    assert without_related(kept, group, most, kind).all()
-    kind[:] = 0
-    kind[KINDS.index("listing")] = 0.2
-    kind[KINDS.index("collection")] = 0.2
-    assert without_related(kept, group, words, kind).all()
+    def left(html: str, **kinds: float) -> list[str]:
+        page = Scanner().scan(html.encode())
+        kind = np.array([kinds.get(name, 0) for name in KINDS], dtype=np.float32)
+        said = features_of(page, load_model().odds)
+        every = np.ones(len(page.blocks), dtype=np.bool_)
+        kept = without_related(page, every, said.words, said.places, kind)
+        return [page.block_text(at)[:13] for at in np.flatnonzero(kept).tolist()]
+
+    html = f"{PROSE}<h3>See also</h3><ul>{STORIES}</ul>"
+    assert left(html, article=1) == ["The council h", "Shopkeepers i"]
+    assert len(left(html, listing=0.2, collection=0.2)) == 5
+    assert len(left(html, documentation=0.4)) == 5
+    assert len(left(f"<p>Two words</p><h3>See also</h3><ul>{STORIES}</ul>", article=1)) == 4
+
+
+def test_groups_beside_what_is_kept_are_not_looked_for() -> None:
+    group = f"<h3>See also</h3><ul>{STORIES}</ul>"
+    page = Scanner().scan(f"{group}{PROSE}{PROSE}{group}".encode())
+    said = features_of(page, load_model().odds)
+    every = related_blocks(page, said.words, said.places)
+    assert every.tolist() == [True] * 3 + [False] * 4 + [True] * 3
+    some = related_blocks(page, said.words, said.places, 4, 8)
+    assert some[4:].tolist() == every[4:].tolist()
 
 
 def test_related_stories_are_dropped_or_kept_as_the_user_says() -> None:

@@ -73,7 +73,7 @@ class BlocksEngine:
             else:
                 links = said.features.rows[:, _LINK_SHARE]
                 kept = with_comments(kept, marked, said.words, links)
-        offers = related_blocks(page, said.words, said.features.places)
+        places = said.features.places
         if self.related == "keep":
-            return kept | offers, expected
-        return without_related(kept, offers, said.words, said.kinds), expected
+            return kept | related_blocks(page, said.words, places), expected
+        return without_related(page, kept, said.words, places, said.kinds), expected

@@ -8,6 +8,7 @@ collections these groups are what the page is about: there they stay.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Any
 
@@ -130,29 +131,50 @@ def _lists() -> tuple[Hashes, Flags, Hashes, Flags]:
     whole = [name_hash(name, attribute) for name in listed for attribute in (A_CLASS, A_ID)]
     names = np.unique(np.array([*map(part_hash, NAME_PARTS.split()), *whole], dtype=np.uint32))
     phrases = [" ".join(phrase.split()) for phrase in PHRASES.split("|")]
-    hashes = np.unique(np.array([_folded(fnv(each.encode())) for each in phrases], dtype=np.uint32))
-    return names, sieve_of(names), hashes, sieve_of(hashes)
+    starts = {start for phrase in phrases for start in beginnings(phrase)}
+    return names, sieve_of(names), _hashes(phrases), sieve_of(_hashes(starts))
 
 
-def related_blocks(page: ScannedPage, words: Any, places: Any) -> Flags:
+def _hashes(texts: Iterable[str]) -> Hashes:
+    return np.unique(np.array([_folded(fnv(each.encode())) for each in texts], dtype=np.uint32))
+
+
+def beginnings(phrase: str) -> Iterator[str]:
+    """The phrase up to each place where the kernel looks: where a word ends, and before each
+    character beyond ASCII inside one."""
+    for at in range(1, len(phrase) + 1):
+        ends = at == len(phrase) or phrase[at] == " " or not phrase[at].isascii()
+        if ends and phrase[at - 1] != " ":
+            yield phrase[:at]
+
+
+def related_blocks(
+    page: ScannedPage, words: Any, places: Any, first: int = 0, last: int | None = None
+) -> Flags:
     """For each block whether it is part of a group that offers other pages.
 
-    `words` and `places` are those of `features.PageFeatures`.
+    `words` and `places` are those of `features.PageFeatures`. Groups without a block from `first`
+    to `last` are not looked for.
     """
     found = np.empty(len(page.blocks), dtype=np.bool_)
     mark_related(
         page.text, page.nodes, page.blocks, page.tokens, words, places, *_lists(),
         np.empty((len(found) + 1, RUNS), dtype=np.float32),
         np.empty((len(page.nodes), 2), dtype=np.int32), found,
+        first, len(found) - 1 if last is None else last,
     )  # fmt: skip
     return found
 
 
-def without_related(kept: Flags, marked: Flags, words: Any, kind: Any) -> Flags:
+def without_related(page: ScannedPage, kept: Flags, words: Any, places: Any, kind: Any) -> Flags:
     """What is kept, less these groups; all of it on lists and where they are most of it."""
-    both = kept & marked
-    if not both.any() or kind[_LISTS].sum() >= LISTS:
+    if sum(kind[k] for k in _LISTS) >= LISTS:
         return kept
-    if words[both].sum() >= MOSTLY * words[kept].sum():
+    at = np.flatnonzero(kept)
+    if not len(at):
+        return kept
+    marked = related_blocks(page, words, places, int(at[0]), int(at[-1]))
+    both = kept & marked
+    if not both.any() or words[both].sum() >= MOSTLY * words[kept].sum():
         return kept
     return kept & ~marked

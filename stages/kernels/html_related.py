@@ -49,18 +49,20 @@ _HALF = np.uint64(32)
 def mark_related(
     text: Any, nodes: Any, blocks: Any, tokens: Any, words: Any, places: Any, names: Any,
     sieve: Any, phrases: Any, phrase_sieve: Any, runs: Any, ranges: Any, found: Any,
+    lo: Any, hi: Any,
 ) -> Any:  # fmt: skip
     """Set for each block whether it is part of such a group; gives how many are.
 
-    `names` and `phrases` are sorted, each with its `html_marks.sieve_of`; `places` is what
-    `html_nodes.place_nodes` says. Room: `runs` has a row a block and one more, `ranges` a row a
-    node.
+    `names` and `phrases` are sorted, each with its `html_marks.sieve_of`, that of the phrases for
+    all of their beginnings too; `places` is what `html_nodes.place_nodes` says. Room: `runs` has a
+    row a block and one more, `ranges` a row a node. Groups that have no block from `lo` to `hi` are
+    not looked for.
     """
     _sum_up(nodes, blocks, words, runs, ranges)
     found[:] = False
-    _named(nodes, tokens, names, sieve, runs, ranges, found)
-    b = np.int64(0)
-    while b < len(blocks):
+    _named(nodes, tokens, names, sieve, runs, ranges, found, lo, hi)
+    b = lo - MOST_BLOCKS if lo > MOST_BLOCKS else np.int64(0)
+    while b <= hi:
         last = b
         if not found[b] and _announces(text, nodes, blocks, words, phrases, phrase_sieve, b):
             last = _end_of_group(
@@ -100,14 +102,15 @@ def _sum_up(nodes: Any, blocks: Any, words: Any, runs: Any, ranges: Any) -> Any:
 
 @leaf
 def _named(
-    nodes: Any, tokens: Any, names: Any, sieve: Any, runs: Any, ranges: Any, found: Any
-) -> Any:
+    nodes: Any, tokens: Any, names: Any, sieve: Any, runs: Any, ranges: Any, found: Any, lo: Any,
+    hi: Any,
+) -> Any:  # fmt: skip
     """Mark what stands under a name, if it is links and not half of the page."""
     half = runs[len(runs) - 1, R_WORDS] / 2
     done = np.int64(-1)
     for n in range(1, len(nodes)):
         first, last = np.int64(ranges[n, R_FIRST]), np.int64(ranges[n, R_LAST])
-        if last <= done or nodes[n, ANCESTORS] & tags.NAV:
+        if last <= done or last < lo or first > hi or nodes[n, ANCESTORS] & tags.NAV:
             continue
         for k in range(nodes[n, TOKENS_FROM], nodes[n, TOKENS_TO]):
             if sieve[tokens[k] & LOW_BITS] and is_in(names, tokens[k]):
@@ -154,7 +157,9 @@ def _announces(
         # A phrase may end where a word does and between two characters beyond ASCII.
         if inside and (not letter or c >= _LEAD):
             key = np.uint32(value ^ value >> _HALF)
-            if sieve[key & LOW_BITS] and is_in(phrases, key):
+            if not sieve[key & LOW_BITS]:
+                return False
+            if is_in(phrases, key):
                 return True
         if letter:
             if not inside and count > 0:
