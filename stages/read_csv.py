@@ -74,6 +74,7 @@ class ReadCsv(MappedSource):
         fields = self.fields()
         builder = fields.builder(partition)
         bound = self.max_row_bytes
+        # The limit is the process's: it is only raised, and the bound is reached before it.
         csv.field_size_limit(max(csv.field_size_limit(), bound))
         lines = Lines(stream, bound, whatwg_name(self.encoding) or "", blank=True)
         delimiter = self.delimiter or ("\t" if _TABS.search(partition.file) else ",")
@@ -137,7 +138,7 @@ class _Source:
                 raise
             self._read += len(line or b"")
         self._row.append((number, line))
-        self._held += len(line or b"")
+        self._held += len(line or b"") + 1
         if line is None or self._held > self.bound:
             raise _Refused("too_large")
         try:
