@@ -102,6 +102,7 @@ def test_nothing_of_an_erased_page_is_left_under_the_workdir(
     assert not holding(work, tokens)
     assert report.proof.found == []
     assert report.proof.parts > 50
+    assert report.trained == {"train_tokenizer": "tokenizer"}
     whole(work)
 
 

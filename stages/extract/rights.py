@@ -11,7 +11,7 @@ The columns are as the page states them, in one spelling; what follows from them
 - `cc_links`: every Creative Commons licence that the page points to, comments with RDF included:
   mostly its own, but of 33 gold pages with such links alone a quarter say it of a picture.
 
-25 microseconds a page, JSON-LD and scan not counted.
+Together some 4 % of extraction (85 of 1,900 microseconds a page on a busy machine).
 """
 
 from __future__ import annotations
