@@ -327,6 +327,7 @@ CASES: dict[str, Case] = {
         "read_common_crawl",
         source("read_common_crawl", f'{{crawl: CC-MAIN-2024-10, base: ".", paths: ["{PAGES}"]}}'),
         read,
+        limit=4,
     ),
     "read_jsonl": Case(
         "read_jsonl", source("read_jsonl", f'{{paths: ["{DOCUMENTS}"], {_FIELDS}}}'), read
