@@ -98,7 +98,7 @@ CHANGES: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     "fastokens": lambda patch: _other_package(patch, "fastokens"),
     "a kernel": lambda patch: _other_source(patch, "kernels"),
     "an encoder": lambda patch: _other_source(patch, "encoders"),
-    "processor": lambda patch: patch.setattr(verdicts, "_processor", lambda: "another"),
+    "processor": lambda patch: patch.setattr(verdicts, "_target", lambda: "another"),
     "the corpus": lambda patch: patch.setattr(verified, "hostile_corpus", lambda names: ["abc"]),
     "the vocabulary's texts": lambda patch: patch.setattr(verified, "vocabulary", lambda s: ["a"]),
     "options of numba": lambda patch: patch.setenv("NUMBA_CPU_NAME", "generic"),

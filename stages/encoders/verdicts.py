@@ -54,7 +54,7 @@ def facts(
         "sources": {folder.name: _sources(folder) for folder in (_HERE, _KERNELS)},
         "python": sys.version,
         "machine": platform.machine(),
-        "processor": _processor(),
+        "processor": _target(),
         "numba": [os.environ.get(name, "") for name in _REPLACED],
     }
 
@@ -106,7 +106,7 @@ def _sources(folder: Path) -> str:
 
 
 @lru_cache(maxsize=1)
-def _processor() -> str:
+def _target() -> str:
     """What LLVM compiles for."""
     from llvmlite import binding
 
