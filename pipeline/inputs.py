@@ -44,8 +44,8 @@ def list_inputs(
             ]
         else:
             partitions = _partitions(step.id, step.stage, plan.config.at(step.line), warnings)
-        if split:
-            partitions = [part for whole in partitions for part in _ranges(whole, step.stage)]
+            if split:
+                partitions = [part for whole in partitions for part in _ranges(whole, step.stage)]
         found[step.id] = _cut(partitions, step.stage, limit, plan.config.seed)
     return found, warnings
 

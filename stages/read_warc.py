@@ -22,6 +22,7 @@ from typing import Any, BinaryIO, ClassVar, Literal
 import pyarrow as pa
 import xxhash
 
+from pipeline.addresses import is_web
 from pipeline.schema import TEXT_DOCUMENTS, WEB_DOCUMENTS
 from pipeline.stage import Partition, Side, Source, SourceBatch, knob, location
 from pipeline.storage import open_input
@@ -95,11 +96,16 @@ class ReadWarc(Source):
         return WEB_DOCUMENTS if self.records == "pages" else TEXT_DOCUMENTS
 
     def ranges(self, partition: Partition) -> Sequence[tuple[int, int]]:
-        """Cut at records that an index beside the file names, or that one pass finds."""
+        """Cut at records that an index beside the file names, or that one pass finds.
+
+        A file of a web server without an index stays whole: the pass would fetch it once more.
+        """
         if partition.size <= self.split_bytes:
             return super().ranges(partition)
+        index = _index_of(partition.path)
+        if index is None and is_web(partition.path):
+            return super().ranges(partition)
         with self.open(partition) as stream:
-            index = _index_of(partition.path)
             if index is None:
                 offsets: Iterable[int] = record_offsets(stream)
             else:

@@ -88,6 +88,7 @@ def erase(
     if not runs_of(storage):
         raise InputError(f"{storage.root} holds no finished run. Give the workdir of a run.")
     with Lease(storage) as lease:
+        _check_fetched(storage, Entries(set(entries)))
         number, before, after = _request(storage, set(entries))
         report = Erased(number, len(after - before))
         pages = Pages(Entries(after))
@@ -126,6 +127,20 @@ def erase(
 
 
 # --- Requests ------------------------------------------------------------------------------------
+
+
+def _check_fetched(storage: Storage, entries: Entries) -> None:
+    """Raise InputError where a crawl of the run's own keeps a page: it would ask for it again."""
+    for info in storage.list("fetched"):
+        if info.path.endswith(".json"):
+            told = orjson.loads(storage.get(info.path)).get("urls", {})
+            met = sum(1 for url in told if entries.of(url))
+            if met:
+                raise InputError(
+                    f"{storage.root}/{info.path.removesuffix('.json')}.warc.gz holds {met} of the "
+                    f"pages as they were fetched. Take their URLs off the list that was fetched, "
+                    f"delete the folder {info.path.rpartition('/')[0]}, run, then erase again."
+                )
 
 
 def _request(storage: Storage, entries: set[str]) -> tuple[int, set[str], set[str]]:
