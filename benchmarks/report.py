@@ -19,6 +19,7 @@ from benchmarks import (
     extraction_table,
     filters_table,
     language_table,
+    loader_device_table,
     nsfw_table,
     pii_table,
     text_steps_table,
@@ -239,6 +240,7 @@ TABLES: Mapping[str, Callable[[Path], str]] = {
     "dedup_scale": text_steps_table.scale,
     "spans": text_steps_table.spans,
     "decontaminate": text_steps_table.decontaminate,
+    "loader_device": loader_device_table.table,
 }
 """Mark of a page -> what stands between it and its end, made from the results."""
 

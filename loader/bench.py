@@ -40,7 +40,7 @@ def pinned_limit(turns: int = 5) -> float:
             end.synchronize()
             speeds.append((1 << 30) / begin.elapsed_time(end) * 1000)
         found.append(statistics.median(speeds))
-    return max(found)
+    return float(max(found))
 
 
 def speed(
@@ -97,7 +97,7 @@ def path_speed(
 
 def _prefetch(threads: int, backend: Any, seq_len: int, rows: int) -> int:
     """Two launches a thread."""
-    return 2 * threads * max(1, backend.rows_at_once(seq_len) // rows)
+    return 2 * threads * max(1, int(backend.rows_at_once(seq_len)) // rows)
 
 
 def _touch_all(loader: Loader) -> None:

@@ -30,7 +30,6 @@ behind it."""
 @intrinsic  # type: ignore[untyped-decorator]
 def _pointer(typing: Any, address: Any) -> Any:
     """An address as a pointer that numba.carray takes."""
-    del typing
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         del signature
@@ -42,7 +41,6 @@ def _pointer(typing: Any, address: Any) -> Any:
 @intrinsic  # type: ignore[untyped-decorator]
 def _call(typing: Any, function: Any, values: Any) -> Any:
     """Call the C function at an address with 64-bit values; gives its int."""
-    del typing
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         del context, signature
@@ -56,7 +54,6 @@ def _call(typing: Any, function: Any, values: Any) -> Any:
 @intrinsic  # type: ignore[untyped-decorator]
 def _copy_line(typing: Any, to: Any, source: Any) -> Any:
     """64 bytes to an address that is a multiple of 64, from any address."""
-    del typing
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         del signature
@@ -72,7 +69,6 @@ def _copy_line(typing: Any, to: Any, source: Any) -> Any:
 
 @intrinsic  # type: ignore[untyped-decorator]
 def _copy_bytes(typing: Any, to: Any, source: Any, size: Any) -> Any:
-    del typing
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         del signature
@@ -88,7 +84,6 @@ def _copy_bytes(typing: Any, to: Any, source: Any, size: Any) -> Any:
 @intrinsic  # type: ignore[untyped-decorator]
 def _prefetch(typing: Any, address: Any) -> Any:
     """Ask for the line at an address; harmless where nothing is mapped."""
-    del typing
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         del signature
@@ -105,7 +100,6 @@ def _prefetch(typing: Any, address: Any) -> Any:
 @intrinsic  # type: ignore[untyped-decorator]
 def _fence(typing: Any) -> Any:
     """Non-temporal stores are weakly ordered: all are done before what follows."""
-    del typing
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         del signature, args
@@ -308,7 +302,7 @@ def gather_runs(
 def _launched(
     calls: Any, function: int, values: Any, pointers: Any, block: int, room: int, segments: int,
     count: int, blocks: int, threads: int, lane: int, event: int,
-) -> int:  # fmt: skip
+) -> Any:  # fmt: skip
     values[0], values[1] = block, count
     values[2] = block + _up(16 * room)
     values[3] = values[2] + _up(4 * segments)
@@ -330,7 +324,7 @@ def queue_gather(
     calls: Any, context: int, before: int, plans_K4: Any, total: int, itemsize: int, limit: int,
     room: int, segments: int, host: int, block: int, size: int, longest_K: Any,
     function: int, values: Any, pointers: Any, blocks: int, threads: int, lane: int, event: int,
-) -> int:  # fmt: skip
+) -> Any:  # fmt: skip
     """Wait for the event `before`, then queue a launch of the fast lane; 0 or CUDA's error.
 
     host, block: `size` pinned bytes and as many on the device for the plans' arrays.
@@ -359,7 +353,7 @@ def queue_ring(
     function: int, values: Any, pointers: Any, blocks: int, threads: int, lane: int, event: int,
     line: int, past_caches: bool, copies: int, copied: int, starts: int,
     scratch_S4: Any,
-) -> int:  # fmt: skip
+) -> Any:  # fmt: skip
     """Wait for the event `before`, gather, then queue a launch of the ring; 0 or CUDA's error.
 
     host, staging: pinned bytes and as many on the device, for the ids and behind them `size` bytes

@@ -131,7 +131,7 @@ class Slot:
             self.host = torch.empty(size, dtype=torch.uint8, pin_memory=True)
             if device is not None:
                 self.staging = torch.empty(size, dtype=torch.uint8, device=device)
-        return self.host.data_ptr()
+        return int(self.host.data_ptr())
 
 
 class CudaBackend:

@@ -64,7 +64,7 @@ class GatherBackend(CudaBackend):
     """`fill(plan)`: one kernel, no host copy."""
 
     name = "gather"
-    blocks = 24
+    blocks = 16
     """More fill the wire no better (docs/benchmarks.md)."""
 
     def __init__(self, device: int | None = None, **options: Any) -> None:

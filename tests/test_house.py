@@ -43,7 +43,7 @@ MAY_IMPORT = {
 """What each package may import of our own (DESIGN section 2)."""
 
 LAYOUT = {
-    *PACKAGES, "configs", "tests", "docs", ".ci",
+    *PACKAGES, "configs", "tests", "docs", "examples", ".ci",
     "pyproject.toml", "README.md", "LICENSE", ".gitignore",
 }  # fmt: skip
 ALSO_ALLOWED = {"NOTICE", "CHANGELOG.md", "CONTRIBUTING.md", "constraints.txt", "Makefile"}

@@ -5,6 +5,7 @@ Sides take turns in blocks of steps; a difference is between neighbouring blocks
 
 from __future__ import annotations
 
+import importlib
 import statistics
 import sys
 import time
@@ -28,10 +29,10 @@ T95 = 1.771
 def step_time(folder: str, cache: str) -> dict[str, Any]:
     """Milliseconds a step, the paired differences, and CPU cores used beyond the fixed batch's."""
     sys.path.insert(0, str(ROOT / "examples"))
-    from train_gpt import GPT, Config, flops_per_token
+    trainer: Any = importlib.import_module("train_gpt")
 
-    config = Config()
-    bare = GPT(config).cuda()
+    config = trainer.Config()
+    bare = trainer.GPT(config).cuda()
     model = torch.compile(bare)
     optimizer = torch.optim.AdamW(bare.parameters(), lr=1e-4, fused=True)
     dataset = open_dataset(folder)
@@ -87,7 +88,7 @@ def step_time(folder: str, cache: str) -> dict[str, Any]:
     found: dict[str, Any] = {"rows": ROWS, "seq_len": T, "rounds": ROUNDS, "steps_a_block": BLOCK}
     found["fixed_milliseconds"] = base * 1000
     found["tokens_per_second"] = ROWS * T / base
-    found["mfu_of_989_tflops"] = ROWS * T / base * flops_per_token(bare, config) / 989e12
+    found["mfu_of_989_tflops"] = ROWS * T / base * trainer.flops_per_token(bare, config) / 989e12
     for side in ("ring", "gather", "fixed_again"):
         pairs = [a / b - 1 for a, b in zip(seconds[side], seconds["fixed"], strict=True)]
         mean, error = statistics.mean(pairs), statistics.stdev(pairs) / ROUNDS**0.5
