@@ -22,7 +22,7 @@ def table(folder: Path) -> str:
             if isinstance(rows, list):
                 lines += [_row(part, row, wire) for row in _shown(part, rows)]
             elif part == "ranks":
-                lines += [_of_two_ranks(name, rows[name]) for name in ("ring", "gather")]
+                lines += [_of_two_gpus(name, rows[name]) for name in ("ring", "gather")]
             else:
                 lines += [
                     f"| {part} | 64 x 2048 | {workers} workers | {speed / 1e9:.3f} | | | |"
@@ -47,12 +47,12 @@ def _shown(part: str, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [row for row in rows if row["defines"] == "{'BULK': 1}" and row["position_ids"]]
 
 
-def _of_two_ranks(path: str, found: dict[str, Any]) -> str:
+def _of_two_gpus(path: str, found: dict[str, Any]) -> str:
     alone, together = found["one_alone_tokens_per_second"], found["together_tokens_per_second"]
     same = found["disjoint"] and found["union_is_the_one_rank_order"]
     what = f"{found['rows_compared']:,} rows {'as' if same else 'NOT as'} one rank gives them"
     return (
-        f"| two ranks | | {path}, {together / alone:.2f} times one alone; {what} | "
+        f"| two GPUs | | {path}, {together / alone:.2f} times one alone; {what} | "
         f"{together / 1e9:.2f} | | | |"
     )
 

@@ -38,8 +38,8 @@ from pipeline.knobs import (
     model_files,
     reference,
 )
+from pipeline.partition import Listed, Partition
 from pipeline.phases import Apply, Combine, Emit, Exchange, OutputFile, Phase
-from pipeline.spans import Spans
 from pipeline.storage import Storage, open_input
 from pipeline.warm_up import Call, example_batch
 
@@ -134,45 +134,6 @@ class Side:
 
 
 # --- Sources ---------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Partition:
-    """One unit of work: one input file, or a range of it. Its id is never an index."""
-
-    source: str  # id of the source step
-    path: str  # where to open it: a local path or a URI
-    file: str
-    """Path relative to the source's `base`; part of the identity and of every document."""
-    size: int  # bytes of the stored file
-    token: str
-    """Modification time or etag: serves the cache, reaches no output."""
-    head: int | None = None
-    """Only the first `head` documents (`--limit`)."""
-    sha256: str = ""
-    """What the stored file must have, in hex; nothing = not checked."""
-    spans: Spans | None = None
-    """Only these byte ranges of the file; its digest must be part of `token`."""
-    start: int = 0
-    stop: int | None = None
-    """The bytes that are this unit of work, `stop` None to the file's end; see `Source.ranges`."""
-
-    @property
-    def num_bytes(self) -> int:
-        """0 = not known before they are read."""
-        return (self.size if self.stop is None else self.stop) - self.start
-
-
-@dataclass(frozen=True)
-class Listed:
-    """One file, or some ranges of it, that a source's own `listing` names."""
-
-    path: str
-    file: str
-    size: int
-    """Bytes that will be read; 0 = not known before they are."""
-    token: str = ""
-    spans: Spans | None = None
 
 
 @dataclass(frozen=True)

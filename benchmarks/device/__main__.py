@@ -66,7 +66,7 @@ def _command(name: str, folder: str, work: Path, out: Path) -> list[str]:
             *launcher,
             "2",
             "-m",
-            "benchmarks.device.ranks",
+            "benchmarks.device.each_gpu",
             folder,
             str(work / "hot"),
             str(out),

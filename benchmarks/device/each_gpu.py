@@ -1,6 +1,6 @@
 """Two GPUs of one host: each process its own rows, and how fast they are together.
 
-torchrun --nproc-per-node N -m benchmarks.device.ranks DATASET CACHE OUT
+torchrun --nproc-per-node N -m benchmarks.device.each_gpu DATASET CACHE OUT
 """
 
 from __future__ import annotations
