@@ -9,6 +9,7 @@ from typing import Any, BinaryIO, cast
 
 from pipeline.addresses import shown
 from pipeline.errors import InputError
+from pipeline.seekable import Seekable
 
 
 def hashed(stream: BinaryIO, sha256: str) -> BinaryIO:
@@ -16,28 +17,19 @@ def hashed(stream: BinaryIO, sha256: str) -> BinaryIO:
     return cast(BinaryIO, io.BufferedReader(_Hashed(stream, sha256), buffer_size=1 << 16))
 
 
-class _Hashed(io.RawIOBase):
+class _Hashed(Seekable):
     """A stream that hashes what is read of it, in order, whatever the jumps between."""
 
     def __init__(self, stream: BinaryIO, sha256: str) -> None:
-        self.inner, self.sha256 = stream, sha256
+        self.within, self.sha256 = stream, sha256
         self._hash, self._hashed, self._at = hashlib.sha256(), 0, 0
 
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._at
-
     def seek(self, offset: int, whence: int = 0) -> int:
-        self._at = self.inner.seek(offset, whence)
+        self._at = self.within.seek(offset, whence)
         return self._at
 
     def readinto(self, buffer: Any) -> int:
-        data = self.inner.read(len(buffer))
+        data = self.within.read(len(buffer))
         buffer[: len(data)] = data
         start, self._at = self._at, self._at + len(data)
         if start <= self._hashed < self._at:
@@ -54,7 +46,7 @@ class _Hashed(io.RawIOBase):
         return self._hash.hexdigest()
 
     def close(self) -> None:
-        self.inner.close()
+        self.within.close()
         super().close()
 
 

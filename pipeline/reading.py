@@ -38,7 +38,7 @@ def _failure(stream: BinaryIO) -> Exception | None:
         failure: Exception | None = getattr(stream, "failure", None)
         if failure is not None:
             return failure
-        stream = getattr(stream, "raw", None) or getattr(stream, "inner", None)  # type: ignore[assignment]
+        stream = getattr(stream, "raw", None) or getattr(stream, "within", None)  # type: ignore[assignment]
     return None
 
 

@@ -127,7 +127,9 @@ class Wrong(Fastokens):
 def test_a_library_gives_the_ids_of_tokenizers_on_real_and_hostile_texts(
     source: Source, name: str
 ) -> None:
-    texts = [*real_texts(), *hostile_strings(2000, SPECIAL, first=10_000)]
+    texts = real_texts()
+    if name != "fastokens" or r"[\\s\\S]" not in source.text:  # else refused: see below
+        texts = [*texts, *hostile_strings(2000, SPECIAL, first=10_000)]
     assert rows(BACKENDS[name](source).encode(texts)) == rows(Tokenizers(source).encode(texts))
 
 
@@ -177,6 +179,11 @@ def test_a_library_makes_the_cuts_of_tokenizers(source: Source, name: str) -> No
     texts = [*hostile_corpus(SPECIAL), *hostile_strings(3000, first=500_000)]
     probe = source.probe(texts)
     assert probe is not None
+    if name == "fastokens" and r"[\\s\\S]" in source.text:
+        # U+180E is white space to it in today's cl100k: it is refused.
+        with pytest.raises(ConfigError, match=r"fastokens .* gives other ids"):
+            Encoder(Source(None, source.text), name)
+        return
     assert rows(BACKENDS[name](probe).encode(texts)) == rows(Tokenizers(probe).encode(texts))
 
 

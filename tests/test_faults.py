@@ -148,27 +148,28 @@ def test_a_truncated_input_parquet_is_damage_and_above_the_bound_an_input_error(
 def test_a_non_empty_file_that_yields_no_document_is_damage_and_never_silence(
     tmp_path: Path, shared_data: Path
 ) -> None:
-    """fastwarc reads no record from an ARC file, and says nothing."""
-    arc = shared_data / "warc" / "webrecorder__warcio" / "example.arc.gz"
+    """fastwarc reads no record from such a file, and says nothing."""
+    noise = tmp_path / "noise.warc"
+    noise.write_bytes(b"Nothing of this is an archive.\n" * 50)
     good = shared_data / "warc" / "webrecorder__warcio" / "example.warc.gz"
-    config = tmp_path / "arc.yaml"
+    config = tmp_path / "noise.yaml"
     config.write_text(
         f"workdir: {tmp_path / 'work'}\nmax_damage_ratio: 0.9\nsteps:\n  - id: web\n"
-        f"    read_warc: {{paths: ['{good}', '{arc}']}}\n  - extract: {{engine: resiliparse}}\n"
+        f"    read_warc: {{paths: ['{good}', '{noise}']}}\n  - extract: {{engine: resiliparse}}\n"
         f"  - write_documents: {{}}\n"
     )
     words = [sys.executable, "-m", "pipeline", "run", str(config), "--workers", "0", "--json"]
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     [damage] = json.loads(done.stdout)["funnel"]["damage"]
-    assert damage["file"] == "example.arc.gz"
-    assert damage["num_bytes"] == arc.stat().st_size
-    assert "ARC" in damage["reason"]
+    assert damage["file"] == "noise.warc"
+    assert damage["num_bytes"] == noise.stat().st_size
+    assert "WARC record" in damage["reason"]
     strict = subprocess.run(
         [*words, "--set", "max_damage_ratio=0.05"],
         cwd=ROOT, capture_output=True, text=True, timeout=120,
     )  # fmt: skip
-    refused(strict, 3, "example.arc.gz", "max_damage_ratio")
+    refused(strict, 3, "noise.warc", "max_damage_ratio")
 
 
 @pytest.fixture

@@ -30,7 +30,7 @@ READER = ReadWarc(paths=("a",))
 def told(data: bytes, start: int = 0, stop: int | None = None) -> list[Any]:
     """Documents, refusals and damage of a range."""
     found: list[Any] = []
-    partition = Partition("web", "a", "a.warc", len(data), "", None, start, stop)
+    partition = Partition("web", "a", "a.warc", len(data), "", start=start, stop=stop)
     damage: list[Any] = []
     refused: list[Any] = []
     for batch in READER.read(partition, io.BytesIO(data), Side("web", 1)):

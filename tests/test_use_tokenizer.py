@@ -107,7 +107,7 @@ def test_a_tiktoken_file_gives_the_ids_of_tiktoken(
     assert end == special[END]
     assert [tokenizer.decode(ids) for ids in ids_of(folder, texts, END)] == texts
     assert json.loads((folder / "meta.json").read_bytes())["special_tokens"] == special
-    assert Encoder(Source(folder / "tokenizer.json")).backend.name == "fastokens"
+    assert Encoder(Source(folder / "tokenizer.json")).backend.name == "kernel"
 
 
 def test_one_merge_a_token_says_what_tiktoken_does() -> None:

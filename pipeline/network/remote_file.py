@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import io
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, Protocol
+
+from pipeline.seekable import Seekable
 
 UNIT = 1 << 20
 """What is fetched is a whole number of these, from a multiple of it on."""
@@ -24,7 +25,7 @@ class Ranges(Protocol):
         """Exactly the bytes in [start, stop). Raises InputError."""
 
 
-class RemoteFile(io.RawIOBase):
+class RemoteFile(Seekable):
     """Reads through `ranges`; holds at most some 16 MB, whatever the size."""
 
     def __init__(self, ranges: Ranges, close: Callable[[], None] = lambda: None) -> None:
@@ -35,22 +36,6 @@ class RemoteFile(io.RawIOBase):
         self._ahead, self._expected = 1, 0
         self.failure: Exception | None = None
         """Why reading ended early; a reader in C may have taken it for the end of the file."""
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._at
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        at = offset + (0, self._at, self.size)[whence]
-        if at < 0:
-            raise ValueError(f"seek to {at}")
-        self._at = at
-        return at
 
     def readinto(self, buffer: Any) -> int:
         wanted = min(len(buffer), self.size - self._at)

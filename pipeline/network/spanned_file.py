@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections import OrderedDict
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.network.remote_file import Ranges
+from pipeline.seekable import Seekable
 from pipeline.spans import Spans
 
 _MOST = 8 << 20
@@ -18,7 +18,7 @@ _KEPT = 16 << 20
 """Bytes that are kept, of whole requests: readers look back a little."""
 
 
-class SpannedFile(io.RawIOBase):
+class SpannedFile(Seekable):
     """The ranges behind each other, without what lies between; `gap` as of `Spans.requests`."""
 
     def __init__(self, ranges: Ranges, spans: Spans, gap: int) -> None:
@@ -33,22 +33,6 @@ class SpannedFile(io.RawIOBase):
         self._at = 0
         self.failure: Exception | None = None
         """Why reading ended early; a reader in C may have taken it for the end of the file."""
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._at
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        at = offset + (0, self._at, self.size)[whence]
-        if at < 0:
-            raise ValueError(f"seek to {at}")
-        self._at = at
-        return at
 
     def readinto(self, buffer: Any) -> int:
         if self._at >= self.size or not len(buffer):
