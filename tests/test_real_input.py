@@ -47,7 +47,15 @@ def test_all_archives_at_hand_are_read_and_the_unreadable_reported(
     conserved(result)
     damaged = {entry["file"] for entry in result.funnel.damage}
     arcs = {name for name in truth if ".arc" in name}
-    assert arcs <= damaged
+    broken = {  # each explained in docs/warc.md
+        "archivesunleashed__aut/badexample.arc.gz",
+        "netarchivesuite__jwat/invalid-arcfile-record-then-garbage.arc",
+        "netarchivesuite__jwat/test-arc-1.0-dashed-fields.arc",
+        "netarchivesuite__jwat/test-arc-1.0-invalid-fields.arc",
+        "webrecorder__warcio/bad.arc",
+        "webrecorder__warcio/example-space-in-url.arc",
+    }
+    assert arcs & damaged == broken
     # Both readers end without an error; yet some of these files are hand-made fragments (a lone
     # header, no length), which hold no record that could be a page.
     errors = {
