@@ -42,16 +42,25 @@ _STARTS["unknown"] = re.compile(
 Container = Literal["gzip", "zstd", "plain"]
 
 
-class Window(io.RawIOBase):
+class _ByRead(io.RawIOBase):
+    """A stream that fills buffers with what its `read` gives."""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = self.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+
+class Window(_ByRead):
     """A stream's bytes from `start` to `stop`, behind `prefix`; positions are those of the file."""
 
     def __init__(self, stream: BinaryIO, start: int, stop: int, prefix: bytes = b"") -> None:
         super().__init__()
         self._stream, self._at, self._stop = stream, start, stop
         self._prefix = prefix
-
-    def readable(self) -> bool:
-        return True
 
     def read(self, size: int = -1) -> bytes:
         if self._prefix:
@@ -63,11 +72,6 @@ class Window(io.RawIOBase):
         data = self._stream.read(left if size < 0 else min(size, left))
         self._at += len(data)
         return data
-
-    def readinto(self, buffer: Any) -> int:
-        data = self.read(len(buffer))
-        buffer[: len(data)] = data
-        return len(data)
 
     def tell(self) -> int:
         return self._at - len(self._prefix)
@@ -263,25 +267,17 @@ def unpacked(window: io.RawIOBase, container: Container, prefix: bytes = b"") ->
     return _Readable(GzipReader(stored))
 
 
-class _Readable(io.RawIOBase):
+class _Readable(_ByRead):
     """Sequential reading of what a decompressor of fastwarc gives."""
 
     def __init__(self, reader: Any) -> None:
         super().__init__()
         self._reader, self._told = reader, 0
 
-    def readable(self) -> bool:
-        return True
-
     def read(self, size: int = -1) -> bytes:
         data: bytes = self._reader.read(1 << 16 if size < 0 else size)
         self._told += len(data)
         return data
-
-    def readinto(self, buffer: Any) -> int:
-        data = self.read(len(buffer))
-        buffer[: len(data)] = data
-        return len(data)
 
     def tell(self) -> int:
         return self._told
