@@ -91,14 +91,17 @@ class Context:
         """Make it the calling thread's; a new thread has none."""
         self._check(self._cuda.cuCtxSetCurrent(ctypes.c_void_p(self.handle)), "cuCtxSetCurrent")
 
-    def function(self, code: bytes, name: str) -> int:
-        """Load compiled code; the kernel's handle."""
+    def functions(self, code: bytes, names: Sequence[str]) -> list[int]:
+        """Load compiled code; the kernels' handles."""
         self.use()
-        module, found = ctypes.c_void_p(), ctypes.c_void_p()
+        module, handles = ctypes.c_void_p(), []
         self._check(self._cuda.cuModuleLoadData(ctypes.byref(module), code), "load")
-        got = self._cuda.cuModuleGetFunction(ctypes.byref(found), module, name.encode())
-        self._check(got, name)
-        return int(found.value or 0)
+        for name in names:
+            found = ctypes.c_void_p()
+            got = self._cuda.cuModuleGetFunction(ctypes.byref(found), module, name.encode())
+            self._check(got, name)
+            handles.append(int(found.value or 0))
+        return handles
 
     def event(self) -> int:
         """A new event without a time; who waits for it sleeps."""

@@ -7,7 +7,7 @@ A copy into a ring's slot goes past the caches: a plain copy reads each destinat
 overwrites it, and nothing but the copy engine reads a slot.
 
 Numba's own cache on disk goes by the time stamp of a kernel's file, so a file's kernels call none
-of another file.
+of another file; `loader.instructions` says what to do there.
 """
 
 from __future__ import annotations
@@ -16,98 +16,12 @@ from typing import Any
 
 import numba
 import numpy as np
-from llvmlite import ir
-from numba.core import cgutils, types
-from numba.extending import intrinsic
+
+from loader.instructions import call, copy_bytes, copy_line, fence, pointer, prefetch
 
 MORE = np.uint64(1) << np.uint64(63)
 """As in loader/expand.cu: set in a piece's address where the label of its last position is the id
 behind it."""
-
-# --- instructions that numba has no word for ------------------------------------------------------
-
-
-@intrinsic  # type: ignore[untyped-decorator]
-def _pointer(typing: Any, address: Any) -> Any:
-    """An address as a pointer that numba.carray takes."""
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        del signature
-        return builder.inttoptr(args[0], context.get_value_type(types.voidptr))
-
-    return types.voidptr(address), generate
-
-
-@intrinsic  # type: ignore[untyped-decorator]
-def _call(typing: Any, function: Any, values: Any) -> Any:
-    """Call the C function at an address with 64-bit values; gives its int."""
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        del context, signature
-        parts = cgutils.unpack_tuple(builder, args[1])
-        kind = ir.FunctionType(ir.IntType(32), [ir.IntType(64)] * len(parts))
-        return builder.call(builder.inttoptr(args[0], kind.as_pointer()), parts)
-
-    return types.int32(function, values), generate
-
-
-@intrinsic  # type: ignore[untyped-decorator]
-def _copy_line(typing: Any, to: Any, source: Any) -> Any:
-    """64 bytes to an address that is a multiple of 64, from any address."""
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        del signature
-        line = ir.VectorType(ir.IntType(64), 8)
-        value = builder.load(builder.inttoptr(args[1], line.as_pointer()), align=1)
-        store = builder.store(value, builder.inttoptr(args[0], line.as_pointer()), align=64)
-        one = ir.Constant(ir.IntType(32), 1)
-        store.set_metadata("nontemporal", builder.module.add_metadata([one]))
-        return context.get_dummy_value()
-
-    return types.void(to, source), generate
-
-
-@intrinsic  # type: ignore[untyped-decorator]
-def _copy_bytes(typing: Any, to: Any, source: Any, size: Any) -> Any:
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        del signature
-        byte = ir.IntType(8).as_pointer()
-        cgutils.raw_memcpy(
-            builder, builder.inttoptr(args[0], byte), builder.inttoptr(args[1], byte), args[2], 1
-        )
-        return context.get_dummy_value()
-
-    return types.void(to, source, size), generate
-
-
-@intrinsic  # type: ignore[untyped-decorator]
-def _prefetch(typing: Any, address: Any) -> Any:
-    """Ask for the line at an address; harmless where nothing is mapped."""
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        del signature
-        byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
-        kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
-        called = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-        read, kept, data = (ir.Constant(number, value) for value in (0, 0, 1))
-        builder.call(called, [builder.inttoptr(args[0], byte), read, kept, data])
-        return context.get_dummy_value()
-
-    return types.void(address), generate
-
-
-@intrinsic  # type: ignore[untyped-decorator]
-def _fence(typing: Any) -> Any:
-    """Non-temporal stores are weakly ordered: all are done before what follows."""
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        del signature, args
-        builder.fence("seq_cst")
-        return context.get_dummy_value()
-
-    return types.void(), generate
-
 
 # --- pieces and runs ------------------------------------------------------------------------------
 
@@ -204,18 +118,18 @@ def copy_runs(runs_R3: Any, slot: int, low: int, high: int, past_caches: bool) -
             break
         if run + 1 < len(runs_R3):
             for line in range(AHEAD):
-                _prefetch(np.int64(runs_R3[run + 1, 0] + 64 * line))
+                prefetch(np.int64(runs_R3[run + 1, 0] + 64 * line))
         source = np.int64(runs_R3[run, 0] + begin - runs_R3[run, 1])
         to, size = np.int64(slot + begin), np.int64(end - begin)
         if past_caches:
             for _ in range(size // 64):
-                _copy_line(to, source)
+                copy_line(to, source)
                 to += 64
                 source += 64
             size %= 64
         if size:
-            _copy_bytes(to, source, size)
-    _fence()
+            copy_bytes(to, source, size)
+    fence()
 
 
 # --- launches ------------------------------------------------------------------------------------
@@ -242,16 +156,16 @@ def write_pieces(
 
     plans_K4: of each plan the addresses of its addresses_S, starts_S and tails_S, and S.
     """
-    pieces_P2 = numba.carray(_pointer(block), (room, 2), np.uint64)
-    starts = numba.carray(_pointer(block + _up(16 * room)), segments, np.int32)
-    tails = numba.carray(_pointer(block + _up(16 * room) + _up(4 * segments)), segments, np.int32)
+    pieces_P2 = numba.carray(pointer(block), (room, 2), np.uint64)
+    starts = numba.carray(pointer(block + _up(16 * room)), segments, np.int32)
+    tails = numba.carray(pointer(block + _up(16 * room) + _up(4 * segments)), segments, np.int32)
     count, first = 0, 0
     for number in range(len(plans_K4)):
         size = plans_K4[number, 3]
         count, longest_K[number] = cut(
-            numba.carray(_pointer(plans_K4[number, 0]), size, np.uint64),
-            numba.carray(_pointer(plans_K4[number, 1]), size, np.int64),
-            numba.carray(_pointer(plans_K4[number, 2]), size, np.int64),
+            numba.carray(pointer(plans_K4[number, 0]), size, np.uint64),
+            numba.carray(pointer(plans_K4[number, 1]), size, np.int64),
+            numba.carray(pointer(plans_K4[number, 2]), size, np.int64),
             shift,
             total,
             itemsize,
@@ -282,8 +196,8 @@ def gather_runs(
         size = plans_K4[number, 3]
         begin = cursor
         count, cursor = place(
-            numba.carray(_pointer(plans_K4[number, 0]), size, np.uint64),
-            numba.carray(_pointer(plans_K4[number, 1]), size, np.int64),
+            numba.carray(pointer(plans_K4[number, 0]), size, np.uint64),
+            numba.carray(pointer(plans_K4[number, 1]), size, np.int64),
             total,
             itemsize,
             line,
@@ -306,7 +220,7 @@ def _launched(
     values[0], values[1] = block, count
     values[2] = block + _up(16 * room)
     values[3] = values[2] + _up(4 * segments)
-    done = _call(
+    done = call(
         calls[_LAUNCH],
         (
             np.int64(function), np.int64(max(1, min(blocks, count))), np.int64(1), np.int64(1),
@@ -315,7 +229,7 @@ def _launched(
         ),
     )  # fmt: skip
     if done == 0:
-        done = _call(calls[_RECORD], (np.int64(event), np.int64(lane)))
+        done = call(calls[_RECORD], (np.int64(event), np.int64(lane)))
     return done
 
 
@@ -329,13 +243,13 @@ def queue_gather(
 
     host, block: `size` pinned bytes and as many on the device for the plans' arrays.
     """
-    done = _call(calls[_CONTEXT], (np.int64(context),))
+    done = call(calls[_CONTEXT], (np.int64(context),))
     if done == 0:
-        done = _call(calls[_SYNCHRONIZE], (np.int64(before),))
+        done = call(calls[_SYNCHRONIZE], (np.int64(before),))
     if done != 0:
         return done
     count = write_pieces(plans_K4, total, itemsize, limit, 0, host, room, segments, longest_K)
-    done = _call(
+    done = call(
         calls[_TO_DEVICE], (np.int64(block), np.int64(host), np.int64(size), np.int64(lane))
     )
     if done != 0:
@@ -360,9 +274,9 @@ def queue_ring(
     of the plans' arrays. copies, copied: the stream of transfers and the slot's event on it.
     starts: where cu_seqlens go on the device.
     """
-    done = _call(calls[_CONTEXT], (np.int64(context),))
+    done = call(calls[_CONTEXT], (np.int64(context),))
     if done == 0:
-        done = _call(calls[_SYNCHRONIZE], (np.int64(before),))
+        done = call(calls[_SYNCHRONIZE], (np.int64(before),))
     if done != 0:
         return done
     offsets_S = scratch_S4.reshape(-1)[:segments].view(np.uint64)
@@ -376,17 +290,17 @@ def queue_ring(
     count = write_pieces(
         moved_K4, total, itemsize, limit, staging - 1, host + offset, room, segments, longest_K
     )
-    done = _call(
+    done = call(
         calls[_TO_DEVICE],
         (np.int64(staging), np.int64(host), np.int64(offset + size), np.int64(copies)),
     )
     if done == 0:
-        done = _call(calls[_RECORD], (np.int64(copied), np.int64(copies)))
+        done = call(calls[_RECORD], (np.int64(copied), np.int64(copies)))
     if done == 0:
-        done = _call(calls[_WAIT], (np.int64(lane), np.int64(copied), np.int64(0)))
+        done = call(calls[_WAIT], (np.int64(lane), np.int64(copied), np.int64(0)))
     if done == 0:
         source = staging + offset + _up(16 * room)
-        done = _call(
+        done = call(
             calls[_ON_DEVICE],
             (np.int64(starts), np.int64(source), np.int64(4 * segments), np.int64(lane)),
         )

@@ -25,9 +25,10 @@ typedef unsigned long long u64;
 #define CONSUMERS 256
 #define HELD 64  // segments of a piece whose bounds are kept in shared memory
 // In Piece.address, above the 48 bits of an address:
-#define MORE (1ull << 63)  // the run goes on, the last label is its next id
+#define MORE (1ull << 63)  // the run goes on: one id more is asked for, what its last label may be
 #define BATCH(address) (((address) >> 48) & 0x7fff)  // which batch of the launch
 #define ADDRESS(address) ((address) & 0xffffffffffffull)
+#define NEXT (-1)  // in `tails`: the label is the id behind the segment's last one in memory
 
 struct __attribute__((aligned(16))) Piece {
     u64 address;  // of the first id; 0: padding
@@ -76,7 +77,8 @@ __device__ __forceinline__ void write_piece(
             int index = position - start;
             bool real = inside && !padding;
             tokens.of[lane] = real ? (OUT)ids[index] : 0;
-            labels.of[lane] = !real ? -100 : position + 1 == next ? tails[inner] : (OUT)ids[index + 1];
+            int tail = position + 1 == next ? tails[inner] : NEXT;
+            labels.of[lane] = !real ? -100 : tail != NEXT ? tail : (OUT)ids[index + 1];
             positions.of[lane] = position - begin;
         }
         if (at >= start && at + WIDE <= end) {
@@ -152,7 +154,7 @@ __device__ __forceinline__ void request(u8* slot, u64 from, u32 bytes, u64* full
 // all_starts: of each batch's segments, then B * T; all_tails as long. Behind each batch's pieces stands
 // one of no length at B * T; `count` leaves out the last of these. A batch's outputs begin `stride`
 // after those of the batch before.
-extern "C" __global__ void __launch_bounds__(CONSUMERS + 32) expand(
+__device__ __forceinline__ void expand_pieces(
     const Piece* pieces, int count, const int* all_starts, const int* all_tails, OUT* tokens, OUT* labels,
     OUT* positions, u64 stride
 ) {
@@ -208,6 +210,13 @@ extern "C" __global__ void __launch_bounds__(CONSUMERS + 32) expand(
             short_list ? tails[slot] : all_tails + piece.segment, last, out, threadIdx.x);
         arrive(&empty[slot]);
     }
+}
+
+extern "C" __global__ void __launch_bounds__(CONSUMERS + 32) expand(
+    const Piece* pieces, int count, const int* starts, const int* tails, OUT* tokens, OUT* labels,
+    OUT* positions, u64 stride
+) {
+    expand_pieces(pieces, count, starts, tails, tokens, labels, positions, stride);
 }
 
 #endif

@@ -22,6 +22,7 @@ from types import TracebackType
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import xxhash
 
@@ -189,11 +190,11 @@ class Loader:
         if self._threads is None:
             if self.total is not None and self.consumed >= self.total:
                 raise StopIteration
-            filled = self._backend.fill(self.plan())
+            (filled,) = self._made(self.consumed, 1)
             self.consumed = self._after(self.consumed)
             return self._backend.give(filled)
-        self._start_ahead(self._threads)
         if not self._ready:
+            self._start_ahead(self._threads)
             if not self._coming:
                 raise StopIteration
             afters, coming = self._coming[0]
@@ -218,11 +219,15 @@ class Loader:
 
     def plans(self, consumed: int, count: int) -> list[Plan]:
         """Plans of `count` batches that follow each other, as `plan` gives one."""
+        return self._planner.plans(self._samples(consumed, count), count)
+
+    def _samples(self, consumed: int, count: int) -> npt.NDArray[np.int64]:
+        """Sample of each row of `count` batches of this rank; -1 after the last one."""
         firsts = consumed + self.batch_size * np.arange(count) + self._rank * self._rows
-        samples_B = (firsts[:, None] + np.arange(self._rows)).ravel()
+        samples_R: npt.NDArray[np.int64] = (firsts[:, None] + np.arange(self._rows)).ravel()
         if self.total is not None:
-            samples_B[samples_B >= self.total] = -1
-        return self._planner.plans(samples_B, count)
+            samples_R[samples_R >= self.total] = -1
+        return samples_R
 
     def documents(
         self, batch: Batch | Plan, columns: Sequence[str] = of_documents.COLUMNS
@@ -269,6 +274,12 @@ class Loader:
             self._coming.append((afters, threads.submit(self._made, first, len(afters))))
 
     def _made(self, first: int, count: int) -> list[Any]:
+        if self._backend.takes_windows and self.line.whole:
+            table = self._planner.table
+            if table is not None:
+                samples_R = self._samples(first, count)
+                windows = self._planner.windows(table, samples_R, self._rows)
+                return list(self._backend.fill_windows(windows))
         return list(self._backend.fill_all(self.plans(first, count)))
 
     def _fetch_ahead(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from loader.packing import Concat, Packing, Runs
 from loader.plan import IGNORED, Plan
 from loader.plan_kernels import runs_row_groups, segments
 from loader.row_group_line import RowGroupLine
+from loader.windows import LineTable, Windows, table_of_line
 
 Ints = npt.NDArray[np.int64]
 PLANS_KEPT = 32
@@ -68,6 +70,34 @@ class Planner:
                 )
             )  # fmt: skip
         return found
+
+    @cached_property
+    def table(self) -> LineTable | None:
+        """What windows need, once all row groups are in memory; None for a packing of several runs
+        a row, and where the line is not fit for it."""
+        if not isinstance(self._packing, Concat):
+            return None
+        numbers = np.arange(len(self._line.edges_R) - 1)
+        return table_of_line(self._line.edges_R, tuple(self._line.hold(numbers)))
+
+    def windows(self, table: LineTable, samples_R: Ints, rows: int) -> Windows:
+        """Batches of `rows` rows by their windows; -1 for a row without a sample."""
+        none = np.empty(0, np.int64)
+        groups_R, runs, ends_N = self._runs(samples_R)
+        begins_R, lengths_R, stops_R = runs.begins_N, runs.lengths_N, ends_N
+        if len(runs.rows_N) < len(samples_R):
+            begins_R, lengths_R, stops_R = np.zeros((3, len(samples_R)), np.int64)
+            begins_R[runs.rows_N], lengths_R[runs.rows_N] = runs.begins_N, runs.lengths_N
+            stops_R[runs.rows_N] = ends_N
+        elif int(lengths_R.min()) == self._seq_len:
+            lengths_R = none
+        return Windows(
+            table, rows, self._seq_len, self._line.dataset.dtype.itemsize, samples_R, groups_R,
+            begins_R, lengths_R, stops_R if self._follows else none, self._one,
+        )  # fmt: skip
+
+    def _one(self, samples_B: Ints) -> list[Plan]:
+        return self.plans(samples_B, 1)
 
     def _runs(self, samples_B: Ints) -> tuple[Ints, Runs, Ints]:
         """(groups, runs, where what follows a run ends)."""

@@ -20,6 +20,9 @@ import torch
 from loader.cuda_driver import Context, CudaError, addresses, check, compiled, driver
 from loader.device_kernels import CALLS
 from loader.plan import Plan
+from loader.row_kernels import FIELDS, KERNELS
+from loader.torch_rows import DeviceTable, RowBatch, RowLaunch
+from loader.windows import LineTable, Windows
 from pipeline.errors import ConfigError
 
 THREADS = 288
@@ -92,7 +95,7 @@ class Launch:
         self._context.forget(self.event)
 
 
-Filled = tuple[Launch, int]
+Filled = tuple[Launch | RowLaunch, int]
 """A batch that may still be under way."""
 
 
@@ -101,12 +104,16 @@ class Slot:
 
     def __init__(self, context: Context, lane: torch.cuda.Stream) -> None:
         self.lane = lane
-        self.launch: Launch | None = None
+        self.launch: Launch | RowLaunch | None = None
         self.copied, self._never = context.event(), context.event()
         self.values = np.zeros(8, np.int64)
         """The kernel's arguments, and where they are: set by loader.device_kernels."""
         self.pointers = self.values.ctypes.data + 8 * np.arange(8, dtype=np.int64)
         self.scratch = np.empty((0, 4), np.int64)
+        self.work = np.zeros(len(FIELDS), np.int64)
+        """`Work` of loader/rows.cu, and where it is."""
+        self.work_pointer = np.array([self.work.ctypes.data], np.int64)
+        self._device_scratch: torch.Tensor | None = None
         self.host: torch.Tensor | None = None
         self.staging: torch.Tensor | None = None
 
@@ -120,6 +127,12 @@ class Slot:
         if len(self.scratch) < segments:
             self.scratch = np.empty((-(-segments * 5 // 4), 4), np.int64)
         return self.scratch
+
+    def scratch_on_device(self, size: int, device: torch.device) -> int:
+        """Address of at least `size` bytes that launches on this slot's lane use in turn."""
+        if self._device_scratch is None or self._device_scratch.numel() < size:
+            self._device_scratch = torch.empty(size, dtype=torch.uint8, device=device)
+        return int(self._device_scratch.data_ptr())
 
     def reserve(self, size: int, device: torch.device | None = None) -> int:
         """Address of at least `size` pinned bytes; as many on `device`."""
@@ -138,6 +151,7 @@ class CudaBackend:
     """Slots, the kernel, and its launch. A path says how the ids come to the device."""
 
     name = ""
+    takes_windows = True
     blocks = 0
     """Multiprocessors that the kernel runs on."""
 
@@ -153,17 +167,18 @@ class CudaBackend:
             raise ConfigError(f"dtype = {dtype}, expected torch.int64 or torch.int32.")
         number = torch.cuda.current_device() if device is None else device
         self.device = torch.device("cuda", number)
-        self.dtype, self._kinds = dtype, 3 if position_ids else 2
+        self.dtype, self.kinds = dtype, 3 if position_ids else 2
         self.blocks = blocks or self.blocks
         self._defines, self._launch_tokens = defines or {}, launch_tokens
-        self._functions: dict[int, int] = {}
+        self._functions: dict[int, npt.NDArray[np.int64]] = {}
+        self._table: DeviceTable | None = None
         self._lock = threading.Lock()
         self._free: queue.SimpleQueue[Slot] = queue.SimpleQueue()
         with torch.cuda.device(self.device):
             torch.empty(1, device=self.device)  # PyTorch makes the context
             self.context = Context(number)
             self.context.use()
-            self._calls = np.array(addresses(CALLS), np.int64)
+            self.calls = np.array(addresses(CALLS), np.int64)
             lanes = [torch.cuda.Stream(self.device) for _ in range(LANES)]
             for slot in range(slots):
                 self._free.put(Slot(self.context, lanes[slot % LANES]))
@@ -172,7 +187,7 @@ class CudaBackend:
         """Rows planned together: several launches, so that Python's share of each is small."""
         return max(1, max(PLANNED_TOKENS, self._launch_tokens) // seq_len)
 
-    def give(self, filled: Filled) -> CudaBatch:
+    def give(self, filled: Filled) -> CudaBatch | RowBatch:
         """The batch, for the calling thread's current stream."""
         return filled[0].ready(filled[1])
 
@@ -207,14 +222,45 @@ class CudaBackend:
         finally:
             self._free.put(slot)
 
+    def fill_windows(self, windows: Windows) -> Iterator[Filled]:
+        """Queue batches that the device plans, `launch_tokens` or one batch a launch. Raises
+        CudaError."""
+        self.context.use()
+        with self._lock:
+            if self._table is None or self._table.of is not windows.table:
+                self._reach(windows.table)
+                self._table = DeviceTable(windows.table, self.device)
+            table = self._table
+        step = max(1, self._launch_tokens // (windows.rows * windows.seq_len))
+        for first in range(0, windows.batches, step):
+            some = windows.part(first, min(step, windows.batches - first))
+            with self._taken() as slot:
+                slot.launch = launch = self._queued_rows(some, slot, table)
+            for number in range(some.batches):
+                yield launch, number
+
+    def _reach(self, table: LineTable) -> None:
+        """Make the line's row groups readable where this path reads them. Raises CudaError."""
+
+    def _queued_rows(self, windows: Windows, slot: Slot, table: DeviceTable) -> RowLaunch:
+        """Wait until the slot is free, and queue a launch. Raises CudaError."""
+        raise NotImplementedError
+
     def function(self, itemsize: int) -> int:
         """The kernel for ids of 2 or 4 bytes; compiled at first use."""
+        return int(self._compiled(itemsize)[0])
+
+    def row_functions(self, itemsize: int) -> npt.NDArray[np.int64]:
+        """The kernels of loader/rows.cu in their order."""
+        return self._compiled(itemsize)[1:]
+
+    def _compiled(self, itemsize: int) -> npt.NDArray[np.int64]:
         with self._lock:
             if itemsize not in self._functions:
                 self._functions[itemsize] = self._compile(itemsize)
             return self._functions[itemsize]
 
-    def _compile(self, itemsize: int) -> int:
+    def _compile(self, itemsize: int) -> npt.NDArray[np.int64]:
         capability = torch.cuda.get_device_capability(self.device)
         if capability < (8, 0):
             raise CudaError(
@@ -227,28 +273,37 @@ class CudaBackend:
             "BULK": int(capability >= (9, 0)),
             **self._defines,
         }
-        source = Path(__file__).with_name("expand.cu").read_text()
+        files = (Path(__file__).with_name(name) for name in ("expand.cu", "rows.cu"))
+        source = "\n".join(file.read_text() for file in files)
         code = compiled(source, defines, capability, str(torch.version.cuda))
-        return self.context.function(code, "expand")
+        return np.array(self.context.functions(code, ("expand", *KERNELS)), np.int64)
+
+    def outputs(
+        self, batches: int, positions: int, block_bytes: int
+    ) -> tuple[torch.Tensor, int, torch.Tensor]:
+        """Memory of the batches and a block behind it: (tensor, stride, the block's int32 view).
+
+        Outputs of one kind follow each other, `stride` elements a batch.
+        """
+        stride = -(-positions // WIDE) * WIDE
+        before = -(-self.kinds * batches * stride // 32) * 32
+        size = before + -(-block_bytes // self.dtype.itemsize)
+        whole = torch.empty(size, dtype=self.dtype, device=self.device)
+        return whole, stride, whole[before:].view(torch.int32)
 
     def _outputs(
         self, plans: Sequence[Plan], slot: Slot, block_bytes: int
     ) -> tuple[torch.Tensor, int, torch.Tensor]:
-        """Memory of the batches and a block behind it: (tensor, stride, the block's int32 view).
-
-        Outputs of one kind follow each other, `stride` elements a batch; they are the kernel's.
-        """
-        stride = -(-plans[0].rows * plans[0].seq_len // WIDE) * WIDE
-        before = -(-self._kinds * len(plans) * stride // 32) * 32
-        size = before + -(-block_bytes // self.dtype.itemsize)
-        whole = torch.empty(size, dtype=self.dtype, device=self.device)
+        """`outputs` of these plans, which are the kernel's."""
+        positions = plans[0].rows * plans[0].seq_len
+        whole, stride, block = self.outputs(len(plans), positions, block_bytes)
         step = stride * len(plans) * self.dtype.itemsize
         first, values = whole.data_ptr(), slot.values
         values[4], values[5], values[7] = first, first + step, stride
-        values[6] = first + 2 * step if self._kinds == 3 else 0
-        return whole, stride, whole[before:].view(torch.int32)
+        values[6] = first + 2 * step if self.kinds == 3 else 0
+        return whole, stride, block
 
-    def _check(self, result: int) -> None:
+    def check(self, result: int) -> None:
         if result:
             check(driver(), result, f"{self.name}: launch")
 

@@ -17,6 +17,8 @@ from loader.device_kernels import queue_gather
 from loader.pieces import PIECE_BYTES, layout_of, table_of
 from loader.plan import Mapped, Plan
 from loader.torch_cuda import THREADS, CudaBackend, Launch, Slot
+from loader.torch_rows import DeviceTable, RowLaunch, queue
+from loader.windows import LineTable, Windows
 
 
 class Registered:
@@ -81,10 +83,10 @@ class GatherBackend(CudaBackend):
         host = slot.reserve(layout.num_bytes)
         whole, stride, block = self._outputs(plans, slot, layout.num_bytes)
         starts = block[layout.starts // 4 :][: layout.segments]
-        launch = Launch(self.context, plans, whole, self._kinds, stride, starts)
-        self._check(
+        launch = Launch(self.context, plans, whole, self.kinds, stride, starts)
+        self.check(
             queue_gather(
-                self._calls, self.context.handle, slot.before, table_of(plans),
+                self.calls, self.context.handle, slot.before, table_of(plans),
                 first.rows * first.seq_len, first.itemsize, PIECE_BYTES // first.itemsize,
                 layout.pieces, layout.segments, host, block.data_ptr(), layout.num_bytes,
                 launch.longest_K, function, slot.values, slot.pointers, self.blocks, THREADS,
@@ -99,3 +101,9 @@ class GatherBackend(CudaBackend):
             if plan.held is not done:  # plans made together share it
                 REGISTERED.add(plan.held, self.device.index)
                 done = plan.held
+
+    def _reach(self, table: LineTable) -> None:
+        REGISTERED.add(table.held, self.device.index)
+
+    def _queued_rows(self, windows: Windows, slot: Slot, table: DeviceTable) -> RowLaunch:
+        return queue(self, windows, slot, table, ring=False, past_caches=False, copies=0)

@@ -17,6 +17,8 @@ from loader.device_kernels import queue_ring
 from loader.pieces import LINE, PIECE_BYTES, layout_of, table_of
 from loader.plan import Plan
 from loader.torch_cuda import THREADS, CudaBackend, Launch, Slot
+from loader.torch_rows import DeviceTable, RowLaunch, queue
+from loader.windows import Windows
 
 
 class RingBackend(CudaBackend):
@@ -41,10 +43,10 @@ class RingBackend(CudaBackend):
         assert slot.staging is not None
         whole, stride, block = self._outputs(plans, slot, 4 * layout.segments)
         starts = block[: layout.segments]
-        launch = Launch(self.context, plans, whole, self._kinds, stride, starts)
-        self._check(
+        launch = Launch(self.context, plans, whole, self.kinds, stride, starts)
+        self.check(
             queue_ring(
-                self._calls, self.context.handle, slot.before, table_of(plans), total,
+                self.calls, self.context.handle, slot.before, table_of(plans), total,
                 first.itemsize, PIECE_BYTES // first.itemsize, layout.pieces, layout.segments,
                 host, slot.staging.data_ptr(), layout.num_bytes, launch.longest_K, function,
                 slot.values, slot.pointers, self.blocks, THREADS, slot.lane.cuda_stream,
@@ -53,3 +55,9 @@ class RingBackend(CudaBackend):
             )
         )  # fmt: skip
         return launch
+
+    def _queued_rows(self, windows: Windows, slot: Slot, table: DeviceTable) -> RowLaunch:
+        return queue(
+            self, windows, slot, table, ring=True, past_caches=self._past_caches,
+            copies=self._copies.cuda_stream,
+        )  # fmt: skip

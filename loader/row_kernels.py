@@ -1,0 +1,194 @@
+"""A launch of rows that the device plans itself (loader/rows.cu): the host's part, without the GIL.
+
+The fast lane sends where the rows begin, 8 bytes each. The ring copies their ids into its slot, at
+the same distance from each other, and sends that along.
+
+Numba's own cache on disk goes by the time stamp of a kernel's file, so a file's kernels call none
+of another file; `loader.instructions` says what to do there.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+from loader.instructions import call, copy_bytes, copy_line, fence, pointer, prefetch
+
+Ints = npt.NDArray[np.int64]
+
+_CONTEXT, _SYNCHRONIZE, _TO_DEVICE, _ON_DEVICE, _LAUNCH, _RECORD, _WAIT = range(7)
+"""Places in `loader.device_kernels.CALLS`."""
+FIELDS = (
+    "begins", "lengths", "next", "stops", "rows", "rows_a_batch", "seq_len", "edges", "addresses",
+    "groups", "documents", "document_count", "staging", "row_bytes", "counts", "spans", "pieces",
+    "starts", "tails", "facts", "tokens", "labels", "positions", "stride",
+)  # fmt: skip
+"""Of `Work` in loader/rows.cu, 8 bytes each."""
+KERNELS = ("count_rows", "scan_rows", "write_rows", "expand_rows")
+_ROW_BLOCK, _SCAN_BLOCK, _THREADS = 128, 1024, 288
+"""Threads of a block, as in loader/rows.cu and loader/expand.cu."""
+AHEAD = 4
+"""Lines of the next row asked for while this one is copied; the processor goes on from there."""
+
+
+@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def most_inside(values: Ints, width: int) -> int:
+    """The most of ascending values that lie in any `width` numbers in a row."""
+    most, first = 0, 0
+    for at in range(len(values)):
+        while values[at] - values[first] >= width:
+            first += 1
+        most = max(most, at + 1 - first)
+    return most
+
+
+@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def _last_at_most(values: Any, wanted: int) -> int:
+    low, high = 0, len(values)
+    while low < high:
+        middle = (low + high) // 2
+        if values[middle] <= wanted:
+            low = middle + 1
+        else:
+            high = middle
+    return low - 1
+
+
+@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def _copied(to: int, source: int, size: int, past_caches: bool) -> None:
+    """`to` is a multiple of 64 where it matters: whole lines go past the caches."""
+    if past_caches and to % 64 == 0:
+        for _ in range(size // 64):
+            copy_line(np.int64(to), np.int64(source))
+            to += 64
+            source += 64
+        size %= 64
+    if size:
+        copy_bytes(np.int64(to), np.int64(source), np.int64(size))
+
+
+@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def copy_rows(
+    begins_R: Ints, lengths_R: Ints, seq_len: int, edges_G: Ints, addresses_G: Any, itemsize: int,
+    row_bytes: int, past_caches: bool, slot: int, next_R: Ints,
+) -> None:  # fmt: skip
+    """Copy the rows' ids to `slot`, `row_bytes` apart; next_R: the id behind each, -1 at the end.
+
+    lengths_R may be empty: all rows are full.
+    """
+    total = edges_G[len(edges_G) - 1]
+    group = _last_at_most(edges_G[:-1], begins_R[0])
+    for row in range(len(begins_R)):
+        token = begins_R[row]
+        end = token + (lengths_R[row] if len(lengths_R) else seq_len)
+        following = group
+        if row + 1 < len(begins_R):
+            following = _last_at_most(edges_G[:-1], begins_R[row + 1])
+            place = (begins_R[row + 1] - edges_G[following]) * itemsize
+            for line in range(AHEAD):
+                prefetch(np.int64(addresses_G[following]) + np.int64(place + 64 * line))
+        to = slot + row * row_bytes
+        while token < end:
+            stop = min(end, edges_G[group + 1])
+            source = np.int64(addresses_G[group]) + (token - edges_G[group]) * itemsize
+            _copied(to, source, (stop - token) * itemsize, past_caches)
+            to += (stop - token) * itemsize
+            token = stop
+            if stop == edges_G[group + 1]:
+                group += 1
+        next_R[row] = -1
+        if end < total:  # `group` holds the token behind the row
+            behind = np.int64(addresses_G[group]) + (end - edges_G[group]) * itemsize
+            if itemsize == 2:
+                next_R[row] = np.int64(numba.carray(pointer(behind), 1, np.uint16)[0])
+            else:
+                next_R[row] = np.int64(numba.carray(pointer(behind), 1, np.uint32)[0])
+        group = following
+    fence()
+
+
+@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def _launched(
+    calls: Any, function: int, blocks: int, threads: int, lane: int, arguments: Any
+) -> Any:
+    return call(
+        calls[_LAUNCH],
+        (
+            np.int64(function), np.int64(blocks), np.int64(1), np.int64(1), np.int64(threads),
+            np.int64(1), np.int64(1), np.int64(0), np.int64(lane),
+            np.int64(arguments.ctypes.data), np.int64(0),
+        ),
+    )  # fmt: skip
+
+
+@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def _up(size: int) -> int:
+    return -(-size // 256) * 256
+
+
+@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def queue_rows(
+    calls: Any, context: int, before: int, begins_R: Ints, lengths_R: Ints, stops_R: Ints,
+    edges_G: Ints, addresses_G: Any, itemsize: int, past_caches: bool, host: int, device: int,
+    work: Any, arguments: Any, functions: Any, blocks: int, copies: int, copied: int, lane: int,
+    event: int,
+) -> Any:  # fmt: skip
+    """Wait for the event `before`, then queue a launch; 0 or CUDA's error.
+
+    work: `FIELDS`, of which `row_bytes`, 0 for the fast lane, says which path it is; begins,
+    lengths, next, stops and staging are set here. host, device: pinned bytes and as many on the
+    device. copies, copied: stream of the ring's transfers, and the slot's event on it.
+    """
+    done = call(calls[_CONTEXT], (np.int64(context),))
+    if done == 0:
+        done = call(calls[_SYNCHRONIZE], (np.int64(before),))
+    if done != 0:
+        return done
+    rows, seq_len, row_bytes = len(begins_R), work[6], work[13]
+    size = _up(rows * row_bytes)
+    work[12] = device if row_bytes else 0
+    work[2] = 0
+    if row_bytes:
+        work[2] = device + size
+        next_R = numba.carray(pointer(host + size), rows, np.int64)
+        copy_rows(
+            begins_R, lengths_R, seq_len, edges_G, addresses_G, itemsize, row_bytes, past_caches,
+            host, next_R,
+        )  # fmt: skip
+        size += 8 * rows
+    numba.carray(pointer(host + size), rows, np.int64)[:] = begins_R
+    work[0] = device + size
+    size += 8 * rows
+    work[1] = work[3] = 0
+    if len(lengths_R):
+        numba.carray(pointer(host + size), rows, np.int64)[:] = lengths_R
+        work[1] = device + size
+        size += 8 * rows
+    if len(stops_R):
+        numba.carray(pointer(host + size), rows, np.int64)[:] = stops_R
+        work[3] = device + size
+        size += 8 * rows
+    over = copies if row_bytes else lane
+    done = call(
+        calls[_TO_DEVICE], (np.int64(device), np.int64(host), np.int64(size), np.int64(over))
+    )
+    if row_bytes:
+        if done == 0:
+            done = call(calls[_RECORD], (np.int64(copied), np.int64(copies)))
+        if done == 0:
+            done = call(calls[_WAIT], (np.int64(lane), np.int64(copied), np.int64(0)))
+    if done == 0:
+        done = _launched(calls, functions[0], -(-rows // _ROW_BLOCK), _ROW_BLOCK, lane, arguments)
+    if done == 0:
+        done = _launched(calls, functions[1], 1, _SCAN_BLOCK, lane, arguments)
+    if done == 0:
+        warps = -(-32 * rows // _ROW_BLOCK)
+        done = _launched(calls, functions[2], warps, _ROW_BLOCK, lane, arguments)
+    if done == 0:
+        done = _launched(calls, functions[3], blocks, _THREADS, lane, arguments)
+    if done == 0:
+        done = call(calls[_RECORD], (np.int64(event), np.int64(lane)))
+    return done

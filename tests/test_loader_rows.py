@@ -1,0 +1,275 @@
+"""Rows that the device plans: loader/rows.cu, compiled for the CPU, against the host's plans."""
+
+from __future__ import annotations
+
+import ctypes
+import shutil
+import subprocess
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_loader import SIZES, published
+from test_loader_device import HOST, ROOT, aligned
+
+import stages.shard_writer
+from loader.dataset import Dataset, open_dataset
+from loader.device_kernels import CALLS
+from loader.loader import Loader
+from loader.numpy_backend import NumpyBackend
+from loader.pieces import LINE, PIECE_BYTES
+from loader.row_kernels import FIELDS, KERNELS, copy_rows, most_inside, queue_rows
+from loader.windows import LineTable, Windows, table_of_line
+
+ROWS = (
+    HOST
+    + """
+#include "rows.cu"
+extern "C" void rows(const Work* work) {
+    Work w = *work;
+    u64 before = 0;
+    for (i64 row = 0; row < w.rows; row++) count_row(w, row);
+    for (i64 row = 0; row < w.rows; row++) {
+        u64 after = before + w.counts[row];
+        w.counts[row] = before;
+        note_row(w, row, before, after);
+        before = after;
+    }
+    int* longest = w.facts + 2 + w.rows / w.rows_a_batch;
+    for (i64 row = 0; row < w.rows; row++)
+        for (int lane = 0; lane < 32; lane++) {
+            int found = write_row(w, row, lane);
+            if (found > longest[row / w.rows_a_batch]) longest[row / w.rows_a_batch] = found;
+        }
+    expand(w.pieces, w.facts[0], w.starts, w.tails, w.tokens, w.labels, w.positions, w.stride);
+}
+"""
+)
+"""The kernels' own functions, threads one after the other."""
+
+
+@pytest.fixture(scope="module", params=[(2, "int64"), (4, "int32")], ids=str)
+def kernel(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """(function, bytes of an id, type of the outputs)."""
+    compiler = shutil.which("g++") or shutil.which("clang++")
+    if compiler is None:
+        pytest.skip("no C++ compiler here to run the kernels' code on the CPU")
+    itemsize, dtype = request.param
+    folder = tmp_path_factory.mktemp("kernel")
+    (folder / "host.cpp").write_text(ROWS)
+    ids = {2: "unsigned short", 4: "unsigned int"}[itemsize]
+    outs = {"int64": "long long", "int32": "int"}[dtype]
+    command = [compiler, "-O1", "-shared", "-fPIC", "-w", f"-DID={ids}", f"-DOUT={outs}"]
+    command += [f"-I{ROOT / 'loader'}", "-o", str(folder / "host.so"), str(folder / "host.cpp")]
+    subprocess.run(command, check=True)
+    return ctypes.CDLL(str(folder / "host.so")).rows, itemsize, dtype
+
+
+def filled(kernel: Any, windows: Windows, *, ring: bool) -> tuple[Any, Any, Any]:
+    """(tokens, labels and position ids of each batch, cu_seqlens of each, longest of each)."""
+    function, itemsize, dtype = kernel
+    assert windows.itemsize == itemsize
+    rows, batches, t = len(windows.samples_R), windows.batches, windows.seq_len
+    segments, groups = windows.table.most(t)
+    limit = PIECE_BYTES // itemsize
+    most, pieces = rows * (segments + 1) + batches, rows * (-(-t // limit) + 1 + groups) + batches
+    row_bytes = -(-t * itemsize // LINE) * LINE if ring else 0
+    slot, next_R = aligned(rows * row_bytes + 256), np.zeros(rows, np.int64)
+    if ring:
+        slot[:] = 0xAB
+        copy_rows(
+            windows.begins_R, windows.lengths_R, t, windows.table.edges_G,
+            windows.table.addresses_G, itemsize, row_bytes, True, slot.ctypes.data, next_R,
+        )  # fmt: skip
+    stride = -(-windows.rows * t // 4) * 4
+    out = np.full((3, batches, stride), 77, dtype)
+    kept = {
+        "counts": np.zeros(rows, np.uint64), "spans": np.zeros(rows, np.uint64),
+        "pieces": np.zeros((pieces, 2), np.uint64), "starts": np.full(most, -7, np.int32),
+        "tails": np.full(most, -7, np.int32), "facts": np.zeros(2 + 2 * batches, np.int32),
+    }  # fmt: skip
+    table = windows.table
+    values = {
+        "begins": windows.begins_R.ctypes.data,
+        "lengths": windows.lengths_R.ctypes.data if len(windows.lengths_R) else 0,
+        "next": next_R.ctypes.data if ring else 0,
+        "stops": windows.stops_R.ctypes.data if len(windows.stops_R) else 0,
+        "rows": rows, "rows_a_batch": windows.rows, "seq_len": t,
+        "edges": table.edges_G.ctypes.data, "addresses": table.addresses_G.ctypes.data,
+        "groups": len(table.addresses_G), "documents": table.documents_D.ctypes.data,
+        "document_count": len(table.documents_D) - 1,
+        "staging": slot.ctypes.data if ring else 0, "row_bytes": row_bytes,
+        **{name: array.ctypes.data for name, array in kept.items()},
+        **{name: out[at].ctypes.data for at, name in enumerate(("tokens", "labels", "positions"))},
+        "stride": stride,
+    }  # fmt: skip
+    work = np.array([values[name] for name in FIELDS], np.int64)
+    function(ctypes.c_void_p(work.ctypes.data))
+    facts, starts = kept["facts"], kept["starts"]
+    assert facts[1 + batches] <= most
+    assert facts[0] < pieces
+    lists = [starts[facts[1 + k] : facts[2 + k]] for k in range(batches)]
+    size = windows.rows * t
+    return [out[:, k, :size] for k in range(batches)], lists, facts[2 + batches :].tolist()
+
+
+def same(kernel: Any, windows: Windows, across: str = "") -> None:
+    """Both paths give what the numpy backend makes of the host's plans."""
+    dtype = kernel[2]
+    for ring in (False, True):
+        batches, lists, longest = filled(kernel, windows, ring=ring)
+        for number, found in enumerate(batches):
+            plan = windows.plan(number)
+            batch = NumpyBackend(dtype).fill(plan)
+            assert (found[0] == batch.tokens_BT.ravel()).all(), (ring, across)
+            assert (found[1] == batch.labels_BT.ravel()).all(), (ring, across)
+            assert (found[2] == batch.position_ids_BT.ravel()).all(), (ring, across)
+            assert lists[number].tolist() == plan.cu_seqlens.tolist()
+            assert longest[number] == plan.max_seqlen
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stages.shard_writer, "ROW_GROUP_TOKENS", 40)
+        return open_dataset(str(published(tmp_path_factory.mktemp("dataset"), SIZES)))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"cross_document_labels": True},
+        {"shuffle": "none", "cross_document_labels": True},
+        {"weights": "even"},
+        {"rank": 1, "world_size": 5, "epochs": 3},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("seq_len", [7, 24, 130])
+def test_batches_that_the_device_plans_are_the_hosts(
+    kernel: Any, dataset: Dataset, seq_len: int, options: dict[str, Any]
+) -> None:
+    if kernel[1] != dataset.dtype.itemsize:
+        pytest.skip("the dataset's ids have the other size")
+    options = dict(options)
+    if "weights" in options:
+        groups = {stream.group for stream in dataset.streams("train")}
+        options |= {"weights": dict.fromkeys(groups, 1.0), "epochs": 2}
+    with Loader(dataset, seq_len, 5, cache="memory", prefetch=0, **options) as loader:
+        table = loader._planner.table
+        assert table is not None
+        assert loader.total is not None
+        for first in (0, loader.total // 2 // 5 * 5, loader.total - 1):
+            samples = loader._samples(first, 3)
+            same(kernel, loader._planner.windows(table, samples, loader._rows), str(options))
+
+
+def line(lengths: list[int], cuts: list[int], itemsize: int) -> tuple[LineTable, Any]:
+    """Documents of these lengths, in row groups that end behind the documents `cuts`; and all ids
+    in a row."""
+    from loader.hot_cache import _copied
+    from loader.row_groups import RowGroup
+
+    ends = np.cumsum(lengths)
+    ids = np.random.default_rng(3).integers(0, 60_000, ends[-1]).astype(f"<u{itemsize}")
+    marks = sorted({len(lengths), *(1 + cut % len(lengths) for cut in cuts)})
+    held, edges, first = [], [0], 0
+    for mark in marks:
+        begin, end = edges[-1], int(ends[mark - 1])
+        starts = np.append(0, ends[first : mark - 1] - begin).astype(np.int64)
+        held.append(_copied(RowGroup(ids[begin:end], starts)))
+        edges.append(end)
+        first = mark
+    table = table_of_line(np.array(edges, np.int64), tuple(held))
+    assert table is not None
+    return table, ids
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    lengths=st.lists(st.integers(1, 9000), min_size=1, max_size=40),
+    cuts=st.lists(st.integers(0, 50), max_size=6),
+    seq_len=st.sampled_from([1, 5, 100, 2048, 5000]),
+    follows=st.booleans(),
+    draw=st.randoms(use_true_random=False),
+)
+def test_any_rows_of_any_line_have_the_definitions_labels_and_positions(
+    kernel: Any, lengths: list[int], cuts: list[int], seq_len: int, follows: bool, draw: Any
+) -> None:
+    table, ids = line(lengths, cuts, kernel[1])
+    total = len(ids)
+    begins = np.array([draw.randrange(total) for _ in range(6)], np.int64)
+    sizes = np.minimum(total - begins, seq_len)
+    sizes[draw.randrange(6)] = 0
+    stops = np.full(6, total, np.int64) if follows else np.empty(0, np.int64)
+    none = np.zeros(6, np.int64)
+    windows = Windows(table, 3, seq_len, kernel[1], none, none, begins, sizes, stops, lambda _: [])
+    document = np.repeat(np.arange(len(lengths)), lengths)
+    for ring in (False, True):
+        batches, lists, _ = filled(kernel, windows, ring=ring)
+        for row in range(6):
+            begin, size = int(begins[row]), int(sizes[row])
+            tokens, labels, positions = (
+                part[row % 3 * seq_len :][:seq_len] for part in batches[row // 3]
+            )
+            assert (tokens[:size] == ids[begin : begin + size]).all()
+            assert (tokens[size:] == 0).all()
+            assert (labels[size:] == -100).all()
+            here = np.arange(begin, begin + size)
+            behind = np.minimum(here + 1, total - 1)
+            goes_on = (here + 1 < total) & (follows | (document[here] == document[behind]))
+            assert (labels[:size] == np.where(goes_on, ids[behind].astype(np.int64), -100)).all()
+            first = np.searchsorted(document, document[here])
+            assert (positions[:size] == here - np.maximum(first, begin)).all()
+            assert (positions[size:] == np.arange(seq_len - size)).all()
+        assert [int(one[-1]) for one in lists] == [3 * seq_len] * 2
+
+
+def test_a_line_with_an_empty_document_is_left_to_the_host() -> None:
+    table, _ = line([3, 4], [], 2)
+    held = table.held[0]
+    empty = type(held)(held.tokens, np.array([0, 3, 3]), held.buffer, held.on_disk)
+    assert table_of_line(table.edges_G, (empty,)) is None
+
+
+@given(st.lists(st.integers(0, 60), min_size=1, unique=True), st.integers(1, 20))
+def test_the_most_values_in_any_range_are_counted(values: list[int], width: int) -> None:
+    values.sort()
+    slow = max(sum(low <= v < low + width for v in values) for low in values)
+    assert most_inside(np.array(values, np.int64), width) == slow
+
+
+@pytest.mark.parametrize("failing", CALLS)
+def test_a_launch_of_rows_stops_at_the_first_call_that_fails(failing: str) -> None:
+    said: list[str] = []
+    kind = ctypes.CFUNCTYPE(ctypes.c_int, *[ctypes.c_int64] * 4)
+
+    def answer(name: str) -> Any:
+        return kind(lambda *_: (said.append(name), 719 if name == failing else 0)[1])
+
+    functions = [answer(name) for name in CALLS]
+    calls = np.array([ctypes.cast(f, ctypes.c_void_p).value for f in functions], np.int64)
+    table, _ = line([5000, 300], [0], 2)
+    host, work = aligned(1 << 15), np.zeros(len(FIELDS), np.int64)
+    none = np.empty(0, np.int64)
+    launches = ["cuLaunchKernel"] * len(KERNELS)
+    expected = {
+        0: ["cuCtxSetCurrent", "cuEventSynchronize", "cuMemcpyHtoDAsync_v2", *launches,
+            "cuEventRecord"],
+        1024: ["cuCtxSetCurrent", "cuEventSynchronize", "cuMemcpyHtoDAsync_v2", "cuEventRecord",
+               "cuStreamWaitEvent", *launches, "cuEventRecord"],
+    }  # fmt: skip
+    for row_bytes, order in expected.items():
+        said.clear()
+        work[6], work[13] = 512, row_bytes
+        done = queue_rows(
+            calls, 1, 0, np.array([0, 4700, 9], np.int64), none, none, table.edges_G,
+            table.addresses_G, 2, True, host.ctypes.data, host.ctypes.data, work,
+            np.array([work.ctypes.data]), np.arange(4), 16, 0, 0, 0, 0,
+        )  # fmt: skip
+        stop = order.index(failing) + 1 if failing in order else len(order)
+        assert said == order[:stop]
+        assert done == (719 if failing in order else 0)
