@@ -90,7 +90,7 @@ class Shuffle:
         if self.kind == "none":
             return indices
         if self.kind == "full":
-            return Permutation(size, key)(indices)
+            return _permutation(size, key)(indices)
         if self.kind == "blocks":
             return _in_blocks(indices, size, key)
         return _within(indices, self.window, size, key)

@@ -16,28 +16,41 @@ Ints = npt.NDArray[np.int64]
 UInts = npt.NDArray[np.uint64]
 
 
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def _network(value: Any, half: Any, keys: UInts) -> Any:
-    mask = (np.uint64(1) << half) - np.uint64(1)
-    left, right = value >> half, value & mask
-    for key in keys:
-        mixed = right ^ key  # MurmurHash3's fmix64
-        mixed = (mixed ^ (mixed >> np.uint64(33))) * np.uint64(0xFF51AFD7ED558CCD)
-        mixed = (mixed ^ (mixed >> np.uint64(33))) * np.uint64(0xC4CEB9FE1A85EC53)
-        mixed ^= mixed >> np.uint64(33)
-        left, right = right, left ^ (mixed & mask)
-    return (left << half) | right
+TOGETHER = 64
+"""Indices that go through a round together: one after the other each would wait for its products."""
 
 
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
 def permute(indices: Ints, size: int, half: int, keys: UInts) -> Ints:
     """The keyed permutation of 0..size-1 at each index: a Feistel network with cycle walking."""
     found = np.empty(len(indices), np.int64)
-    for at in range(len(indices)):
-        value = _network(np.uint64(indices[at]), np.uint64(half), keys)
-        while value >= np.uint64(size):
-            value = _network(value, np.uint64(half), keys)
-        found[at] = np.int64(value)
+    shift, bound = np.uint64(half), np.uint64(size)
+    mask = (np.uint64(1) << shift) - np.uint64(1)
+    left, right = np.empty(TOGETHER, np.uint64), np.empty(TOGETHER, np.uint64)
+    places = np.empty(TOGETHER, np.int64)
+    for first in range(0, len(indices), TOGETHER):
+        count = min(TOGETHER, len(indices) - first)
+        for at in range(count):
+            value = np.uint64(indices[first + at])
+            left[at], right[at], places[at] = value >> shift, value & mask, first + at
+        while count:
+            for key in keys:
+                for at in range(count):
+                    mixed = right[at] ^ key  # MurmurHash3's fmix64
+                    mixed = (mixed ^ (mixed >> np.uint64(33))) * np.uint64(0xFF51AFD7ED558CCD)
+                    mixed = (mixed ^ (mixed >> np.uint64(33))) * np.uint64(0xC4CEB9FE1A85EC53)
+                    mixed ^= mixed >> np.uint64(33)
+                    left[at], right[at] = right[at], left[at] ^ (mixed & mask)
+            outside = 0  # those walk on
+            for at in range(count):
+                value = (left[at] << shift) | right[at]
+                if value < bound:
+                    found[places[at]] = np.int64(value)
+                else:
+                    left[outside], right[outside] = left[at], right[at]
+                    places[outside] = places[at]
+                    outside += 1
+            count = outside
     return found
 
 

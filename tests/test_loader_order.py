@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from loader.order import (
     BLOCK,
     PACKED_ROWS,
+    ROUNDS,
     Order,
     Permutation,
     Shuffle,
@@ -244,3 +245,27 @@ def test_weights_name_every_group_of_the_dataset() -> None:
         block_counts(["books"], {"book": 1.0})
     with pytest.raises(ConfigError, match="'b' needs a weight"):
         block_counts(["a", "b"], {"a": 1.0})
+
+
+@given(st.integers(1, 5000), st.text(max_size=4), st.integers(1, 300))
+@settings(max_examples=40, deadline=None)
+def test_the_permutation_is_the_network_of_its_definition(size: int, key: str, count: int) -> None:
+    permutation, mask64 = Permutation(size, key), (1 << 64) - 1
+    half = max(1, (max(size - 1, 1).bit_length() + 1) // 2)
+    keys = [xxhash.xxh3_64_intdigest(f"{key}/{number}".encode()) for number in range(ROUNDS)]
+
+    def place(value: int) -> int:
+        while True:
+            left, right = value >> half, value & ((1 << half) - 1)
+            for one in keys:
+                mixed = right ^ one
+                mixed = (mixed ^ mixed >> 33) * 0xFF51AFD7ED558CCD & mask64
+                mixed = (mixed ^ mixed >> 33) * 0xC4CEB9FE1A85EC53 & mask64
+                mixed ^= mixed >> 33
+                left, right = right, left ^ (mixed & ((1 << half) - 1))
+            value = left << half | right
+            if value < size:
+                return value
+
+    indices = np.arange(count) * 7 % size
+    assert permutation(indices).tolist() == [place(index) for index in indices.tolist()]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import shutil
 import subprocess
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -273,3 +274,71 @@ def test_a_launch_of_rows_stops_at_the_first_call_that_fails(failing: str) -> No
         stop = order.index(failing) + 1 if failing in order else len(order)
         assert said == order[:stop]
         assert done == (719 if failing in order else 0)
+
+
+@pytest.mark.parametrize("ring", [False, True], ids=["gather", "ring"])
+@pytest.mark.parametrize("batches", [1, 3])
+def test_a_launch_lays_out_its_memory_as_the_kernels_read_it(
+    kernel: Any, dataset: Dataset, ring: bool, batches: int
+) -> None:
+    """All of `torch_rows.queue` with the driver's calls done by the CPU."""
+    if kernel[1] != dataset.dtype.itemsize:
+        pytest.skip("the dataset's ids have the other size")
+    torch = pytest.importorskip("torch")
+    from loader.torch_cuda import CudaBackend, Slot
+    from loader.torch_rows import DeviceTable, RowBatch, queue
+
+    kind = ctypes.CFUNCTYPE(ctypes.c_int, *[ctypes.c_int64] * 11)
+
+    def copied(to: int, source: int, size: int, *_: int) -> int:
+        ctypes.memmove(to, source, size)
+        return 0
+
+    def launched(function: int, *rest: int) -> int:
+        if function == len(KERNELS) - 1:
+            pointer = ctypes.cast(rest[8], ctypes.POINTER(ctypes.c_void_p))[0]
+            kernel[0](ctypes.c_void_p(pointer))
+        return 0
+
+    does = {"cuMemcpyHtoDAsync_v2": copied, "cuLaunchKernel": launched}
+    functions = [kind(does.get(name, lambda *_: 0)) for name in CALLS]
+    context: Any = SimpleNamespace(handle=1, event=lambda: 0, forget=lambda _: None)
+    backend: Any = SimpleNamespace(
+        context=context, device=torch.device("cpu"), kinds=3, dtype=getattr(torch, kernel[2]),
+        calls=np.array([ctypes.cast(f, ctypes.c_void_p).value for f in functions], np.int64),
+        blocks=16, row_functions=lambda _: np.arange(len(KERNELS)), check=lambda done: None,
+    )  # fmt: skip
+    backend.outputs = lambda *given: CudaBackend.outputs(backend, *given)
+    lane: Any = SimpleNamespace(cuda_stream=0)
+
+    class CpuSlot(Slot):
+        def reserve(self, size: int, device: Any = None) -> int:
+            self.host, self.staging = torch.from_numpy(aligned(size)), torch.empty(0)
+            self.staging = torch.from_numpy(aligned(size))
+            return int(self.host.data_ptr())
+
+    with Loader(dataset, 24, 5, cache="memory", prefetch=0) as loader:
+        line_table = loader._planner.table
+        assert line_table is not None
+        table = DeviceTable.__new__(DeviceTable)
+        table.of = line_table
+        table.edges, table.documents, table.addresses = (
+            array.ctypes.data
+            for array in (line_table.edges_G, line_table.documents_D, line_table.addresses_G)
+        )
+        for first in (0, loader.total - 3):  # type: ignore[operator]
+            windows = loader._planner.windows(line_table, loader._samples(first, batches), 5)
+            slot = CpuSlot(context, lane)
+            launch = queue(backend, windows, slot, table, ring=ring, past_caches=True, copies=0)
+            for number in range(batches):
+                batch = RowBatch(launch._views[number].unbind(0), launch, number)
+                plan = loader.plans(first + 5 * number, 1)[0]
+                expected = NumpyBackend(kernel[2]).fill(plan)
+                assert (batch.tokens_BT.numpy() == expected.tokens_BT).all()
+                assert (batch.labels_BT.numpy() == expected.labels_BT).all()
+                assert (batch.position_ids_BT.numpy() == expected.position_ids_BT).all()
+                assert batch.cu_seqlens.tolist() == plan.cu_seqlens.tolist()
+                assert batch.max_seqlen == plan.max_seqlen
+                assert (batch.samples_B == plan.samples_B).all()
+                assert (batch.groups_B == plan.groups_B).all()
+                assert (batch.plan.starts_S == plan.starts_S).all()
