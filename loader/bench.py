@@ -44,9 +44,13 @@ def pinned_limit(turns: int = 5) -> float:
 
 
 def speed(
-    loader: Loader, seconds: float, wait: Callable[[], None], warm: int = 8
-) -> dict[str, Any]:
-    """Tokens and CPU seconds a second of an endless loader, its threads full at both ends."""
+    loader: Loader, seconds: float, wait: Callable[[], None], warm: int = 8, *,
+    lengths: bool = False,
+) -> dict[str, Any]:  # fmt: skip
+    """Tokens and CPU seconds a second of an endless loader, its threads full at both ends.
+
+    `lengths`: every batch's cu_seqlens and max_seqlen are asked for too.
+    """
     size = loader.batch_size // loader.world_size * loader.seq_len
     batches = iter(loader)
 
@@ -54,6 +58,8 @@ def speed(
         for _ in range(count):
             batch = next(batches)
             batch.tokens_BT, batch.labels_BT, batch.position_ids_BT  # noqa: B018 (made on demand)
+            if lengths:
+                batch.cu_seqlens, batch.max_seqlen  # noqa: B018
 
     take(warm + loader.ahead)
     wait()
@@ -76,7 +82,7 @@ def speed(
 def path_speed(
     dataset: Dataset, path: str, seq_len: int, batch_size: int, *, threads: int, seconds: float,
     prefetch: int | None = None, cache: str | None = None, backend: dict[str, Any] | None = None,
-    **options: Any,
+    lengths: bool = False, **options: Any,
 ) -> dict[str, Any]:  # fmt: skip
     """One row of the table."""
     wait: Callable[[], None] = _nothing
@@ -87,20 +93,20 @@ def path_speed(
     made = made_backend(path, slots=threads + 3, **(backend or {}))
     with Loader(
         dataset, seq_len, batch_size, epochs=None, backend=made, threads=threads,
-        prefetch=prefetch or _prefetch(threads, made, seq_len, batch_size), cache=cache, **options,
+        prefetch=prefetch or prefetched(threads, made, seq_len, batch_size), cache=cache, **options,
     ) as loader:  # fmt: skip
-        _touch_all(loader)
-        found = speed(loader, seconds, wait)
+        touch_all(loader)
+        found = speed(loader, seconds, wait, lengths=lengths)
     wait()
     return {"path": path, "threads": threads, "seq_len": seq_len, "rows": batch_size, **found}
 
 
-def _prefetch(threads: int, backend: Any, seq_len: int, rows: int) -> int:
+def prefetched(threads: int, backend: Any, seq_len: int, rows: int) -> int:
     """Two launches a thread."""
     return 2 * threads * max(1, int(backend.rows_at_once(seq_len)) // rows)
 
 
-def _touch_all(loader: Loader) -> None:
+def touch_all(loader: Loader) -> None:
     """Every row group decoded and mapped: what follows measures a warm cache."""
     import numpy as np
 

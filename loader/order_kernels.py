@@ -6,8 +6,6 @@ of another file.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numba
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +15,7 @@ UInts = npt.NDArray[np.uint64]
 
 
 TOGETHER = 64
-"""Indices that go through a round together: one after the other each would wait for its products."""
+"""Indices that go through a round together; alone each would wait for its own products."""
 
 
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]

@@ -18,15 +18,16 @@ from pathlib import Path
 from typing import Any
 
 PARTS = {
+    "comparisons": 120,
     "launches": 60,
     "fast_lane": 150,
     "ring": 100,
     "small_batch": 60,
-    "torch_dataloader": 90,
+    "torch_dataloader": 120,
     "nanogpt": 30,
-    "litdata": 60,
-    "mosaicml": 90,
-    "step_time": 150,
+    "litdata": 90,
+    "mosaicml": 120,
+    "step_time": 300,
     "ranks": 100,
     "train": 120,
     "train_two": 120,
@@ -39,9 +40,11 @@ KEEP = {"MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_": str(1 
 
 
 def _part(name: str, folder: str, work: Path) -> Any:
-    from benchmarks.device import paths, peers, training
+    from benchmarks.device import compared, paths, peers, training
 
     cache, flat = str(work / "hot"), work / "tokens.bin"
+    if name == "comparisons":
+        return compared.compared(folder, cache)
     if name in ("launches", "fast_lane", "ring"):
         return getattr(paths, name)(folder, cache)
     if name == "small_batch":

@@ -17,11 +17,11 @@ import torch.distributed as dist
 import xxhash
 
 from loader.backends import made_backend
-from loader.bench import pinned_limit
+from loader.bench import pinned_limit, prefetched, touch_all
 from loader.dataset import open_dataset
 from loader.loader import Loader
 
-T, ROWS, STEPS = 2048, 512, 300
+T, ROWS, STEPS = 2048, 512, 6000
 CHECKED = 20
 
 
@@ -36,16 +36,31 @@ def _digests(loader: Loader) -> list[tuple[int, str]]:
     return found
 
 
+THREADS = {"ring": 8, "gather": 2}
+
+
 def _loader(folder: str, cache: str, path: str, rank: int, world: int) -> Loader:
-    return Loader(
+    threads = THREADS[path]
+    backend = made_backend(path, slots=threads + 3)
+    loader = Loader(
         open_dataset(folder), T, ROWS * world, epochs=None, cache=cache, rank=rank,
-        world_size=world, threads=4, prefetch=32, backend=made_backend(path, slots=7),
+        world_size=world, threads=threads, backend=backend,
+        prefetch=prefetched(threads, backend, T, ROWS),
     )  # fmt: skip
+    touch_all(loader)
+    return loader
+
+
+def _own_cores(rank: int, world: int) -> None:
+    """This process's share of the machine's cores, as a launcher that binds would give it."""
+    cores = sorted(os.sched_getaffinity(0))
+    each = len(cores) // world
+    os.sched_setaffinity(0, cores[rank * each : (rank + 1) * each])
 
 
 def _speed(loader: Loader, barrier: Any) -> float:
     """Tokens a second of this process between two barriers."""
-    for _ in range(60):
+    for _ in range(2 * loader.ahead):
         next(loader)
     torch.cuda.synchronize()
     barrier()
@@ -60,6 +75,7 @@ def _speed(loader: Loader, barrier: Any) -> float:
 
 def main(folder: str, cache: str, out: str) -> None:
     rank, world = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    _own_cores(rank, world)
     torch.cuda.set_device(rank)
     dist.init_process_group("nccl", device_id=torch.device("cuda", rank))
     found: dict[str, Any] = {"world": world, "device": torch.cuda.get_device_name()}

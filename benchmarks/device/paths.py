@@ -17,7 +17,7 @@ from loader.plan import Plan
 TURNS = 2
 LARGE = [(2048, 2048), (8192, 512), (2048, 512), (8192, 128)]
 """(T, B): 4 M tokens a batch twice, 1 M twice."""
-GATHER = [(8, 22, True), (8, 24, True), (8, 24, False), (12, 24, True)]
+GATHER = [(2, 22, True), (3, 22, True), (2, 24, True), (2, 22, False)]
 """(threads, log2 of the tokens that share a launch, position ids)."""
 RING_THREADS = (1, 4, 8, 12)
 
@@ -77,16 +77,20 @@ def fast_lane(folder: str, cache: str) -> list[dict[str, Any]]:
     found = []
     dataset = open_dataset(folder)
     for t, b in LARGE:
-        for threads, log2, ids in GATHER if t * b > 1 << 20 else GATHER[:2]:
-            row = _measured(
-                lambda t=t, b=b, n=threads, log2=log2, ids=ids: path_speed(  # type: ignore[misc]
-                    dataset, "gather", t, b, threads=n, seconds=0.25, cache=cache,
-                    backend={"position_ids": ids, "launch_tokens": 1 << log2},
-                ),
-                dataset.dtype.itemsize,
-            )  # fmt: skip
-            found.append({**row, "position_ids": ids, "launch_tokens": 1 << log2})
-            _said("gather", row, threads, log2, ids)
+        for threads, log2, ids in GATHER:
+            for lengths in (False, True) if ids and log2 == 22 else (False,):
+                row = _measured(
+                    lambda t=t, b=b, n=threads, log2=log2, ids=ids, lengths=lengths: path_speed(  # type: ignore[misc]
+                        dataset, "gather", t, b, threads=n, seconds=0.25, cache=cache,
+                        lengths=lengths,
+                        backend={"position_ids": ids, "launch_tokens": 1 << log2},
+                    ),
+                    dataset.dtype.itemsize,
+                )  # fmt: skip
+                found.append(
+                    {**row, "position_ids": ids, "cu_seqlens": lengths, "launch_tokens": 1 << log2}
+                )
+                _said("gather", row, threads, log2, ids, lengths)
     return found
 
 

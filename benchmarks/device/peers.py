@@ -19,7 +19,7 @@ from loader.bench import path_speed
 from loader.dataset import open_dataset
 
 T, B = 2048, 64
-WORKERS = (0, 1, 2, 4, 8)
+WORKERS = (0, 1, 2, 4, 8, 16)
 SECONDS = 1.0
 
 
@@ -123,7 +123,7 @@ def mosaicml(path: Path, folder: Path) -> dict[str, float]:
         return window[:, :-1], window[:, 1:]
 
     found = {}
-    for workers in (4, 8, 16):
+    for workers in (0, 4, 8, 16):
         dataset = StreamingDataset(
             local=str(folder), shuffle=True, shuffle_algo="py1e", batch_size=B
         )
@@ -148,7 +148,7 @@ def litdata(path: Path, folder: Path) -> dict[str, float]:
     out.done()
     out.merge(1)
     found = {}
-    for workers in (0, 4):
+    for workers in (0, 4, 8):
         dataset = StreamingDataset(str(folder), item_loader=TokensLoader(T), shuffle=True)
         loader = StreamingDataLoader(dataset, batch_size=B, num_workers=workers, pin_memory=True)
         batches = ([batch.long()] for batch in _endless(lambda loader=loader: loader))  # type: ignore[misc]

@@ -1,0 +1,61 @@
+"""Batches of the CUDA paths against the numpy backend's: the same bits, or not."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import torch
+
+from loader.backends import made_backend
+from loader.dataset import open_dataset
+from loader.loader import Loader
+from loader.numpy_backend import NumpyBackend
+
+SHAPES = [(2048, 64), (1000, 33), (8192, 16), (37, 501), (131072, 3)]
+OPTIONS: list[dict[str, Any]] = [
+    {}, {"cross_document_labels": True}, {"shuffle": "none"}, {"packing": "best_fit"},
+    {"packing": "document"},
+]  # fmt: skip
+BATCHES = 6
+
+
+def compared(folder: str, cache: str) -> dict[str, dict[str, int]]:
+    """Of each path: batches compared, and those of them that are equal in all that they hold."""
+    found: dict[str, dict[str, int]] = {}
+    dataset = open_dataset(folder)
+    kinds = [("gather", {}), ("ring", {}), ("ring", {"past_caches": False})]
+    kinds += [("gather", {"defines": {"BULK": 0}})]
+    for (t, b), options, dtype in itertools.product(SHAPES, OPTIONS, ("int64", "int32")):
+        for path, extra in kinds if dtype == "int64" else kinds[:2]:
+            backend = made_backend(path, dtype, launch_tokens=3 * t * b, **extra)
+            name = f"{path} {extra or ''} {options.get('packing', 'concat')}".strip()
+            here = found.setdefault(name, {"compared": 0, "equal": 0, "by_the_device": 0})
+            with Loader(
+                dataset, t, b, cache=cache, backend=backend, prefetch=8, epochs=None, **options
+            ) as loader:
+                for number in range(len(loader.line.edges_R) - 1):
+                    loader.line.hold(torch.tensor([number]).numpy())
+                total = loader.order.epoch_samples
+                # The last batch of an epoch has the stream's last, padded window where unshuffled.
+                for first in (0, max(0, total - b * BATCHES // 2)):
+                    loader.load_state_dict({**loader.state_dict(), "consumed": first})
+                    for at in range(BATCHES):
+                        plan = loader.plan(first + at * b)
+                        expected = NumpyBackend(dtype).fill(plan)
+                        batch = next(loader)
+                        here["compared"] += 1
+                        here["equal"] += _equal(batch, expected, plan)
+                        here["by_the_device"] += type(batch).__name__ == "RowBatch"
+    return found
+
+
+def _equal(batch: Any, expected: Any, plan: Any) -> bool:
+    return (
+        bool((batch.tokens_BT.cpu().numpy() == expected.tokens_BT).all())
+        and bool((batch.labels_BT.cpu().numpy() == expected.labels_BT).all())
+        and bool((batch.position_ids_BT.cpu().numpy() == expected.position_ids_BT).all())
+        and batch.cu_seqlens.tolist() == plan.cu_seqlens.tolist()
+        and batch.max_seqlen == plan.max_seqlen
+        and bool((batch.samples_B == plan.samples_B).all())
+    )
