@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+PEERS = ("torch_dataloader", "nanogpt", "mosaicml", "litdata")
 HEAD = "| what | rows x length | setting | G tokens/s | of the wire | turns | cores |"
 
 
@@ -19,16 +20,10 @@ def table(folder: Path) -> str:
         lines.append("|---|---|---|---|---|---|---|")
         wire = found.get("wire_bytes_per_second")
         for part, rows in found["parts"].items():
-            if isinstance(rows, list):
-                lines += [_row(part, row, wire) for row in _shown(part, rows)]
-            elif part == "ranks":
-                lines += [_of_two_gpus(name, rows[name]) for name in ("ring", "gather")]
-            else:
-                lines += [
-                    f"| {part} | 64 x 2048 | {workers} workers | {speed / 1e9:.3f} | | | |"
-                    for workers, speed in rows.items()
-                ]
-        checks = found.get("comparisons_with_the_definition", {})
+            lines += _lines(part, rows, wire)
+        parts = found["parts"]
+        checks = found.get("comparisons_with_the_definition") or parts.get("comparisons", {})
+        lines += _sentences(parts)
         if checks:
             equal, all_of = (
                 sum(one[key] for one in checks.values()) for key in ("equal", "compared")
@@ -38,6 +33,62 @@ def table(folder: Path) -> str:
                 f"Batches compared with the plain definition: {equal:,} of {all_of:,} equal.",
             ]
     return "\n".join(lines[1:]) + "\n" if lines else ""
+
+
+def _lines(part: str, rows: Any, wire: float | None) -> list[str]:
+    """Rows of the table for one part; none for what has sentences instead."""
+    if "error" in rows or part in ("comparisons", "step_time", "train", "train_two"):
+        return []
+    if part == "ranks":
+        return [_of_two_gpus(name, rows[name]) for name in ("ring", "gather")]
+    if isinstance(rows, list):
+        return [_row(part, row, wire) for row in _shown(part, rows)]
+    return [
+        f"| {part} | 64 x 2048 | {workers} workers | {speed / 1e9:.3f} | | | |"
+        for workers, speed in rows.items()
+    ]
+
+
+def _sentences(parts: dict[str, Any]) -> list[str]:
+    """What the table has no columns for."""
+    lines = []
+    peers = {name: parts[name] for name in PEERS if name in parts and "error" not in parts[name]}
+    if "small_batch" in parts and peers:
+        ours = max(row["tokens_per_second"] for row in parts["small_batch"])
+        ratios = [
+            f"{ours / max(speeds.values()):.1f} times {name}" for name, speeds in peers.items()
+        ]
+        lines += ["", f"64 x 2048, our best against each one's best: {', '.join(ratios)}."]
+    steps = parts.get("step_time", {})
+    if "fixed_milliseconds" in steps:
+        said = [
+            f"{side} {100 * steps[side]['difference']:+.2f} % (95 % bound "
+            f"{100 * steps[side]['upper_bound_95']:+.2f} %, "
+            f"{steps[side]['cpu_cores_beyond_fixed']:.2f} cores more)"
+            for side in ("ring", "gather", "fixed_again")
+        ]
+        lines += [
+            "",
+            f"GPT-2 124M, {steps['rows']} x {steps['seq_len']}, against one fixed batch of "
+            f"{steps['fixed_milliseconds']:.1f} ms a step ({steps['rounds']} rounds of "
+            f"{steps['steps_a_block']} steps, paired): {'; '.join(said)}.",
+        ]
+    for name in ("train", "train_two"):
+        if name in parts and "error" not in parts[name]:
+            last = parts[name][-1]
+            lines += [
+                "",
+                f"`examples/train_gpt.py` ({name}): {last['step']} steps, "
+                f"{last['tokens_per_second']:,} tokens/s, MFU {last['mfu']:.1%}, "
+                f"{last['waited']:.2%} of the time waiting for data, loss {last['loss']:.2f}.",
+            ]
+    lines += [
+        "" if at % 2 == 0 else f"{name} gave no result."
+        for name, rows in parts.items()
+        if "error" in rows
+        for at in range(2)
+    ]
+    return lines
 
 
 def _shown(part: str, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -65,6 +116,7 @@ def _row(part: str, row: dict[str, Any], wire: float | None) -> str:
     said += [f"{row['threads']} threads"] if "threads" in row else []
     said += [f"{row['blocks']} blocks, {row['streams']} streams"] if "blocks" in row else []
     said += [f"{row['launch_tokens'] >> 20} M a launch"] if "launch_tokens" in row else []
+    said += ["with cu_seqlens"] if row.get("cu_seqlens") else []
     said += ["without position ids"] if row.get("position_ids") is False else []
     turns = " ".join(f"{turn:.3f}" for turn in row.get("turns", ()))
     cores = f"{row['cpu_cores']:.1f}" if "cpu_cores" in row else ""

@@ -24,7 +24,11 @@ def compared(folder: str, cache: str) -> dict[str, dict[str, int]]:
     """Of each path: batches compared, and those of them that are equal in all that they hold."""
     found: dict[str, dict[str, int]] = {}
     dataset = open_dataset(folder)
-    kinds = [("gather", {}), ("ring", {}), ("ring", {"past_caches": False})]
+    kinds: list[tuple[str, dict[str, Any]]] = [
+        ("gather", {}),
+        ("ring", {}),
+        ("ring", {"past_caches": False}),
+    ]
     kinds += [("gather", {"defines": {"BULK": 0}})]
     for (t, b), options, dtype in itertools.product(SHAPES, OPTIONS, ("int64", "int32")):
         for path, extra in kinds if dtype == "int64" else kinds[:2]:
