@@ -21,6 +21,8 @@ from loader.dataset import open_dataset
 T, B = 2048, 64
 WORKERS = (0, 1, 2, 4, 8, 16)
 SECONDS = 1.0
+PEER_TOKENS = 160_000_000
+"""Of mosaicml-streaming and litdata: no epoch ends, and no worker starts, while it is measured."""
 
 
 class _Windows(Dataset[Any]):  # type: ignore[misc]
@@ -113,7 +115,7 @@ def mosaicml(path: Path, folder: Path) -> dict[str, float]:
     """mosaicml-streaming over local MDS shards, shuffled (py1e)."""
     from streaming import MDSWriter, StreamingDataset
 
-    data = np.memmap(path, np.uint16, "r")[:32_000_000]
+    data = np.memmap(path, np.uint16, "r")[:PEER_TOKENS]
     with MDSWriter(out=str(folder), columns={"tokens": "ndarray:uint16"}) as out:
         for at in range((len(data) - 1) // T):
             out.write({"tokens": data[at * T : at * T + T + 1]})
@@ -140,7 +142,7 @@ def litdata(path: Path, folder: Path) -> dict[str, float]:
     from litdata import StreamingDataLoader, StreamingDataset, TokensLoader
     from litdata.streaming.writer import BinaryWriter
 
-    data = np.memmap(path, np.uint16, "r")[:32_000_000]
+    data = np.memmap(path, np.uint16, "r")[:PEER_TOKENS]
     folder.mkdir()
     out = BinaryWriter(str(folder), chunk_size=T * 4096, item_loader=TokensLoader(T))
     for number, at in enumerate(range(0, len(data), 1 << 16)):
