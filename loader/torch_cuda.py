@@ -131,19 +131,21 @@ class Slot:
     def scratch_on_device(self, size: int, device: torch.device) -> int:
         """Address of at least `size` bytes that launches on this slot's lane use in turn."""
         if self._device_scratch is None or self._device_scratch.numel() < size:
+            self.lane.synchronize()  # what is given up here may still be read
             self._device_scratch = torch.empty(size, dtype=torch.uint8, device=device)
         return int(self._device_scratch.data_ptr())
 
     def reserve(self, size: int, device: torch.device | None = None) -> int:
         """Address of at least `size` pinned bytes; as many on `device`."""
         if self.host is None or self.host.numel() < size:
-            if self.launch:
-                self.lane.synchronize()  # what is given up here may still be read
+            self.lane.synchronize()  # what is given up here may still be read
             # Batches differ a little in segments: room for more, so that this is rare.
             size = -(-size * 5 // 4)
             self.host = torch.empty(size, dtype=torch.uint8, pin_memory=True)
             if device is not None:
                 self.staging = torch.empty(size, dtype=torch.uint8, device=device)
+                # Transfers are on another stream: what was here before is done first.
+                self.lane.synchronize()
         return int(self.host.data_ptr())
 
 

@@ -309,7 +309,7 @@ def test_a_launch_lays_out_its_memory_as_the_kernels_read_it(
         blocks=16, row_functions=lambda _: np.arange(len(KERNELS)), check=lambda done: None,
     )  # fmt: skip
     backend.outputs = lambda *given: CudaBackend.outputs(backend, *given)
-    lane: Any = SimpleNamespace(cuda_stream=0)
+    lane: Any = SimpleNamespace(cuda_stream=0, synchronize=lambda: None)
 
     class CpuSlot(Slot):
         def reserve(self, size: int, device: Any = None) -> int:
