@@ -5,6 +5,7 @@ PyTorch brings both libraries; nothing else is needed, no compiler and no header
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import importlib.util
 from collections.abc import Mapping, Sequence
@@ -86,6 +87,7 @@ class Context:
         retained = self._cuda.cuDevicePrimaryCtxRetain(ctypes.byref(context), handle)
         self._check(retained, "cuDevicePrimaryCtxRetain")
         self.handle = int(context.value or 0)
+        self._events: list[int] = []
 
     def use(self) -> None:
         """Make it the calling thread's; a new thread has none."""
@@ -104,14 +106,16 @@ class Context:
         return handles
 
     def event(self) -> int:
-        """A new event without a time; who waits for it sleeps."""
+        """An event without a time; who waits for it sleeps."""
+        with contextlib.suppress(IndexError):
+            return self._events.pop()
         found = ctypes.c_void_p()
         self._check(self._cuda.cuEventCreate(ctypes.byref(found), 1 | 2), "cuEventCreate")
         return int(found.value or 0)
 
     def forget(self, event: int) -> None:
-        """At the end of the process CUDA may be gone first: nothing is left then."""
-        self._cuda.cuEventDestroy_v2(ctypes.c_void_p(event))
+        """Give an event back for another use; who waits for it already is not touched by that."""
+        self._events.append(event)
 
     def wait(self, stream: int, event: int) -> None:
         """Let a stream wait for an event."""

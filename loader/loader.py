@@ -44,6 +44,7 @@ from loader.packing import PACKINGS, BestFit, Concat, Documents, Packing
 from loader.plan import IGNORED, PAD, Backend, Plan
 from loader.planner import Planner
 from loader.row_group_line import MEMORY_BYTES, RowGroupLine
+from loader.windows import LineTable, Windows
 from pipeline.errors import ConfigError, IntegrityError, nearest
 
 __all__ = ["Batch", "IGNORED", "Loader", "PAD"]
@@ -221,6 +222,15 @@ class Loader:
         """Plans of `count` batches that follow each other, as `plan` gives one."""
         return self._planner.plans(self._samples(consumed, count), count)
 
+    def _windows(self, table: LineTable, consumed: int, count: int) -> Windows:
+        """The windows of `count` batches that follow each other."""
+        if self.total is None or consumed + count * self.batch_size <= self.total:
+            first = consumed + self._rank * self._rows
+            found = self._planner.windows_of_epoch(table, first, self.batch_size, self._rows, count)
+            if found is not None:
+                return found
+        return self._planner.windows(table, self._samples(consumed, count), self._rows)
+
     def _samples(self, consumed: int, count: int) -> npt.NDArray[np.int64]:
         """Sample of each row of `count` batches of this rank; -1 after the last one."""
         firsts = consumed + self.batch_size * np.arange(count) + self._rank * self._rows
@@ -277,9 +287,7 @@ class Loader:
         if self._backend.takes_windows and self.line.whole:
             table = self._planner.table
             if table is not None:
-                samples_R = self._samples(first, count)
-                windows = self._planner.windows(table, samples_R, self._rows)
-                return list(self._backend.fill_windows(windows))
+                return list(self._backend.fill_windows(self._windows(table, first, count)))
         return list(self._backend.fill_all(self.plans(first, count)))
 
     def _fetch_ahead(self) -> None:

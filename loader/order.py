@@ -25,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 import xxhash
 
-from loader.order_kernels import interleave, permute
+from loader.order_kernels import full_rows, interleave, permute
 from pipeline.errors import ConfigError, nearest
 
 Ints = npt.NDArray[np.int64]
@@ -53,6 +53,11 @@ class Permutation:
             [xxhash.xxh3_64_intdigest(f"{key}/{number}".encode()) for number in range(ROUNDS)],
             np.uint64,
         )
+
+    @property
+    def facts(self) -> tuple[int, npt.NDArray[np.uint64]]:
+        """Bits of a half, and the rounds' keys."""
+        return self._half, self._keys
 
     def __call__(self, indices: Ints) -> Ints:
         """The place of each index."""
@@ -165,6 +170,22 @@ class Order:
             return np.zeros_like(places), places
         groups = np.searchsorted(self._firsts, places, side="right").astype(np.int64) - 1
         return groups, places - self._firsts[groups]
+
+    def rows_of_epoch(
+        self, first: int, apart: int, rows: int, count: int, first_tokens: Ints, seq_len: int
+    ) -> tuple[Ints, Ints, Ints, Ints, Ints] | None:
+        """`loader.order_kernels.full_rows`, which `locate` agrees with, in one call; None where
+        the order is another, or the rows are not of one epoch."""
+        epoch, last = divmod(first, self.epoch_samples)
+        last += (count - 1) * apart + rows - 1
+        if type(self) is not Order or self.shuffle.kind != "full" or last >= self.epoch_samples:
+            return None
+        permutation = _permutation(self.epoch_samples, f"{self._stage}order/{self.seed}/{epoch}")
+        found: tuple[Ints, Ints, Ints, Ints, Ints] = full_rows(
+            first, apart, rows, count, epoch * self.epoch_samples, self.epoch_samples,
+            *permutation.facts, self._firsts, first_tokens, seq_len,
+        )  # fmt: skip
+        return found
 
 
 def _parts(values: Ints) -> Iterator[tuple[int, npt.NDArray[np.bool_] | slice]]:

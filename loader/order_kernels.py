@@ -53,6 +53,33 @@ def permute(indices: Ints, size: int, half: int, keys: UInts) -> Ints:
 
 
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def full_rows(
+    first: int, apart: int, rows: int, count: int, epoch_first: int, size: int, half: int,
+    keys: UInts, firsts_G: Ints, first_tokens_G: Ints, seq_len: int,
+) -> tuple[Ints, Ints, Ints, Ints, Ints]:  # fmt: skip
+    """Rows of batches, `apart` samples from each other, of one epoch of windows shuffled as one.
+
+    (samples, groups, first tokens on the line, numbers of tokens, ends of the groups) of each row.
+    firsts_G: windows before each group; first_tokens_G: tokens before each; both with all at last.
+    """
+    samples = np.empty(rows * count, np.int64)
+    for batch in range(count):
+        for row in range(rows):
+            samples[batch * rows + row] = first + batch * apart + row
+    places = permute(samples - epoch_first, size, half, keys)
+    groups, begins = np.empty_like(samples), np.empty_like(samples)
+    lengths, stops = np.empty_like(samples), np.empty_like(samples)
+    for row in range(len(samples)):
+        group = 0
+        while firsts_G[group + 1] <= places[row]:
+            group += 1
+        groups[row], stops[row] = group, first_tokens_G[group + 1]
+        begins[row] = first_tokens_G[group] + (places[row] - firsts_G[group]) * seq_len
+        lengths[row] = min(seq_len, stops[row] - begins[row])
+    return samples, groups, begins, lengths, stops
+
+
+@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
 def _before(sizes: Ints, group: int, window: int) -> int:
     """Windows of all groups that stand before window `window` of `group`."""
     before = window

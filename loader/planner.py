@@ -19,6 +19,7 @@ from loader.row_group_line import RowGroupLine
 from loader.windows import LineTable, Windows, table_of_line
 
 Ints = npt.NDArray[np.int64]
+_NONE = np.empty(0, np.int64)
 PLANS_KEPT = 32
 """Arrays of plans, for as many under way at once; memory fresh from the system is slow."""
 
@@ -82,18 +83,33 @@ class Planner:
 
     def windows(self, table: LineTable, samples_R: Ints, rows: int) -> Windows:
         """Batches of `rows` rows by their windows; -1 for a row without a sample."""
-        none = np.empty(0, np.int64)
         groups_R, runs, ends_N = self._runs(samples_R)
         begins_R, lengths_R, stops_R = runs.begins_N, runs.lengths_N, ends_N
         if len(runs.rows_N) < len(samples_R):
             begins_R, lengths_R, stops_R = np.zeros((3, len(samples_R)), np.int64)
             begins_R[runs.rows_N], lengths_R[runs.rows_N] = runs.begins_N, runs.lengths_N
             stops_R[runs.rows_N] = ends_N
-        elif int(lengths_R.min()) == self._seq_len:
-            lengths_R = none
+        return self._windows(table, rows, samples_R, groups_R, begins_R, lengths_R, stops_R)
+
+    def windows_of_epoch(
+        self, table: LineTable, first: int, apart: int, rows: int, count: int
+    ) -> Windows | None:
+        """`windows` of `count` batches, `apart` samples from each other, in one compiled call; None
+        where that is not possible."""
+        found = self._order.rows_of_epoch(
+            first, apart, rows, count, self._line.first_tokens, self._seq_len
+        )
+        return None if found is None else self._windows(table, rows, *found)
+
+    def _windows(
+        self, table: LineTable, rows: int, samples_R: Ints, groups_R: Ints, begins_R: Ints,
+        lengths_R: Ints, stops_R: Ints,
+    ) -> Windows:  # fmt: skip
+        if int(lengths_R.min()) == self._seq_len:
+            lengths_R = _NONE
         return Windows(
             table, rows, self._seq_len, self._line.dataset.dtype.itemsize, samples_R, groups_R,
-            begins_R, lengths_R, stops_R if self._follows else none, self._one,
+            begins_R, lengths_R, stops_R if self._follows else _NONE, self._one,
         )  # fmt: skip
 
     def _one(self, samples_B: Ints) -> list[Plan]:

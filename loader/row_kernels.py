@@ -130,58 +130,9 @@ def _up(size: int) -> int:
 
 
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def queue_rows(
-    calls: Any, context: int, before: int, begins_R: Ints, lengths_R: Ints, stops_R: Ints,
-    edges_G: Ints, addresses_G: Any, itemsize: int, past_caches: bool, host: int, device: int,
-    work: Any, arguments: Any, functions: Any, blocks: int, copies: int, copied: int, lane: int,
-    event: int,
-) -> Any:  # fmt: skip
-    """Wait for the event `before`, then queue a launch; 0 or CUDA's error.
-
-    work: `FIELDS`, of which `row_bytes`, 0 for the fast lane, says which path it is; begins,
-    lengths, next, stops and staging are set here. host, device: pinned bytes and as many on the
-    device. copies, copied: stream of the ring's transfers, and the slot's event on it.
-    """
-    done = call(calls[_CONTEXT], (np.int64(context),))
-    if done == 0:
-        done = call(calls[_SYNCHRONIZE], (np.int64(before),))
-    if done != 0:
-        return done
-    rows, seq_len, row_bytes = len(begins_R), work[6], work[13]
-    size = _up(rows * row_bytes)
-    work[12] = device if row_bytes else 0
-    work[2] = 0
-    if row_bytes:
-        work[2] = device + size
-        next_R = numba.carray(pointer(host + size), rows, np.int64)
-        copy_rows(
-            begins_R, lengths_R, seq_len, edges_G, addresses_G, itemsize, row_bytes, past_caches,
-            host, next_R,
-        )  # fmt: skip
-        size += 8 * rows
-    numba.carray(pointer(host + size), rows, np.int64)[:] = begins_R
-    work[0] = device + size
-    size += 8 * rows
-    work[1] = work[3] = 0
-    if len(lengths_R):
-        numba.carray(pointer(host + size), rows, np.int64)[:] = lengths_R
-        work[1] = device + size
-        size += 8 * rows
-    if len(stops_R):
-        numba.carray(pointer(host + size), rows, np.int64)[:] = stops_R
-        work[3] = device + size
-        size += 8 * rows
-    over = copies if row_bytes else lane
-    done = call(
-        calls[_TO_DEVICE], (np.int64(device), np.int64(host), np.int64(size), np.int64(over))
-    )
-    if row_bytes:
-        if done == 0:
-            done = call(calls[_RECORD], (np.int64(copied), np.int64(copies)))
-        if done == 0:
-            done = call(calls[_WAIT], (np.int64(lane), np.int64(copied), np.int64(0)))
-    if done == 0:
-        done = _launched(calls, functions[0], -(-rows // _ROW_BLOCK), _ROW_BLOCK, lane, arguments)
+def _planned(calls: Any, functions: Any, rows: int, blocks: int, lane: int, arguments: Any) -> Any:
+    """Queue the kernels of one launch, whose `Work` is ready."""
+    done = _launched(calls, functions[0], -(-rows // _ROW_BLOCK), _ROW_BLOCK, lane, arguments)
     if done == 0:
         done = _launched(calls, functions[1], 1, _SCAN_BLOCK, lane, arguments)
     if done == 0:
@@ -189,6 +140,84 @@ def queue_rows(
         done = _launched(calls, functions[2], warps, _ROW_BLOCK, lane, arguments)
     if done == 0:
         done = _launched(calls, functions[3], blocks, _THREADS, lane, arguments)
+    return done
+
+
+@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def _put(values: Any, host: int) -> None:
+    numba.carray(pointer(host), len(values), np.int64)[:] = values
+
+
+@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def queue_rows(
+    calls: Any, context: int, before: int, begins_R: Ints, lengths_R: Ints, stops_R: Ints,
+    edges_G: Ints, addresses_G: Any, itemsize: int, past_caches: bool, host: int, device: int,
+    work: Any, arguments: Any, functions: Any, blocks: int, copies: int, copied: int, lane: int,
+    event_L: Ints, rows_a_launch: int, launch_bytes: int, starts_a_launch: int, facts_a_launch: int,
+) -> Any:  # fmt: skip
+    """Wait for the event `before`, then queue launches; 0 or CUDA's error.
+
+    work: `FIELDS` of the first launch, of which `row_bytes`, 0 for the fast lane, says which path
+    it is; begins, lengths, next, stops and staging are set here, and for each further launch rows
+    and what it writes: launch_bytes further in tokens, labels and positions, so many int32 further
+    in starts and facts. host, device: pinned bytes and as many on the device. copies,
+    copied: stream of the ring's transfers, and the slot's event on it. event_L: of each launch.
+    """
+    done = call(calls[_CONTEXT], (np.int64(context),))
     if done == 0:
-        done = call(calls[_RECORD], (np.int64(event), np.int64(lane)))
+        done = call(calls[_SYNCHRONIZE], (np.int64(before),))
+    if done != 0:
+        return done
+    all_rows, seq_len, row_bytes = len(begins_R), work[6], work[13]
+    starts, facts = work[17], work[19]
+    tokens, labels, positions = work[20], work[21], work[22]
+    cursor = 0
+    for number in range(len(event_L)):
+        first = number * rows_a_launch
+        rows = min(rows_a_launch, all_rows - first)
+        part = slice(first, first + rows)
+        begin, size = cursor, _up(rows * row_bytes)
+        work[2] = work[1] = work[3] = work[12] = 0
+        if row_bytes:
+            work[12], work[2] = device + cursor, device + cursor + size
+            next_R = numba.carray(pointer(host + cursor + size), rows, np.int64)
+            copy_rows(
+                begins_R[part], lengths_R[part], seq_len, edges_G, addresses_G, itemsize,
+                row_bytes, past_caches, host + cursor, next_R,
+            )  # fmt: skip
+            size += 8 * rows
+        _put(begins_R[part], host + cursor + size)
+        work[0] = device + cursor + size
+        size += 8 * rows
+        if len(lengths_R):
+            _put(lengths_R[part], host + cursor + size)
+            work[1] = device + cursor + size
+            size += 8 * rows
+        if len(stops_R):
+            _put(stops_R[part], host + cursor + size)
+            work[3] = device + cursor + size
+            size += 8 * rows
+        cursor += _up(size)
+        over = copies if row_bytes else lane
+        done = call(
+            calls[_TO_DEVICE],
+            (np.int64(device + begin), np.int64(host + begin), np.int64(size), np.int64(over)),
+        )
+        if row_bytes:
+            if done == 0:
+                done = call(calls[_RECORD], (np.int64(copied), np.int64(copies)))
+            if done == 0:
+                done = call(calls[_WAIT], (np.int64(lane), np.int64(copied), np.int64(0)))
+        work[4] = rows
+        work[17] = starts + 4 * number * starts_a_launch
+        work[19] = facts + 4 * number * facts_a_launch
+        further = number * launch_bytes
+        work[20], work[21] = tokens + further, labels + further
+        work[22] = positions + further if positions else 0
+        if done == 0:
+            done = _planned(calls, functions, rows, blocks, lane, arguments)
+        if done == 0:
+            done = call(calls[_RECORD], (np.int64(event_L[number]), np.int64(lane)))
+        if done != 0:
+            return done
     return done

@@ -21,7 +21,7 @@ from loader.cuda_driver import Context, CudaError, addresses, check, compiled, d
 from loader.device_kernels import CALLS
 from loader.plan import Plan
 from loader.row_kernels import FIELDS, KERNELS
-from loader.torch_rows import DeviceTable, RowBatch, RowLaunch
+from loader.torch_rows import DeviceTable, RowBatch, RowLaunches
 from loader.windows import LineTable, Windows
 from pipeline.errors import ConfigError
 
@@ -95,7 +95,7 @@ class Launch:
         self._context.forget(self.event)
 
 
-Filled = tuple[Launch | RowLaunch, int]
+Filled = tuple[Launch | RowLaunches, int]
 """A batch that may still be under way."""
 
 
@@ -104,7 +104,7 @@ class Slot:
 
     def __init__(self, context: Context, lane: torch.cuda.Stream) -> None:
         self.lane = lane
-        self.launch: Launch | RowLaunch | None = None
+        self.launch: Launch | RowLaunches | None = None
         self.copied, self._never = context.event(), context.event()
         self.values = np.zeros(8, np.int64)
         """The kernel's arguments, and where they are: set by loader.device_kernels."""
@@ -219,12 +219,12 @@ class CudaBackend:
         """A slot; PyTorch allocates for its stream."""
         slot = self._free.get()
         try:
-            with torch.cuda.device(self.device), torch.cuda.stream(slot.lane):
+            with torch.cuda.stream(slot.lane):  # of this device, which it makes current too
                 yield slot
         finally:
             self._free.put(slot)
 
-    def fill_windows(self, windows: Windows) -> Iterator[Filled]:
+    def fill_windows(self, windows: Windows) -> list[Filled]:
         """Queue batches that the device plans, `launch_tokens` or one batch a launch. Raises
         CudaError."""
         self.context.use()
@@ -234,18 +234,18 @@ class CudaBackend:
                 self._table = DeviceTable(windows.table, self.device)
             table = self._table
         step = max(1, self._launch_tokens // (windows.rows * windows.seq_len))
-        for first in range(0, windows.batches, step):
-            some = windows.part(first, min(step, windows.batches - first))
-            with self._taken() as slot:
-                slot.launch = launch = self._queued_rows(some, slot, table)
-            for number in range(some.batches):
-                yield launch, number
+        step = min(step, windows.batches)
+        with self._taken() as slot:
+            slot.launch = unit = self._queued_rows(windows, slot, table, step)
+        return [(unit, number) for number in range(windows.batches)]
 
     def _reach(self, table: LineTable) -> None:
         """Make the line's row groups readable where this path reads them. Raises CudaError."""
 
-    def _queued_rows(self, windows: Windows, slot: Slot, table: DeviceTable) -> RowLaunch:
-        """Wait until the slot is free, and queue a launch. Raises CudaError."""
+    def _queued_rows(
+        self, windows: Windows, slot: Slot, table: DeviceTable, step: int
+    ) -> RowLaunches:
+        """Wait until the slot is free, and queue launches of `step` batches. Raises CudaError."""
         raise NotImplementedError
 
     def function(self, itemsize: int) -> int:

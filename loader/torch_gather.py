@@ -17,7 +17,7 @@ from loader.device_kernels import queue_gather
 from loader.pieces import PIECE_BYTES, layout_of, table_of
 from loader.plan import Mapped, Plan
 from loader.torch_cuda import THREADS, CudaBackend, Launch, Slot
-from loader.torch_rows import DeviceTable, RowLaunch, queue
+from loader.torch_rows import DeviceTable, RowLaunches, queue
 from loader.windows import LineTable, Windows
 
 
@@ -105,5 +105,7 @@ class GatherBackend(CudaBackend):
     def _reach(self, table: LineTable) -> None:
         REGISTERED.add(table.held, self.device.index)
 
-    def _queued_rows(self, windows: Windows, slot: Slot, table: DeviceTable) -> RowLaunch:
-        return queue(self, windows, slot, table, ring=False, past_caches=False, copies=0)
+    def _queued_rows(
+        self, windows: Windows, slot: Slot, table: DeviceTable, step: int
+    ) -> RowLaunches:
+        return queue(self, windows, slot, table, step, ring=False, past_caches=False, copies=0)

@@ -17,7 +17,7 @@ from loader.device_kernels import queue_ring
 from loader.pieces import LINE, PIECE_BYTES, layout_of, table_of
 from loader.plan import Plan
 from loader.torch_cuda import THREADS, CudaBackend, Launch, Slot
-from loader.torch_rows import DeviceTable, RowLaunch, queue
+from loader.torch_rows import DeviceTable, RowLaunches, queue
 from loader.windows import Windows
 
 
@@ -56,8 +56,10 @@ class RingBackend(CudaBackend):
         )  # fmt: skip
         return launch
 
-    def _queued_rows(self, windows: Windows, slot: Slot, table: DeviceTable) -> RowLaunch:
+    def _queued_rows(
+        self, windows: Windows, slot: Slot, table: DeviceTable, step: int
+    ) -> RowLaunches:
         return queue(
-            self, windows, slot, table, ring=True, past_caches=self._past_caches,
+            self, windows, slot, table, step, ring=True, past_caches=self._past_caches,
             copies=self._copies.cuda_stream,
         )  # fmt: skip

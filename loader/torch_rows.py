@@ -6,7 +6,6 @@ alone, so `cu_seqlens` and `max_seqlen` are fetched when they are asked for, onc
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -26,80 +25,99 @@ if TYPE_CHECKING:
 class RowBatch:
     """One batch of this process on its device, as `loader.torch_cuda.CudaBatch`."""
 
-    __slots__ = ("_launch", "_number", "labels_BT", "position_ids_BT", "tokens_BT")
+    __slots__ = ("_number", "_unit", "labels_BT", "position_ids_BT", "tokens_BT")
 
-    def __init__(self, views: Sequence[torch.Tensor], launch: RowLaunch, number: int) -> None:
-        self.tokens_BT, self.labels_BT = views[0], views[1]
-        self.position_ids_BT = views[2] if len(views) > 2 else None
+    def __init__(self, unit: RowLaunches, number: int) -> None:
+        self.tokens_BT, self.labels_BT = unit.views[0][number], unit.views[1][number]
+        self.position_ids_BT = unit.views[2][number] if len(unit.views) > 2 else None
         """None where they were not asked for."""
-        self._launch, self._number = launch, number
+        self._unit, self._number = unit, number
 
     @property
     def cu_seqlens(self) -> torch.Tensor:
         """int32, on the device. Waits for the launch: its length is known there alone."""
-        facts = self._launch.facts
-        first, end = facts[1 + self._number : 3 + self._number].tolist()
-        return self._launch.starts[first:end]
+        launch, number = divmod(self._number, self._unit.step)
+        first, end = self._unit.facts(launch)[1 + number : 3 + number].tolist()
+        return self._unit.starts_L[launch][first:end]
 
     @property
     def max_seqlen(self) -> int:
         """Length of the longest segment. Waits for the launch."""
-        facts = self._launch.facts
-        return int(facts[2 + self._launch.windows.batches + self._number])
+        launch, number = divmod(self._number, self._unit.step)
+        batches = min(self._unit.step, self._unit.windows.batches - launch * self._unit.step)
+        return int(self._unit.facts(launch)[2 + batches + number])
 
     @property
     def plan(self) -> Plan:
         """Made by the host when it is asked for."""
-        return self._launch.windows.plan(self._number)
+        return self._unit.windows.plan(self._number)
 
     @property
     def samples_B(self) -> npt.NDArray[np.int64]:
         """Sample index of each row; -1 for the rows that fill up the last batch."""
-        return self._of_rows(self._launch.windows.samples_R)
+        return self._of_rows(self._unit.windows.samples_R)
 
     @property
     def groups_B(self) -> npt.NDArray[np.int64]:
         """Number of each row's group in `Loader.groups`; -1 where samples_B is."""
-        return self._of_rows(self._launch.windows.groups_R)
+        return self._of_rows(self._unit.windows.groups_R)
 
     def _of_rows(self, values_R: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        rows = self._launch.windows.rows
+        rows = self._unit.windows.rows
         return values_R[self._number * rows : (self._number + 1) * rows]
 
 
-class RowLaunch:
-    """Batches under way."""
+class RowLaunches:
+    """Batches under way in launches of `step` batches, one after the other on one stream."""
 
     def __init__(
-        self, backend: CudaBackend, windows: Windows, whole: torch.Tensor, stride: int,
-        starts: torch.Tensor, facts: torch.Tensor,
+        self, backend: CudaBackend, windows: Windows, step: int, whole: torch.Tensor, stride: int,
+        starts_L: torch.Tensor, facts_L: torch.Tensor,
     ) -> None:  # fmt: skip
-        """`whole` owns the memory; `starts`, `facts`: int32, as in loader/rows.cu."""
-        self._context, self.event = backend.context, backend.context.event()
-        self.windows, self.starts = windows, starts
-        self._whole, self._facts, self._waits = whole, facts, -1
-        batches, size = windows.batches, (windows.rows, windows.seq_len)
-        strides = (stride, stride * batches, size[1], 1)
-        views = whole.as_strided((batches, backend.kinds, *size), strides)
-        self._views = views.unbind(0)
+        """`whole` owns the memory; of each launch `starts`, `facts`: int32, as in
+        loader/rows.cu."""
+        self._context, self._device = backend.context, backend.device
+        self.windows, self.step, self.starts_L = windows, step, starts_L
+        self.event_L = np.array([self._context.event() for _ in starts_L], np.int64)
+        self._whole, self._facts_L, self._stride = whole, facts_L, stride
+        self._kinds = backend.kinds
+        self._known: dict[int, npt.NDArray[np.int32]] = {}
+        self._waits = [-1] * len(self.event_L)
+
+    @property
+    def event(self) -> int:
+        """Of the last launch."""
+        return int(self.event_L[-1])
+
+    @cached_property
+    def views(self) -> list[tuple[torch.Tensor, ...]]:
+        """Of each kind of output the batches."""
+        windows, size = self.windows, self.windows.rows * self.windows.seq_len
+        shape = (self._kinds, windows.batches, windows.rows, windows.seq_len)
+        strides = (windows.batches * self._stride, self._stride, windows.seq_len, 1)
+        assert size <= self._stride
+        return [kind.unbind(0) for kind in self._whole.as_strided(shape, strides).unbind(0)]
 
     def ready(self, number: int) -> RowBatch:
         """A batch for the calling thread's current stream: it waits, the thread does not."""
-        stream = torch.cuda.current_stream(self._whole.device)
-        if self._waits != stream.cuda_stream:
-            self._context.wait(stream.cuda_stream, self.event)
-            self._whole.record_stream(stream)
-            self._waits = stream.cuda_stream
-        return RowBatch(self._views[number].unbind(0), self, number)
+        launch = number // self.step
+        stream = torch._C._cuda_getCurrentRawStream(self._device.index)
+        if self._waits[launch] != stream:
+            self._context.wait(stream, int(self.event_L[launch]))
+            if stream not in self._waits:
+                self._whole.record_stream(torch.cuda.current_stream(self._device))
+            self._waits[launch] = stream
+        return RowBatch(self, number)
 
-    @cached_property
-    def facts(self) -> npt.NDArray[np.int32]:
+    def facts(self, launch: int) -> npt.NDArray[np.int32]:
         """Pieces | first segment of each batch, and all | longest segment of each batch."""
-        found: npt.NDArray[np.int32] = self._facts.cpu().numpy()
-        return found
+        if launch not in self._known:
+            self._known[launch] = self._facts_L[launch].cpu().numpy()
+        return self._known[launch]
 
     def __del__(self) -> None:
-        self._context.forget(self.event)
+        for event in self.event_L.tolist():
+            self._context.forget(event)
 
 
 class DeviceTable:
@@ -114,37 +132,40 @@ class DeviceTable:
 
 
 def queue(
-    backend: CudaBackend, windows: Windows, slot: Slot, table: DeviceTable, *, ring: bool,
-    past_caches: bool, copies: int,
-) -> RowLaunch:  # fmt: skip
-    """Wait until the slot is free, and queue a launch. Raises CudaError."""
-    rows, batches, t = len(windows.samples_R), windows.batches, windows.seq_len
+    backend: CudaBackend, windows: Windows, slot: Slot, table: DeviceTable, step: int, *,
+    ring: bool, past_caches: bool, copies: int,
+) -> RowLaunches:  # fmt: skip
+    """Wait until the slot is free, and queue launches of `step` batches. Raises CudaError."""
+    batches, t = windows.batches, windows.seq_len
+    rows, launches = step * windows.rows, -(-batches // step)
     limit = PIECE_BYTES // windows.itemsize
     segments, groups = table.of.most(t)
     row_bytes = -(-t * windows.itemsize // LINE) * LINE if ring else 0
     # A row has padding at most once, and a batch one segment and one piece behind it.
-    segments = rows * (segments + 1) + batches
-    pieces = rows * (-(-t // limit) + 1 + groups) + batches
-    size = rows * (row_bytes + 32) + 256
-    host = slot.reserve(size, backend.device)
+    segments = -(-(rows * (segments + 1) + step) // 4) * 4
+    pieces = rows * (-(-t // limit) + 1 + groups) + step
+    host = slot.reserve(launches * (rows * (row_bytes + 32) + 512) + 256, backend.device)
     assert slot.staging is not None
     scratch = slot.scratch_on_device(16 * rows + 16 * pieces + 4 * segments, backend.device)
+    facts = 2 + 2 * step
     whole, stride, behind = backend.outputs(
-        batches, windows.rows * t, 4 * (segments + 2 * batches + 2)
+        batches, windows.rows * t, 4 * launches * (segments + facts)
     )
-    starts, facts = behind[:segments], behind[segments : segments + 2 + 2 * batches]
-    launch = RowLaunch(backend, windows, whole, stride, starts, facts)
-    first, step = whole.data_ptr(), stride * batches * whole.element_size()
+    starts_L = behind[: launches * segments].view(launches, segments)
+    facts_L = behind[launches * segments :][: launches * facts].view(launches, facts)
+    unit = RowLaunches(backend, windows, step, whole, stride, starts_L, facts_L)
+    first, size = whole.data_ptr(), whole.element_size()
+    apart = stride * batches * size
+    int32s = behind.data_ptr()
     work = slot.work
     work[4:12] = (
-        rows, windows.rows, t, table.edges, table.addresses, len(table.of.addresses_G),
+        0, windows.rows, t, table.edges, table.addresses, len(table.of.addresses_G),
         table.documents, len(table.of.documents_D) - 1,
     )  # fmt: skip
-    tails = scratch + 16 * rows + 16 * pieces
     work[13:] = (
-        row_bytes, scratch, scratch + 8 * rows, scratch + 16 * rows, starts.data_ptr(), tails,
-        facts.data_ptr(), first, first + step, first + 2 * step if backend.kinds == 3 else 0,
-        stride,
+        row_bytes, scratch, scratch + 8 * rows, scratch + 16 * rows, int32s,
+        scratch + 16 * rows + 16 * pieces, int32s + 4 * launches * segments, first, first + apart,
+        first + 2 * apart if backend.kinds == 3 else 0, stride,
     )  # fmt: skip
     backend.check(
         queue_rows(
@@ -152,7 +173,7 @@ def queue(
             windows.lengths_R, windows.stops_R, table.of.edges_G, table.of.addresses_G,
             windows.itemsize, past_caches, host, slot.staging.data_ptr(), work, slot.work_pointer,
             backend.row_functions(windows.itemsize), backend.blocks, copies, slot.copied,
-            slot.lane.cuda_stream, launch.event,
+            slot.lane.cuda_stream, unit.event_L, rows, step * stride * size, segments, facts,
         )
     )  # fmt: skip
-    return launch
+    return unit

@@ -76,15 +76,6 @@ class Windows:
     planned: Callable[[Ints], list[Plan]]
     """The plan of one batch's samples, by the host."""
 
-    def part(self, first: int, count: int) -> Windows:
-        """Some of the batches."""
-        of = slice(first * self.rows, (first + count) * self.rows)
-        return Windows(
-            self.table, self.rows, self.seq_len, self.itemsize, self.samples_R[of],
-            self.groups_R[of], self.begins_R[of], self.lengths_R[of], self.stops_R[of],
-            self.planned,
-        )  # fmt: skip
-
     @property
     def batches(self) -> int:
         return len(self.samples_R) // self.rows

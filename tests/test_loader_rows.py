@@ -165,7 +165,11 @@ def test_batches_that_the_device_plans_are_the_hosts(
         assert loader.total is not None
         for first in (0, loader.total // 2 // 5 * 5, loader.total - 1):
             samples = loader._samples(first, 3)
-            same(kernel, loader._planner.windows(table, samples, loader._rows), str(options))
+            windows = loader._planner.windows(table, samples, loader._rows)
+            same(kernel, windows, str(options))
+            others = loader._windows(table, first, 3)
+            for name in ("samples_R", "groups_R", "begins_R", "lengths_R", "stops_R"):
+                assert (getattr(others, name) == getattr(windows, name)).all(), name
 
 
 def line(lengths: list[int], cuts: list[int], itemsize: int) -> tuple[LineTable, Any]:
@@ -257,27 +261,28 @@ def test_a_launch_of_rows_stops_at_the_first_call_that_fails(failing: str) -> No
     host, work = aligned(1 << 15), np.zeros(len(FIELDS), np.int64)
     none = np.empty(0, np.int64)
     launches = ["cuLaunchKernel"] * len(KERNELS)
+    begin = ["cuCtxSetCurrent", "cuEventSynchronize"]
+    copied = ["cuMemcpyHtoDAsync_v2", "cuEventRecord", "cuStreamWaitEvent"]
+    done = [*launches, "cuEventRecord"]
     expected = {
-        0: ["cuCtxSetCurrent", "cuEventSynchronize", "cuMemcpyHtoDAsync_v2", *launches,
-            "cuEventRecord"],
-        1024: ["cuCtxSetCurrent", "cuEventSynchronize", "cuMemcpyHtoDAsync_v2", "cuEventRecord",
-               "cuStreamWaitEvent", *launches, "cuEventRecord"],
-    }  # fmt: skip
+        0: [*begin, *2 * [copied[0], *done]],
+        1024: [*begin, *2 * [*copied, *done]],
+    }
     for row_bytes, order in expected.items():
         said.clear()
         work[6], work[13] = 512, row_bytes
-        done = queue_rows(
+        said_last = queue_rows(
             calls, 1, 0, np.array([0, 4700, 9], np.int64), none, none, table.edges_G,
             table.addresses_G, 2, True, host.ctypes.data, host.ctypes.data, work,
-            np.array([work.ctypes.data]), np.arange(4), 16, 0, 0, 0, 0,
+            np.array([work.ctypes.data]), np.arange(4), 16, 0, 0, 0, np.arange(2), 2, 0, 0, 0,
         )  # fmt: skip
         stop = order.index(failing) + 1 if failing in order else len(order)
         assert said == order[:stop]
-        assert done == (719 if failing in order else 0)
+        assert said_last == (719 if failing in order else 0)
 
 
 @pytest.mark.parametrize("ring", [False, True], ids=["gather", "ring"])
-@pytest.mark.parametrize("batches", [1, 3])
+@pytest.mark.parametrize("batches", [1, 2, 5])
 def test_a_launch_lays_out_its_memory_as_the_kernels_read_it(
     kernel: Any, dataset: Dataset, ring: bool, batches: int
 ) -> None:
@@ -329,9 +334,18 @@ def test_a_launch_lays_out_its_memory_as_the_kernels_read_it(
         for first in (0, loader.total - 3):  # type: ignore[operator]
             windows = loader._planner.windows(line_table, loader._samples(first, batches), 5)
             slot = CpuSlot(context, lane)
-            launch = queue(backend, windows, slot, table, ring=ring, past_caches=True, copies=0)
+            unit = queue(
+                backend,
+                windows,
+                slot,
+                table,
+                min(2, batches),
+                ring=ring,
+                past_caches=True,
+                copies=0,
+            )
             for number in range(batches):
-                batch = RowBatch(launch._views[number].unbind(0), launch, number)
+                batch = RowBatch(unit, number)
                 plan = loader.plans(first + 5 * number, 1)[0]
                 expected = NumpyBackend(kernel[2]).fill(plan)
                 assert (batch.tokens_BT.numpy() == expected.tokens_BT).all()
