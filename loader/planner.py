@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -36,6 +36,8 @@ class Planner:
         self._buffers = Buffers(PLANS_KEPT)
         self._room = 64
         """Segments that the largest batch so far had, and some."""
+        self._turn, self._looked = threading.Lock(), False
+        self._table: LineTable | None = None
 
     def row_groups(self, samples: Ints) -> Ints:
         """The row groups that these samples need; reads nothing."""
@@ -72,14 +74,18 @@ class Planner:
             )  # fmt: skip
         return found
 
-    @cached_property
+    @property
     def table(self) -> LineTable | None:
         """What windows need, once all row groups are in memory; None for a packing of several runs
         a row, and where the line is not fit for it."""
         if not isinstance(self._packing, Concat):
             return None
-        numbers = np.arange(len(self._line.edges_R) - 1)
-        return table_of_line(self._line.edges_R, tuple(self._line.hold(numbers)))
+        with self._turn:  # made once: backends keep what they make of it
+            if not self._looked:
+                numbers = np.arange(len(self._line.edges_R) - 1)
+                held = tuple(self._line.hold(numbers))
+                self._table, self._looked = table_of_line(self._line.edges_R, held), True
+        return self._table
 
     def windows(self, table: LineTable, samples_R: Ints, rows: int) -> Windows:
         """Batches of `rows` rows by their windows; -1 for a row without a sample."""

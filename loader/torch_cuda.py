@@ -10,7 +10,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -312,3 +312,8 @@ class CudaBackend:
     def close(self) -> None:
         """Wait for all that is under way."""
         torch.cuda.synchronize(self.device)
+
+    def __del__(self) -> None:
+        # What launches under way read goes with the slots; at the end of the process CUDA may be gone.
+        with suppress(Exception):
+            self.close()

@@ -71,14 +71,15 @@ class RowLaunches:
     """Batches under way in launches of `step` batches, one after the other on one stream."""
 
     def __init__(
-        self, backend: CudaBackend, windows: Windows, step: int, whole: torch.Tensor, stride: int,
-        starts_L: torch.Tensor, facts_L: torch.Tensor,
+        self, backend: CudaBackend, windows: Windows, table: DeviceTable, step: int,
+        whole: torch.Tensor, stride: int, starts_L: torch.Tensor, facts_L: torch.Tensor,
     ) -> None:  # fmt: skip
-        """`whole` owns the memory; of each launch `starts`, `facts`: int32, as in
+        """`table` is kept while launches read it; `whole` owns the memory; of each launch `starts`, `facts`: int32, as in
         loader/rows.cu."""
         self._context, self._device = backend.context, backend.device
         self.windows, self.step, self.starts_L = windows, step, starts_L
         self.event_L = np.array([self._context.event() for _ in starts_L], np.int64)
+        self._table = table
         self._whole, self._facts_L, self._stride = whole, facts_L, stride
         self._kinds = backend.kinds
         self._known: dict[int, npt.NDArray[np.int32]] = {}
@@ -153,7 +154,7 @@ def queue(
     )
     starts_L = behind[: launches * segments].view(launches, segments)
     facts_L = behind[launches * segments :][: launches * facts].view(launches, facts)
-    unit = RowLaunches(backend, windows, step, whole, stride, starts_L, facts_L)
+    unit = RowLaunches(backend, windows, table, step, whole, stride, starts_L, facts_L)
     first, size = whole.data_ptr(), whole.element_size()
     apart = stride * batches * size
     int32s = behind.data_ptr()
