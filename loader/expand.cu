@@ -18,7 +18,7 @@ typedef unsigned long long u64;
 #define STAGES 8
 #endif
 #ifndef ALIGN
-#define ALIGN 32  // bytes; a request begins and ends at whole sectors
+#define ALIGN 128  // bytes; a request begins and ends at whole lines
 #endif
 #define PIECE_BYTES 4096
 #define SLOT (PIECE_BYTES + 256)  // head and tail of a request: below ALIGN <= 128 each

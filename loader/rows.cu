@@ -47,27 +47,34 @@ __device__ __forceinline__ i64 last_at_most(const i64* values, i64 low, i64 high
     return low - 1;
 }
 
-__device__ __forceinline__ i64 parts(i64 length) {
+// Pieces of `length` ids. Where there are several, all but the first begin at whole lines of 128 bytes, so that
+// no line crosses the wire twice: `skew` is how many ids the first one lies behind such a line.
+__device__ __forceinline__ i64 parts(i64 length, i64 skew) {
     const i64 limit = PIECE_BYTES / sizeof(ID);
-    return (length + limit - 1) / limit;
+    return length <= limit ? length > 0 : (length + skew + limit - 1) / limit;
+}
+
+// Skew of the ids from `token` on where the hot cache mapped them.
+__device__ __forceinline__ i64 skew_of(const Work& w, i64 group, i64 token) {
+    return ((w.addresses[group] + (token - w.edges[group]) * sizeof(ID)) & 127) / sizeof(ID);
 }
 
 __device__ __forceinline__ void count_row(const Work& w, i64 row) {
     i64 begin = w.begins[row], length = w.lengths ? w.lengths[row] : w.seq_len;
-    i64 segments = 0, pieces = parts(w.seq_len - length);
+    i64 segments = 0, pieces = parts(w.seq_len - length, 0);
     if (length > 0) {
         i64 first = last_at_most(w.documents, 0, w.document_count, begin);
         i64 last = last_at_most(w.documents, first, w.document_count, begin + length - 1);
         w.spans[row] = (u64)last << 32 | (u64)first;
         segments = last - first + 1;
         if (w.staging) {
-            pieces += parts(length);
+            pieces += parts(length, 0);
         } else {
             i64 group = last_at_most(w.edges, 0, w.groups, begin);
             for (i64 at = 0; at < length; group++) {
                 i64 stop = w.edges[group + 1] - begin;
                 if (stop > length) stop = length;
-                pieces += parts(stop - at);
+                pieces += parts(stop - at, skew_of(w, group, begin + at));
                 at = stop;
             }
         }
@@ -125,14 +132,17 @@ __device__ __forceinline__ int write_row(const Work& w, i64 row, int lane) {
             i64 stop_at = edge < length ? edge : length;
             u64 base = w.staging ? w.staging + row * w.row_bytes
                                  : w.addresses[group] + (begin - w.edges[group]) * sizeof(ID);
-            for (i64 part = lane; part < parts(stop_at - at); part += 32) {
-                i64 from = at + part * limit, end = from + limit < stop_at ? from + limit : stop_at;
+            i64 skew = w.staging || stop_at - at <= limit ? 0 : skew_of(w, group, begin + at);
+            i64 count = parts(stop_at - at, skew);
+            for (i64 part = lane; part < count; part += 32) {
+                i64 from = at + (part ? part * limit - skew : 0);
+                i64 end = part == count - 1 ? stop_at : at + (part + 1) * limit - skew;
                 i64 document = last_at_most(w.documents, first, last + 1, begin + from);
                 w.pieces[piece + part].address = (base + from * sizeof(ID)) | mark | (end < edge ? MORE : 0);
                 w.pieces[piece + part].start = (int)(position + from);
                 w.pieces[piece + part].segment = (int)(segment + document - first);
             }
-            piece += parts(stop_at - at);
+            piece += count;
             at = stop_at;
         }
         segment += last - first + 1;
@@ -140,12 +150,12 @@ __device__ __forceinline__ int write_row(const Work& w, i64 row, int lane) {
     if (rest > 0) {
         if (lane == 0) w.starts[segment] = (int)(position + length), w.tails[segment] = -100;
         if (rest > longest) longest = rest;
-        for (i64 part = lane; part < parts(rest); part += 32) {
+        for (i64 part = lane; part < parts(rest, 0); part += 32) {
             w.pieces[piece + part].address = mark;
             w.pieces[piece + part].start = (int)(position + length + part * limit);
             w.pieces[piece + part].segment = (int)segment;
         }
-        piece += parts(rest);
+        piece += parts(rest, 0);
         segment++;
     }
     if (lane == 0 && row % w.rows_a_batch == w.rows_a_batch - 1) {

@@ -314,6 +314,7 @@ class CudaBackend:
         torch.cuda.synchronize(self.device)
 
     def __del__(self) -> None:
-        # What launches under way read goes with the slots; at the end of the process CUDA may be gone.
+        # What launches under way read goes with the slots. At the end of the process CUDA may be
+        # gone.
         with suppress(Exception):
             self.close()

@@ -66,7 +66,7 @@ class GatherBackend(CudaBackend):
     """`fill(plan)`: one kernel, no host copy."""
 
     name = "gather"
-    blocks = 16
+    blocks = 32
     """More fill the wire no better (docs/benchmarks.md)."""
 
     def __init__(self, device: int | None = None, **options: Any) -> None:

@@ -74,8 +74,8 @@ class RowLaunches:
         self, backend: CudaBackend, windows: Windows, table: DeviceTable, step: int,
         whole: torch.Tensor, stride: int, starts_L: torch.Tensor, facts_L: torch.Tensor,
     ) -> None:  # fmt: skip
-        """`table` is kept while launches read it; `whole` owns the memory; of each launch `starts`, `facts`: int32, as in
-        loader/rows.cu."""
+        """`table` is kept while launches read it; `whole` owns the memory; of each launch `starts`,
+        `facts`: int32, as in loader/rows.cu."""
         self._context, self._device = backend.context, backend.device
         self.windows, self.step, self.starts_L = windows, step, starts_L
         self.event_L = np.array([self._context.event() for _ in starts_L], np.int64)
@@ -144,7 +144,7 @@ def queue(
     row_bytes = -(-t * windows.itemsize // LINE) * LINE if ring else 0
     # A row has padding at most once, and a batch one segment and one piece behind it.
     segments = -(-(rows * (segments + 1) + step) // 4) * 4
-    pieces = rows * (-(-t // limit) + 1 + groups) + step
+    pieces = rows * (-(-t // limit) + 1 + 2 * groups) + step
     host = slot.reserve(launches * (rows * (row_bytes + 32) + 512) + 256, backend.device)
     assert slot.staging is not None
     scratch = slot.scratch_on_device(16 * rows + 16 * pieces + 4 * segments, backend.device)

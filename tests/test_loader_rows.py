@@ -75,7 +75,7 @@ def filled(kernel: Any, windows: Windows, *, ring: bool) -> tuple[Any, Any, Any]
     rows, batches, t = len(windows.samples_R), windows.batches, windows.seq_len
     segments, groups = windows.table.most(t)
     limit = PIECE_BYTES // itemsize
-    most, pieces = rows * (segments + 1) + batches, rows * (-(-t // limit) + 1 + groups) + batches
+    most, pieces = rows * (segments + 1) + batches, rows * (-(-t // limit) + 1 + 2 * groups) + batches
     row_bytes = -(-t * itemsize // LINE) * LINE if ring else 0
     slot, next_R = aligned(rows * row_bytes + 256), np.zeros(rows, np.int64)
     if ring:
