@@ -17,9 +17,9 @@ from loader.plan import Plan
 TURNS = 2
 LARGE = [(2048, 2048), (8192, 512), (2048, 512), (8192, 128)]
 """(T, B): 4 M tokens a batch twice, 1 M twice."""
-GATHER = [(2, 22, True), (3, 22, True), (2, 24, True), (2, 22, False)]
+GATHER = [(2, 22, True), (2, 24, True), (2, 22, False)]
 """(threads, log2 of the tokens that share a launch, position ids)."""
-RING_THREADS = (1, 4, 8, 12)
+RING_THREADS = (1, 4, 8)
 
 
 def _measured(make: Callable[[], dict[str, Any]], itemsize: int) -> dict[str, Any]:
