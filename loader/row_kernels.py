@@ -24,7 +24,8 @@ _CONTEXT, _SYNCHRONIZE, _TO_DEVICE, _ON_DEVICE, _LAUNCH, _RECORD, _WAIT = range(
 FIELDS = (
     "begins", "lengths", "next", "stops", "rows", "rows_a_batch", "seq_len", "edges", "addresses",
     "groups", "documents", "document_count", "staging", "row_bytes", "counts", "spans", "pieces",
-    "starts", "tails", "facts", "tokens", "labels", "positions", "stride",
+    "starts", "tails", "facts", "tokens", "labels", "positions", "stride", "first_batch",
+    "batch_count",
 )  # fmt: skip
 """Of `Work` in loader/rows.cu, 8 bytes each."""
 KERNELS = ("count_rows", "scan_rows", "write_rows", "expand_rows")
@@ -130,16 +131,14 @@ def _up(size: int) -> int:
 
 
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def _planned(calls: Any, functions: Any, rows: int, blocks: int, lane: int, arguments: Any) -> Any:
-    """Queue the kernels of one launch, whose `Work` is ready."""
+def _planned(calls: Any, functions: Any, rows: int, lane: int, arguments: Any) -> Any:
+    """Queue the kernels that plan."""
     done = _launched(calls, functions[0], -(-rows // _ROW_BLOCK), _ROW_BLOCK, lane, arguments)
     if done == 0:
         done = _launched(calls, functions[1], 1, _SCAN_BLOCK, lane, arguments)
     if done == 0:
         warps = -(-32 * rows // _ROW_BLOCK)
         done = _launched(calls, functions[2], warps, _ROW_BLOCK, lane, arguments)
-    if done == 0:
-        done = _launched(calls, functions[3], blocks, _THREADS, lane, arguments)
     return done
 
 
@@ -153,71 +152,70 @@ def queue_rows(
     calls: Any, context: int, before: int, begins_R: Ints, lengths_R: Ints, stops_R: Ints,
     edges_G: Ints, addresses_G: Any, itemsize: int, past_caches: bool, host: int, device: int,
     work: Any, arguments: Any, functions: Any, blocks: int, copies: int, copied: int, lane: int,
-    event_L: Ints, rows_a_launch: int, launch_bytes: int, starts_a_launch: int, facts_a_launch: int,
+    event_L: Ints, step: int,
 ) -> Any:  # fmt: skip
-    """Wait for the event `before`, then queue launches; 0 or CUDA's error.
+    """Wait for the event `before`, then queue the rows' plan and launches of `step` batches; 0 or
+    CUDA's error.
 
-    work: `FIELDS` of the first launch, of which `row_bytes`, 0 for the fast lane, says which path
-    it is; begins, lengths, next, stops and staging are set here, and for each further launch rows
-    and what it writes: launch_bytes further in tokens, labels and positions, so many int32 further
-    in starts and facts. host, device: pinned bytes and as many on the device. copies,
-    copied: stream of the ring's transfers, and the slot's event on it. event_L: of each launch.
+    work: `FIELDS`, of which `row_bytes`, 0 for the fast lane, says which path it is; begins,
+    lengths, next, stops, staging, first_batch and batch_count are set here. host, device: pinned
+    bytes and as many on the device. copies, copied: stream of the ring's transfers, and the slot's
+    event on it. event_L: of each launch.
     """
     done = call(calls[_CONTEXT], (np.int64(context),))
     if done == 0:
         done = call(calls[_SYNCHRONIZE], (np.int64(before),))
     if done != 0:
         return done
-    all_rows, seq_len, row_bytes = len(begins_R), work[6], work[13]
-    starts, facts = work[17], work[19]
-    tokens, labels, positions = work[20], work[21], work[22]
-    cursor = 0
-    for number in range(len(event_L)):
-        first = number * rows_a_launch
-        rows = min(rows_a_launch, all_rows - first)
-        part = slice(first, first + rows)
-        begin, size = cursor, _up(rows * row_bytes)
-        work[2] = work[1] = work[3] = work[12] = 0
-        if row_bytes:
-            work[12], work[2] = device + cursor, device + cursor + size
-            next_R = numba.carray(pointer(host + cursor + size), rows, np.int64)
+    rows, rows_a_batch, seq_len, row_bytes = work[4], work[5], work[6], work[13]
+    batches, over = rows // rows_a_batch, copies if row_bytes else lane
+    at = _up(rows * row_bytes)
+    work[12] = device if row_bytes else 0
+    work[1] = work[2] = work[3] = 0
+    if row_bytes:
+        work[2] = device + at
+        next_R = numba.carray(pointer(host + at), rows, np.int64)
+        for first in range(0, rows, step * rows_a_batch):
+            last = min(rows, first + step * rows_a_batch)
             copy_rows(
-                begins_R[part], lengths_R[part], seq_len, edges_G, addresses_G, itemsize,
-                row_bytes, past_caches, host + cursor, next_R,
+                begins_R[first:last], lengths_R[first:last], seq_len, edges_G, addresses_G,
+                itemsize, row_bytes, past_caches, host + first * row_bytes, next_R[first:last],
             )  # fmt: skip
-            size += 8 * rows
-        _put(begins_R[part], host + cursor + size)
-        work[0] = device + cursor + size
+            to, size = first * row_bytes, (last - first) * row_bytes
+            done = call(
+                calls[_TO_DEVICE],
+                (np.int64(device + to), np.int64(host + to), np.int64(size), np.int64(over)),
+            )
+            if done != 0:
+                return done
+    size = 8 * rows if row_bytes else 0
+    _put(begins_R, host + at + size)
+    work[0] = device + at + size
+    size += 8 * rows
+    if len(lengths_R):
+        _put(lengths_R, host + at + size)
+        work[1] = device + at + size
         size += 8 * rows
-        if len(lengths_R):
-            _put(lengths_R[part], host + cursor + size)
-            work[1] = device + cursor + size
-            size += 8 * rows
-        if len(stops_R):
-            _put(stops_R[part], host + cursor + size)
-            work[3] = device + cursor + size
-            size += 8 * rows
-        cursor += _up(size)
-        over = copies if row_bytes else lane
-        done = call(
-            calls[_TO_DEVICE],
-            (np.int64(device + begin), np.int64(host + begin), np.int64(size), np.int64(over)),
-        )
-        if row_bytes:
-            if done == 0:
-                done = call(calls[_RECORD], (np.int64(copied), np.int64(copies)))
-            if done == 0:
-                done = call(calls[_WAIT], (np.int64(lane), np.int64(copied), np.int64(0)))
-        work[4] = rows
-        work[17] = starts + 4 * number * starts_a_launch
-        work[19] = facts + 4 * number * facts_a_launch
-        further = number * launch_bytes
-        work[20], work[21] = tokens + further, labels + further
-        work[22] = positions + further if positions else 0
+    if len(stops_R):
+        _put(stops_R, host + at + size)
+        work[3] = device + at + size
+        size += 8 * rows
+    done = call(
+        calls[_TO_DEVICE],
+        (np.int64(device + at), np.int64(host + at), np.int64(size), np.int64(over)),
+    )
+    if row_bytes:
         if done == 0:
-            done = _planned(calls, functions, rows, blocks, lane, arguments)
+            done = call(calls[_RECORD], (np.int64(copied), np.int64(copies)))
+        if done == 0:
+            done = call(calls[_WAIT], (np.int64(lane), np.int64(copied), np.int64(0)))
+    if done == 0:
+        done = _planned(calls, functions, rows, lane, arguments)
+    for number in range(len(event_L)):
+        work[24] = number * step
+        work[25] = min(step, batches - number * step)
+        if done == 0:
+            done = _launched(calls, functions[3], blocks, _THREADS, lane, arguments)
         if done == 0:
             done = call(calls[_RECORD], (np.int64(event_L[number]), np.int64(lane)))
-        if done != 0:
-            return done
     return done

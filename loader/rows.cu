@@ -33,9 +33,10 @@ struct Work {
     Piece* pieces;
     int* starts;
     int* tails;
-    int* facts;  // pieces | of each batch its first segment, and all | of each batch the longest segment
+    int* facts;  // of each batch its first segment, and all | its longest segment | its first piece, and all
     OUT *tokens, *labels, *positions;
     u64 stride;
+    i64 first_batch, batch_count;  // of an expansion
 };
 
 // Number of the last value that is not above `wanted`, of those from `low` to `high` - 1; low - 1 for none.
@@ -86,14 +87,16 @@ __device__ __forceinline__ void count_row(const Work& w, i64 row) {
 
 // The facts that a row brings, given what stands before it.
 __device__ __forceinline__ void note_row(const Work& w, i64 row, u64 before, u64 after) {
-    i64 batches = w.rows / w.rows_a_batch;
+    i64 batches = w.rows / w.rows_a_batch, batch = row / w.rows_a_batch;
+    int *longest = w.facts + batches + 1, *pieces = longest + batches;
     if (row % w.rows_a_batch == 0) {
-        w.facts[1 + row / w.rows_a_batch] = (int)(u32)before;
-        w.facts[2 + batches + row / w.rows_a_batch] = 0;
+        w.facts[batch] = (int)(u32)before;
+        longest[batch] = 0;
+        pieces[batch] = (int)(before >> 32);
     }
     if (row == w.rows - 1) {
-        w.facts[0] = (int)(after >> 32) - 1;  // not what stands behind the last batch
-        w.facts[1 + batches] = (int)(u32)after;
+        w.facts[batches] = (int)(u32)after;
+        pieces[batches] = (int)(after >> 32);
     }
 }
 
@@ -202,12 +205,15 @@ extern "C" __global__ void __launch_bounds__(ROW_BLOCK) write_rows(Work w) {
     i64 row = ((i64)blockIdx.x * ROW_BLOCK + threadIdx.x) / 32;
     if (row >= w.rows) return;
     int longest = __reduce_max_sync(0xffffffffu, write_row(w, row, threadIdx.x % 32));
-    int* of_batch = w.facts + 2 + w.rows / w.rows_a_batch + row / w.rows_a_batch;
+    int* of_batch = w.facts + 1 + w.rows / w.rows_a_batch + row / w.rows_a_batch;
     if (threadIdx.x % 32 == 0) atomicMax(of_batch, longest);
 }
 
 extern "C" __global__ void __launch_bounds__(CONSUMERS + 32) expand_rows(Work w) {
-    expand_pieces(w.pieces, w.facts[0], w.starts, w.tails, w.tokens, w.labels, w.positions, w.stride);
+    const int* pieces = w.facts + 1 + 2 * (w.rows / w.rows_a_batch) + w.first_batch;
+    // Not what stands behind the last batch.
+    expand_pieces(w.pieces + pieces[0], pieces[w.batch_count] - pieces[0] - 1, w.starts, w.tails, w.tokens,
+                  w.labels, w.positions, w.stride);
 }
 
 #endif

@@ -137,7 +137,8 @@ class Slot:
 
     def reserve(self, size: int, device: torch.device | None = None) -> int:
         """Address of at least `size` pinned bytes; as many on `device`."""
-        if self.host is None or self.host.numel() < size:
+        lacks = device is not None and self.staging is None
+        if self.host is None or self.host.numel() < size or lacks:
             self.lane.synchronize()  # what is given up here may still be read
             # Batches differ a little in segments: room for more, so that this is rare.
             size = -(-size * 5 // 4)

@@ -36,16 +36,13 @@ class RowBatch:
     @property
     def cu_seqlens(self) -> torch.Tensor:
         """int32, on the device. Waits for the launch: its length is known there alone."""
-        launch, number = divmod(self._number, self._unit.step)
-        first, end = self._unit.facts(launch)[1 + number : 3 + number].tolist()
-        return self._unit.starts_L[launch][first:end]
+        first, end = self._unit.facts[self._number : self._number + 2].tolist()
+        return self._unit.starts[first:end]
 
     @property
     def max_seqlen(self) -> int:
         """Length of the longest segment. Waits for the launch."""
-        launch, number = divmod(self._number, self._unit.step)
-        batches = min(self._unit.step, self._unit.windows.batches - launch * self._unit.step)
-        return int(self._unit.facts(launch)[2 + batches + number])
+        return int(self._unit.facts[1 + self._unit.windows.batches + self._number])
 
     @property
     def plan(self) -> Plan:
@@ -72,17 +69,18 @@ class RowLaunches:
 
     def __init__(
         self, backend: CudaBackend, windows: Windows, table: DeviceTable, step: int,
-        whole: torch.Tensor, stride: int, starts_L: torch.Tensor, facts_L: torch.Tensor,
+        whole: torch.Tensor, stride: int, starts: torch.Tensor, facts: torch.Tensor,
     ) -> None:  # fmt: skip
-        """`table` is kept while launches read it; `whole` owns the memory; of each launch `starts`,
-        `facts`: int32, as in loader/rows.cu."""
+        """`table` is kept while launches read it; `whole` owns the memory; `starts`, `facts`:
+        int32, as in loader/rows.cu."""
         self._context, self._device = backend.context, backend.device
-        self.windows, self.step, self.starts_L = windows, step, starts_L
-        self.event_L = np.array([self._context.event() for _ in starts_L], np.int64)
+        self.windows, self.step, self.starts = windows, step, starts
+        self.event_L = np.array(
+            [self._context.event() for _ in range(-(-windows.batches // step))], np.int64
+        )
         self._table = table
-        self._whole, self._facts_L, self._stride = whole, facts_L, stride
+        self._whole, self._facts, self._stride = whole, facts, stride
         self._kinds = backend.kinds
-        self._known: dict[int, npt.NDArray[np.int32]] = {}
         self._waits = [-1] * len(self.event_L)
 
     @property
@@ -110,11 +108,12 @@ class RowLaunches:
             self._waits[launch] = stream
         return RowBatch(self, number)
 
-    def facts(self, launch: int) -> npt.NDArray[np.int32]:
-        """Pieces | first segment of each batch, and all | longest segment of each batch."""
-        if launch not in self._known:
-            self._known[launch] = self._facts_L[launch].cpu().numpy()
-        return self._known[launch]
+    @cached_property
+    def facts(self) -> npt.NDArray[np.int32]:
+        """First segment of each batch, and all | longest segment of each | first piece of each, and
+        all. Ready before the first launch is."""
+        found: npt.NDArray[np.int32] = self._facts.cpu().numpy()
+        return found
 
     def __del__(self) -> None:
         for event in self.event_L.tolist():
@@ -137,35 +136,32 @@ def queue(
     ring: bool, past_caches: bool, copies: int,
 ) -> RowLaunches:  # fmt: skip
     """Wait until the slot is free, and queue launches of `step` batches. Raises CudaError."""
-    batches, t = windows.batches, windows.seq_len
-    rows, launches = step * windows.rows, -(-batches // step)
+    rows, batches, t = len(windows.samples_R), windows.batches, windows.seq_len
     limit = PIECE_BYTES // windows.itemsize
     segments, groups = table.of.most(t)
     row_bytes = -(-t * windows.itemsize // LINE) * LINE if ring else 0
     # A row has padding at most once, and a batch one segment and one piece behind it.
-    segments = -(-(rows * (segments + 1) + step) // 4) * 4
-    pieces = rows * (-(-t // limit) + 1 + 2 * groups) + step
-    host = slot.reserve(launches * (rows * (row_bytes + 32) + 512) + 256, backend.device)
+    segments = rows * (segments + 1) + batches
+    pieces = rows * (-(-t // limit) + 1 + 2 * groups) + batches
+    host = slot.reserve(rows * (row_bytes + 32) + 512, backend.device)
     assert slot.staging is not None
     scratch = slot.scratch_on_device(16 * rows + 16 * pieces + 4 * segments, backend.device)
-    facts = 2 + 2 * step
-    whole, stride, behind = backend.outputs(
-        batches, windows.rows * t, 4 * launches * (segments + facts)
+    facts = 2 + 3 * batches
+    whole, stride, behind = backend.outputs(batches, windows.rows * t, 4 * (segments + facts))
+    starts = behind[:segments]
+    unit = RowLaunches(
+        backend, windows, table, step, whole, stride, starts, behind[segments : segments + facts]
     )
-    starts_L = behind[: launches * segments].view(launches, segments)
-    facts_L = behind[launches * segments :][: launches * facts].view(launches, facts)
-    unit = RowLaunches(backend, windows, table, step, whole, stride, starts_L, facts_L)
-    first, size = whole.data_ptr(), whole.element_size()
-    apart = stride * batches * size
+    first, apart = whole.data_ptr(), stride * batches * whole.element_size()
     int32s = behind.data_ptr()
     work = slot.work
     work[4:12] = (
-        0, windows.rows, t, table.edges, table.addresses, len(table.of.addresses_G),
+        rows, windows.rows, t, table.edges, table.addresses, len(table.of.addresses_G),
         table.documents, len(table.of.documents_D) - 1,
     )  # fmt: skip
-    work[13:] = (
+    work[13:24] = (
         row_bytes, scratch, scratch + 8 * rows, scratch + 16 * rows, int32s,
-        scratch + 16 * rows + 16 * pieces, int32s + 4 * launches * segments, first, first + apart,
+        scratch + 16 * rows + 16 * pieces, int32s + 4 * segments, first, first + apart,
         first + 2 * apart if backend.kinds == 3 else 0, stride,
     )  # fmt: skip
     backend.check(
@@ -174,7 +170,7 @@ def queue(
             windows.lengths_R, windows.stops_R, table.of.edges_G, table.of.addresses_G,
             windows.itemsize, past_caches, host, slot.staging.data_ptr(), work, slot.work_pointer,
             backend.row_functions(windows.itemsize), backend.blocks, copies, slot.copied,
-            slot.lane.cuda_stream, unit.event_L, rows, step * stride * size, segments, facts,
+            slot.lane.cuda_stream, unit.event_L, step,
         )
     )  # fmt: skip
     return unit

@@ -38,13 +38,15 @@ extern "C" void rows(const Work* work) {
         note_row(w, row, before, after);
         before = after;
     }
-    int* longest = w.facts + 2 + w.rows / w.rows_a_batch;
+    i64 batches = w.rows / w.rows_a_batch;
+    int *longest = w.facts + 1 + batches, *pieces = longest + batches;
     for (i64 row = 0; row < w.rows; row++)
         for (int lane = 0; lane < 32; lane++) {
             int found = write_row(w, row, lane);
             if (found > longest[row / w.rows_a_batch]) longest[row / w.rows_a_batch] = found;
         }
-    expand(w.pieces, w.facts[0], w.starts, w.tails, w.tokens, w.labels, w.positions, w.stride);
+    expand(w.pieces, pieces[batches] - 1, w.starts, w.tails, w.tokens, w.labels, w.positions,
+           w.stride);
 }
 """
 )
@@ -75,7 +77,10 @@ def filled(kernel: Any, windows: Windows, *, ring: bool) -> tuple[Any, Any, Any]
     rows, batches, t = len(windows.samples_R), windows.batches, windows.seq_len
     segments, groups = windows.table.most(t)
     limit = PIECE_BYTES // itemsize
-    most, pieces = rows * (segments + 1) + batches, rows * (-(-t // limit) + 1 + 2 * groups) + batches
+    most, pieces = (
+        rows * (segments + 1) + batches,
+        rows * (-(-t // limit) + 1 + 2 * groups) + batches,
+    )
     row_bytes = -(-t * itemsize // LINE) * LINE if ring else 0
     slot, next_R = aligned(rows * row_bytes + 256), np.zeros(rows, np.int64)
     if ring:
@@ -89,7 +94,7 @@ def filled(kernel: Any, windows: Windows, *, ring: bool) -> tuple[Any, Any, Any]
     kept = {
         "counts": np.zeros(rows, np.uint64), "spans": np.zeros(rows, np.uint64),
         "pieces": np.zeros((pieces, 2), np.uint64), "starts": np.full(most, -7, np.int32),
-        "tails": np.full(most, -7, np.int32), "facts": np.zeros(2 + 2 * batches, np.int32),
+        "tails": np.full(most, -7, np.int32), "facts": np.zeros(2 + 3 * batches, np.int32),
     }  # fmt: skip
     table = windows.table
     values = {
@@ -104,16 +109,20 @@ def filled(kernel: Any, windows: Windows, *, ring: bool) -> tuple[Any, Any, Any]
         "staging": slot.ctypes.data if ring else 0, "row_bytes": row_bytes,
         **{name: array.ctypes.data for name, array in kept.items()},
         **{name: out[at].ctypes.data for at, name in enumerate(("tokens", "labels", "positions"))},
-        "stride": stride,
+        "stride": stride, "first_batch": 0, "batch_count": batches,
     }  # fmt: skip
     work = np.array([values[name] for name in FIELDS], np.int64)
     function(ctypes.c_void_p(work.ctypes.data))
     facts, starts = kept["facts"], kept["starts"]
-    assert facts[1 + batches] <= most
-    assert facts[0] < pieces
-    lists = [starts[facts[1 + k] : facts[2 + k]] for k in range(batches)]
+    assert facts[batches] <= most
+    assert facts[-1] <= pieces
+    lists = [starts[facts[k] : facts[k + 1]] for k in range(batches)]
     size = windows.rows * t
-    return [out[:, k, :size] for k in range(batches)], lists, facts[2 + batches :].tolist()
+    return (
+        [out[:, k, :size] for k in range(batches)],
+        lists,
+        facts[1 + batches : 1 + 2 * batches].tolist(),
+    )
 
 
 def same(kernel: Any, windows: Windows, across: str = "") -> None:
@@ -260,21 +269,20 @@ def test_a_launch_of_rows_stops_at_the_first_call_that_fails(failing: str) -> No
     table, _ = line([5000, 300], [0], 2)
     host, work = aligned(1 << 15), np.zeros(len(FIELDS), np.int64)
     none = np.empty(0, np.int64)
-    launches = ["cuLaunchKernel"] * len(KERNELS)
-    begin = ["cuCtxSetCurrent", "cuEventSynchronize"]
-    copied = ["cuMemcpyHtoDAsync_v2", "cuEventRecord", "cuStreamWaitEvent"]
-    done = [*launches, "cuEventRecord"]
+    begin, to_device = ["cuCtxSetCurrent", "cuEventSynchronize"], "cuMemcpyHtoDAsync_v2"
+    plan, expansion = 3 * ["cuLaunchKernel"], ["cuLaunchKernel", "cuEventRecord"]
     expected = {
-        0: [*begin, *2 * [copied[0], *done]],
-        1024: [*begin, *2 * [*copied, *done]],
-    }
+        0: [*begin, to_device, *plan, *2 * expansion],
+        1024: [*begin, *3 * [to_device], "cuEventRecord", "cuStreamWaitEvent", *plan,
+               *2 * expansion],
+    }  # fmt: skip
     for row_bytes, order in expected.items():
         said.clear()
-        work[6], work[13] = 512, row_bytes
+        work[4:7], work[13] = (3, 1, 512), row_bytes
         said_last = queue_rows(
             calls, 1, 0, np.array([0, 4700, 9], np.int64), none, none, table.edges_G,
             table.addresses_G, 2, True, host.ctypes.data, host.ctypes.data, work,
-            np.array([work.ctypes.data]), np.arange(4), 16, 0, 0, 0, np.arange(2), 2, 0, 0, 0,
+            np.array([work.ctypes.data]), np.arange(4), 16, 0, 0, 0, np.arange(2), 2,
         )  # fmt: skip
         stop = order.index(failing) + 1 if failing in order else len(order)
         assert said == order[:stop]

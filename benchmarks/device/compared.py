@@ -5,14 +5,13 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
-import torch
-
 from loader.backends import made_backend
+from loader.bench import touch_all
 from loader.dataset import open_dataset
 from loader.loader import Loader
 from loader.numpy_backend import NumpyBackend
 
-SHAPES = [(2048, 64), (1000, 33), (8192, 16), (37, 501), (131072, 3)]
+SHAPES = [(2048, 64), (8192, 16), (37, 501)]
 OPTIONS: list[dict[str, Any]] = [
     {}, {"cross_document_labels": True}, {"shuffle": "none"}, {"packing": "best_fit"},
     {"packing": "document"},
@@ -38,8 +37,8 @@ def compared(folder: str, cache: str) -> dict[str, dict[str, int]]:
             with Loader(
                 dataset, t, b, cache=cache, backend=backend, prefetch=8, epochs=None, **options
             ) as loader:
-                for number in range(len(loader.line.edges_R) - 1):
-                    loader.line.hold(torch.tensor([number]).numpy())
+                if t != 8192:  # those begin on the host's plans, and go on on the device's
+                    touch_all(loader)
                 total = loader.order.epoch_samples
                 # The last batch of an epoch has the stream's last, padded window where unshuffled.
                 for first in (0, max(0, total - b * BATCHES // 2)):
