@@ -317,5 +317,5 @@ class CudaBackend:
     def __del__(self) -> None:
         # What launches under way read goes with the slots. At the end of the process CUDA may be
         # gone.
-        with suppress(Exception):
+        with suppress(RuntimeError, AttributeError):
             self.close()
