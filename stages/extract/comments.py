@@ -45,7 +45,7 @@ def part_hash(name: str) -> int:
 
 
 @lru_cache(maxsize=1)
-def _names() -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.bool_]]:
+def comment_names() -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.bool_]]:
     """The names' tokens in order, and their sieve."""
     names = np.sort(np.array([part_hash(name) for name in NAMES.split()], dtype=np.uint32))
     return names, sieve_of(names)
@@ -55,7 +55,7 @@ def comment_blocks(page: ScannedPage) -> Flags:
     """For each block whether it stands under an element that is named after comments."""
     found = np.empty(len(page.blocks), dtype=np.bool_)
     room = np.empty(len(page.nodes), dtype=np.bool_)
-    under_names(page.nodes, page.blocks, page.tokens, *_names(), room, found)
+    under_names(page.nodes, page.blocks, page.tokens, *comment_names(), room, found)
     return found
 
 

@@ -24,7 +24,7 @@ from stages.kernels.html_context import NUM_CONTEXT, context_features
 from stages.kernels.html_features import page_features
 from stages.kernels.html_groups import slots_for
 from stages.kernels.html_nodes import PLACE_COLUMNS, SUM_COLUMNS
-from stages.kernels.html_repeats import EVERY, LEAST_SAMPLES, WINDOW, drop_retold
+from stages.kernels.html_repeats import CHUNK, EVERY, LEAST_SAMPLES, WINDOW, drop_retold
 from stages.kernels.html_select import choose_blocks
 from stages.kernels.html_tags import FACT
 from stages.kernels.html_text import END, START
@@ -120,6 +120,7 @@ def without_retold(text: Any, nodes: Any, blocks: Any, kept: Any) -> None:
         return
     slots = slots_for(int(sizes.sum()) // EVERY)
     drop_retold(
-        text, nodes, blocks, kept, np.zeros(slots, dtype=np.uint64),
-        np.empty(slots, dtype=np.int32), np.empty(longest, dtype=np.uint64),
+        text, nodes, blocks, kept, np.empty(slots, dtype=np.uint64),
+        np.empty(slots, dtype=np.int32), np.empty(longest, dtype=np.uint8),
+        np.empty(CHUNK, dtype=np.uint64),
     )  # fmt: skip

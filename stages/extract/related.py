@@ -125,7 +125,7 @@ def name_hash(name: str, attribute: int) -> int:
 
 
 @lru_cache(maxsize=1)
-def _lists() -> tuple[Hashes, Flags, Hashes, Flags]:
+def related_names() -> tuple[Hashes, Flags, Hashes, Flags]:
     """The names' tokens in order and their sieve, the phrases' hashes in order and theirs."""
     listed = (NAME_PARTS + WHOLE_NAMES).split()  # a part may be a whole name of two: `mostRead`
     whole = [name_hash(name, attribute) for name in listed for attribute in (A_CLASS, A_ID)]
@@ -158,7 +158,7 @@ def related_blocks(
     """
     found = np.empty(len(page.blocks), dtype=np.bool_)
     mark_related(
-        page.text, page.nodes, page.blocks, page.tokens, words, places, *_lists(),
+        page.text, page.nodes, page.blocks, page.tokens, words, places, *related_names(),
         np.empty((len(found) + 1, RUNS), dtype=np.float32),
         np.empty((len(page.nodes), 2), dtype=np.int32), found,
         first, len(found) - 1 if last is None else last,

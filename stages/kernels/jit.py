@@ -147,3 +147,14 @@ def leaf(function: F) -> F:
     """
     options = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "_nrt": False}
     return cast(F, numba.njit(nogil=True, **options)(function))
+
+
+def part(function: F) -> F:
+    """For a step of one kernel, which takes most of its room: its statements become the kernel's
+    own before anything is typed. Handing dozens of arrays over took longer to compile."""
+    return cast(F, numba.njit(nogil=True, inline="always", _nrt=False)(function))
+
+
+def called(kernel: Any) -> Any:
+    """A kernel of `jit_bare` as a `part` of another one."""
+    return part(kernel.py_func)
