@@ -21,7 +21,7 @@ from stages.extract.page import ScannedPage, Scanner
 from stages.extract.render import Format
 from stages.extract.rescue import rescue
 from stages.extract.result import SHIPPED_MODEL, Extracted
-from stages.kernels.html_choice import COMMENTS, MARKDOWN, RELATED
+from stages.kernels.html_choice import COMMENTS, RELATED
 
 Switch = Literal["drop", "keep"]
 
@@ -48,7 +48,11 @@ class BlocksEngine:
         if len(page.blocks):
             og_type = next(iter(page.facts_of("meta_type")), "")
             text, score, kind = self.writer.main_text(
-                page, self._loaded, page_flags(json_ld, og_type), self._options
+                page,
+                self._loaded,
+                page_flags(json_ld, og_type),
+                self._options,
+                self.format == "markdown",
             )
         if text:
             return Extracted(text, score, kind)
@@ -63,8 +67,4 @@ class BlocksEngine:
 
     @cached_property
     def _options(self) -> int:
-        return int(
-            MARKDOWN * (self.format == "markdown")
-            | COMMENTS * (self.comments == "keep")
-            | RELATED * (self.related == "keep")
-        )
+        return int(COMMENTS * (self.comments == "keep") | RELATED * (self.related == "keep"))

@@ -10,7 +10,8 @@ from stages.extract.comments import comment_names
 from stages.extract.model import BlocksModel
 from stages.extract.page import ScannedPage
 from stages.extract.related import related_names
-from stages.kernels.html_choice import Lists, write_main
+from stages.extract.render import written
+from stages.kernels.html_choice import Lists, choose_main
 from stages.kernels.html_columns import NUM_FEATURES
 from stages.kernels.html_context import KINDS
 from stages.kernels.html_judge import Desk, desk_for, judge
@@ -37,14 +38,15 @@ class Writer:
         self._out = np.empty(1 << 18, dtype=np.uint8)
 
     def main_text(
-        self, page: ScannedPage, model: BlocksModel, flags: int, options: int
+        self, page: ScannedPage, model: BlocksModel, flags: int, options: int, markdown: bool
     ) -> tuple[str, float, str]:
         """(main text, expected F1, kind) of a page with at least one block.
 
         `flags`: `kind.page_flags`. `options`: bits of `html_choice`.
         """
         desk = self.judged(page, model, flags)
-        text, expected = self.written(page, desk, options)
+        expected = chosen(page, desk, options)
+        text = self.written(page, desk, markdown)
         return text, expected, KINDS[int(desk.kinds.argmax())]
 
     def judged(self, page: ScannedPage, model: BlocksModel, flags: int) -> Desk:
@@ -60,17 +62,18 @@ class Writer:
             raise ValueError(f"the kernel writes {written} columns, FEATURES names {NUM_FEATURES}")
         return desk
 
-    def written(self, page: ScannedPage, desk: Desk, options: int) -> tuple[str, float]:
-        """(main text, expected F1) of a judged page; the blocks are in `desk.kept`."""
-        room = page.text, page.nodes, page.blocks, page.tokens, _lists(), options, desk
-        out = self._out
-        size, expected = write_main(*room, out)
-        if size < 0:
-            out = np.empty(-size, dtype=np.uint8)
-            if len(out) <= _KEEP_TEXT:
-                self._out = out
-            size, expected = write_main(*room, out)
-        return str(out[:size].data, "utf-8"), expected
+    def written(self, page: ScannedPage, desk: Desk, markdown: bool) -> str:
+        """The blocks of `desk.kept`, on a page whose layout is in `desk.layout`."""
+        text, out = written(
+            (
+                page.text, page.nodes, page.blocks, desk.kept[: len(page.blocks)], markdown,
+                desk.layout, desk.ranges, desk.seen, desk.chain, desk.state,
+            ),
+            self._out,
+        )  # fmt: skip
+        if len(out) <= _KEEP_TEXT:
+            self._out = out
+        return text
 
     def _desk_for(self, page: ScannedPage) -> Desk:
         rows, nodes, size = len(page.blocks), len(page.nodes), len(page.text)
@@ -82,3 +85,11 @@ class Writer:
             self._size = max(2 * size, self._size, 1 << 17)
             self._desk = desk_for(self._rows, self._nodes, self._size)
         return self._desk
+
+
+def chosen(page: ScannedPage, desk: Desk, options: int) -> float:
+    """Choose blocks of a judged page: they are in `desk.kept`. Gives the expected F1."""
+    found: float = choose_main(
+        page.text, page.nodes, page.blocks, page.tokens, _lists(), options, desk
+    )
+    return found

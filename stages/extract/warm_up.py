@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from pipeline.warm_up import Call
-from stages.extract.desk import Writer
+from stages.extract.desk import Writer, chosen
 from stages.extract.model import load_model
 from stages.extract.page import ScannedPage, Scanner
 from stages.kernels.html_judge import desk_for
@@ -22,7 +22,8 @@ def engine_kernels() -> tuple[Call, ...]:
     page, model = _page_of_nothing(), load_model()
     return (
         lambda: Writer().judged(page, model, 0),
-        lambda: Writer().written(page, desk_for(0, 1, 0), 0),
+        lambda: chosen(page, desk_for(0, 1, 0), 0),
+        lambda: Writer().written(page, desk_for(0, 1, 0), False),
     )
 
 

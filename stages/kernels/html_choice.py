@@ -1,7 +1,7 @@
-"""From what the model says of a page to its main text, in one call.
+"""From what the model says of a page to the blocks of its main text, in one call.
 
 Which blocks are kept (`html_select`), what is told twice, whole code and tables, readers' comments,
-related stories, and the text itself. Each step is a kernel of its own, most with a face in
+related stories. Each step is a kernel of its own, most with a face in
 `stages.extract`; `html_judge` says why they are called from here.
 """
 
@@ -11,17 +11,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from stages.kernels import html_layout, html_marks, html_related, html_render, html_repeats
+from stages.kernels import html_layout, html_marks, html_related, html_repeats
 from stages.kernels import html_text as h
 from stages.kernels.html_columns import FEATURES, NUM_FEATURES
 from stages.kernels.html_context import KINDS, NUM_CONTEXT
 from stages.kernels.html_groups import number_groups
-from stages.kernels.html_layout import BOX
 from stages.kernels.html_nodes import P_UP
-from stages.kernels.html_render import FREE_INDENTS
 from stages.kernels.html_repeats import EVERY, LEAST_SAMPLES, WINDOW
 from stages.kernels.html_select import choose_blocks
-from stages.kernels.jit import called, jit_bare, leaf, part
+from stages.kernels.jit import jit_bare, leaf, part
 
 SURE = np.float32(0.7)
 """From this probability of `collection` on a block is as likely main text as those beside it.
@@ -38,8 +36,8 @@ LISTS = np.float32(0.3)
 lists, documentation ("see also"), threads."""
 MIN_WORDS = np.float32(3.0)
 """Comments of so many words are kept where they are: others are names, dates and buttons."""
-MARKDOWN, COMMENTS, RELATED = np.int64(1), np.int64(2), np.int64(4)
-"""Options, a bit each: Markdown; comments are kept; related stories are."""
+COMMENTS, RELATED = np.int64(1), np.int64(2)
+"""Options, a bit each: comments are kept; related stories are."""
 
 _COLLECTION, _FORUM = KINDS.index("collection"), KINDS.index("forum")
 _LISTS = np.array(
@@ -52,14 +50,12 @@ _HALF = np.float32(0.5)
 _LEAST = np.float64(1e-6)
 _DIGIT, _SHIFT, _ALL = np.int64(1023), np.int64(10), np.int64((1 << 30) - 1)
 
-_choose = called(choose_blocks)
-_drop_retold = called(html_repeats.drop_retold)
-_layout = called(html_layout.layout)
-_keep_whole = called(html_layout.keep_whole)
-_under_names = called(html_marks.under_names)
-_mark_related = called(html_related.mark_related)
-_room_for_text = called(html_render.room_for_text)
-_render = called(html_render.render)
+_choose = leaf(choose_blocks.py_func)
+_drop_retold = leaf(html_repeats.drop_retold.py_func)
+_layout = leaf(html_layout.layout.py_func)
+_keep_whole = leaf(html_layout.keep_whole.py_func)
+_under_names = leaf(html_marks.under_names.py_func)
+_mark_related = leaf(html_related.mark_related.py_func)
 
 
 class Lists(NamedTuple):
@@ -74,34 +70,18 @@ class Lists(NamedTuple):
 
 
 @jit_bare
-def write_main(
-    text: Any, nodes: Any, blocks: Any, tokens: Any, lists: Any, options: Any, desk: Any, out: Any
+def choose_main(
+    text: Any, nodes: Any, blocks: Any, tokens: Any, lists: Any, options: Any, desk: Any
 ) -> Any:  # fmt: skip
-    """Write the main text of a judged page (`html_judge.judge`) into `out`, and which blocks it is
-    into `desk.kept`.
-
-    Gives (bytes written, or less than 0 where `out` must have so many and has not; expected F1).
-    """
+    """Fill `desk.kept` and `desk.layout` of a judged page (`html_judge.judge`); the expected F1."""
     num, num_nodes = len(blocks), len(nodes)
-    kept, words = desk.kept[:num], desk.words[:num]
+    kept, groups = desk.kept[:num], desk.code[:num]
     expected = _choose_best(text, nodes, blocks, desk, kept)
-    at, groups = desk.layout[:num_nodes], desk.code[:num]
-    _layout(text, nodes, blocks, desk.cell_words, at, groups)
-    _keep_whole(groups, desk.prob[:num], words, desk.quads, kept)
+    _layout(text, nodes, blocks, desk.cell_words, desk.layout[:num_nodes], groups)
+    _keep_whole(groups, desk.prob[:num], desk.words[:num], desk.quads, kept)
     _settle_comments(nodes, blocks, tokens, lists, options, desk, kept)
     _settle_related(text, nodes, blocks, tokens, lists, options, desk, kept)
-    ranges = desk.ranges[:num]
-    room, indents = _room_for_text(text, blocks, kept, at, ranges)
-    if indents > FREE_INDENTS + len(text):
-        at[:, BOX] = -1
-        indents = np.int64(0)
-    if room + indents > len(out):
-        return -(room + indents), expected
-    size = _render(
-        text, nodes, blocks, options & MARKDOWN != 0, at, ranges, desk.seen[:num_nodes],
-        desk.chain, desk.state, out,
-    )  # fmt: skip
-    return np.int64(size), expected
+    return expected
 
 
 @part

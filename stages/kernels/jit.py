@@ -103,7 +103,7 @@ def _cached(compiled: Any, function: F) -> F:
 
 def jit(function: F) -> F:
     """`function` compiled on its first call."""
-    return _cached(numba.njit(nogil=True)(function), function)
+    return _cached(numba.njit(nogil=True, no_cfunc_wrapper=True)(function), function)
 
 
 def _folder(function: Callable[..., Any]) -> Path:
@@ -125,7 +125,7 @@ def jit_bare(function: F) -> F:
     The counts are atomic and made at each use of a tuple's array: they took half of the time of the
     scanner of web pages. Compilation fails where such a kernel allocates.
     """
-    return _cached(numba.njit(nogil=True, _nrt=False)(function), function)
+    return _cached(numba.njit(nogil=True, no_cfunc_wrapper=True, _nrt=False)(function), function)
 
 
 def inner(function: F) -> F:
