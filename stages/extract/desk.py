@@ -19,7 +19,7 @@ from stages.kernels.html_tags import FACT
 
 _TITLE, _DESCRIPTION = FACT["title"], FACT["meta_description"]
 _NONE = ((0, 0),)
-_KEEP_TEXT, _KEEP_NODES = 4 << 20, 1 << 17
+_KEEP_TEXT, _KEEP_NODES = 4 << 20, 1 << 15
 """Pages up to so many bytes of text and nodes share a room; a larger one has its own, which is let
 go."""
 
