@@ -71,8 +71,9 @@ def render_page(
 
 def written(room: tuple[Any, ...], out: Bytes) -> tuple[str, Bytes]:
     """What `write_blocks` writes of all but its last argument; `out`, or the longer one needed."""
-    size = write_blocks(*room, out)
+    write: Any = write_blocks
+    size = write(*room, out)
     if size < 0:
         out = np.empty(-size, dtype=np.uint8)
-        size = write_blocks(*room, out)
+        size = write(*room, out)
     return str(out[:size].data, "utf-8"), out

@@ -19,7 +19,7 @@ from stages.kernels.html_groups import number_groups
 from stages.kernels.html_nodes import P_UP
 from stages.kernels.html_repeats import EVERY, LEAST_SAMPLES, WINDOW
 from stages.kernels.html_select import choose_blocks
-from stages.kernels.jit import jit_bare, leaf, part
+from stages.kernels.jit import jit_bare, leaf, part, shared
 
 SURE = np.float32(0.7)
 """From this probability of `collection` on a block is as likely main text as those beside it.
@@ -50,12 +50,12 @@ _HALF = np.float32(0.5)
 _LEAST = np.float64(1e-6)
 _DIGIT, _SHIFT, _ALL = np.int64(1023), np.int64(10), np.int64((1 << 30) - 1)
 
-_choose = leaf(choose_blocks.py_func)
-_drop_retold = leaf(html_repeats.drop_retold.py_func)
-_layout = leaf(html_layout.layout.py_func)
-_keep_whole = leaf(html_layout.keep_whole.py_func)
-_under_names = leaf(html_marks.under_names.py_func)
-_mark_related = leaf(html_related.mark_related.py_func)
+_choose = shared(choose_blocks)
+_drop_retold = shared(html_repeats.drop_retold)
+_layout = shared(html_layout.layout)
+_keep_whole = shared(html_layout.keep_whole)
+_under_names = shared(html_marks.under_names)
+_mark_related = shared(html_related.mark_related)
 
 
 class Lists(NamedTuple):

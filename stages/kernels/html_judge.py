@@ -21,7 +21,7 @@ from stages.kernels.html_nodes import PLACE_COLUMNS, SUM_COLUMNS
 from stages.kernels.html_related import RUNS
 from stages.kernels.html_repeats import CHUNK, EVERY
 from stages.kernels.html_words import COUNT_COLUMNS, WORDS
-from stages.kernels.jit import called, jit_bare, leaf
+from stages.kernels.jit import called, jit_bare, shared
 
 WIDTH = NUM_FEATURES + NUM_CONTEXT
 PAGE_FLAGS = 10
@@ -32,8 +32,8 @@ _ONE = np.int64(1)
 _page_features = called(html_features.page_features)
 _context_features = called(html_context.context_features)
 _column_means = called(html_context.column_means)
-_evaluate = leaf(trees.evaluate.py_func)  # for both sets of trees
-_logistic = leaf(trees.logistic.py_func)
+_evaluate = shared(trees.evaluate)  # for both sets of trees
+_logistic = shared(trees.logistic)
 _votes = called(trees.votes)
 
 

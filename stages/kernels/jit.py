@@ -158,3 +158,8 @@ def part(function: F) -> F:
 def called(kernel: Any) -> Any:
     """A kernel of `jit_bare` as a `part` of another one."""
     return part(kernel.py_func)
+
+
+def shared(kernel: Any) -> Any:
+    """A kernel of `jit_bare` as a `leaf` for other kernels."""
+    return leaf(kernel.py_func)
