@@ -24,16 +24,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline.config import load_config
-from pipeline.inputs import list_inputs
+from pipeline.execution.segment import run_segment
+from pipeline.execution.work import Context, Env, Link, SegmentCall
+from pipeline.execution.worker import partition_id
+from pipeline.files.storage import open_storage
+from pipeline.files.tables import single_thread
 from pipeline.phases import Emit
-from pipeline.plan import Plan, make_plan, stage_schema
-from pipeline.segment import run_segment
+from pipeline.planning.config import load_config
+from pipeline.planning.inputs import list_inputs
+from pipeline.planning.plan import Plan, make_plan, stage_schema
 from pipeline.stage import Partition, RowStage, Side, Source, TextBatch
-from pipeline.storage import open_storage
-from pipeline.tables import single_thread
-from pipeline.work import Context, Env, Link, SegmentCall
-from pipeline.worker import partition_id
 from stages.dedup.exact import ExactDedup, drop_losers, losers
 from stages.write_documents import WriteDocuments
 

@@ -32,12 +32,12 @@ from benchmarks.pii import column_bytes, texts, turns_of
 from benchmarks.report import Options, Report, our_versions, side_json
 from benchmarks.turns import say
 from pipeline.audit.lookup import open_run
-from pipeline.config import parse_config
-from pipeline.plan import make_plan
-from pipeline.runner import Options as RunOptions
-from pipeline.runner import run as run_plan
+from pipeline.execution.runner import Options as RunOptions
+from pipeline.execution.runner import run as run_plan
+from pipeline.files.tables import artefact_folder
+from pipeline.planning.config import parse_config
+from pipeline.planning.plan import make_plan
 from pipeline.stage import Side, TextBatch
-from pipeline.tables import artefact_folder
 from stages.classify.models import FILES
 from stages.classify.stage import Classify
 from stages.classify.words import POSITIVE

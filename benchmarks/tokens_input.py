@@ -49,7 +49,7 @@ def bulk(most_bytes: int) -> list[Row]:
 
 def compared(data: Path) -> list[Row]:
     """Every text of `text` and `langid` (HTML as it stands), and the hostile strings."""
-    from pipeline.hostile import hostile_strings
+    from pipeline.texts.hostile import hostile_strings
 
     rows = []
     for name in ("text", "langid"):

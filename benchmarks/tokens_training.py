@@ -24,7 +24,7 @@ from benchmarks.measure import MeasureError, Usage, measure
 from benchmarks.report import ROOT, Options, Report, our_versions, ratio, side_json
 from benchmarks.turns import say
 from pipeline.stage import Side
-from pipeline.texts import capped_texts
+from pipeline.texts.bounded import capped_texts
 from tokenizer_training import counts
 from tokenizer_training.train import TrainTokenizer
 

@@ -29,15 +29,15 @@ from benchmarks.web import FOLDER
 from pipeline.audit.estimate import beyond
 from pipeline.audit.lookup import Run, open_run
 from pipeline.audit.whatif import what_if
-from pipeline.config import parse_config
-from pipeline.manifest import Dataset, FileRef, Manifest, commit_manifest
-from pipeline.plan import make_plan
-from pipeline.runner import Options as RunOptions
-from pipeline.runner import run as run_plan
-from pipeline.segment import Verdicts
+from pipeline.execution.runner import Options as RunOptions
+from pipeline.execution.runner import run as run_plan
+from pipeline.execution.segment import Verdicts
+from pipeline.files.storage import file_sha256
+from pipeline.files.tables import ParquetSink, read_dataset
+from pipeline.planning.config import parse_config
+from pipeline.planning.plan import make_plan
+from pipeline.results.manifest import Dataset, FileRef, Manifest, commit_manifest
 from pipeline.stage import RowStage
-from pipeline.storage import file_sha256
-from pipeline.tables import ParquetSink, read_dataset
 
 DOCUMENTS = 20_000
 ROWS = 3_000_000

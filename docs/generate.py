@@ -16,10 +16,10 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from pipeline.build import catalogue, stage_class  # noqa: E402
 from pipeline.commands.stages import describe  # noqa: E402
-from pipeline.config import SETTINGS  # noqa: E402
 from pipeline.knobs import knob_info  # noqa: E402
+from pipeline.planning.build import catalogue, stage_class  # noqa: E402
+from pipeline.planning.config import SETTINGS  # noqa: E402
 from pipeline.stage import RowStage  # noqa: E402
 
 TARGET = ROOT / "docs" / "thresholds.md"

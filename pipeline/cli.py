@@ -12,8 +12,8 @@ import os
 import sys
 from collections.abc import Sequence
 
-from pipeline import interrupts
 from pipeline.errors import EXIT_INTERRUPTED, ConfigError, PipelineError
+from pipeline.execution import interrupts
 
 COMMANDS = {
     "run": "run a configuration: crawl in, documents and token shards out",

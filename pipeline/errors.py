@@ -14,7 +14,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-from pipeline.addresses import redacted
+from pipeline.files.addresses import redacted
 
 EXIT_INTERRUPTED = 130
 """Exit code after Ctrl-C, the shell's convention of 128 + SIGINT."""

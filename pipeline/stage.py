@@ -28,6 +28,9 @@ import pyarrow as pa
 
 from pipeline.batch import Page, TextBatch
 from pipeline.draw import draw_column
+from pipeline.execution.warm_up import Call, example_batch
+from pipeline.files.partition import Listed, Partition
+from pipeline.files.storage import Storage, open_input
 from pipeline.knobs import (
     KnobInfo,
     input_steps,
@@ -38,10 +41,7 @@ from pipeline.knobs import (
     model_files,
     reference,
 )
-from pipeline.partition import Listed, Partition
 from pipeline.phases import Apply, Combine, Emit, Exchange, OutputFile, Phase
-from pipeline.storage import Storage, open_input
-from pipeline.warm_up import Call, example_batch
 
 __all__ = [
     "Apply", "Combine", "Damage", "Emit", "Exchange", "Filter", "GlobalStage", "KnobInfo", "Listed",
@@ -109,7 +109,7 @@ class Stage:
         return path
 
     def warm_up(self) -> Sequence[Call]:
-        """Calls after which no batch waits for a kernel to be compiled; see `pipeline.warm_up`."""
+        """Calls after which no batch waits for a kernel to be compiled; `execution/warm_up.py`."""
         return ()
 
 

@@ -1,6 +1,6 @@
 """mix: how much of each group is written. Makes the artefact `mixture`; reads no document.
 
-The arithmetic lives in `pipeline.sampling`, for the tokenizer's sample needs it too.
+The arithmetic lives in `pipeline.mixture.sampling`, for the tokenizer's sample needs it too.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Literal
 
 from pipeline.errors import nearest
-from pipeline.sampling import MAX_COPIES, MAX_EPOCHS, VALIDATION_PERMILLE, Mixture
-from pipeline.shares import Part
+from pipeline.mixture.sampling import MAX_COPIES, MAX_EPOCHS, VALIDATION_PERMILLE, Mixture
+from pipeline.mixture.shares import Part
+from pipeline.mixture.upsample import missing_column
 from pipeline.stage import Stage, knob
-from pipeline.upsample import missing_column
 
 
 @dataclass(frozen=True)

@@ -22,10 +22,10 @@ from typing import Any, BinaryIO, ClassVar, Literal
 import pyarrow as pa
 import xxhash
 
-from pipeline.addresses import is_web
+from pipeline.files.addresses import is_web
+from pipeline.files.storage import open_input
 from pipeline.schema import TEXT_DOCUMENTS, WEB_DOCUMENTS
 from pipeline.stage import Partition, Side, Source, SourceBatch, knob, location
-from pipeline.storage import open_input
 from stages.archives.engines import UNWANTED, Wanted
 from stages.archives.http import (
     Response,

@@ -21,9 +21,9 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.errors import ConfigError, nearest
+from pipeline.execution.warm_up import Call
 from pipeline.schema import TOKENS
 from pipeline.stage import Processed, RowStage, Side, TextBatch, knob, reference
-from pipeline.warm_up import Call
 from stages.content import Content
 from stages.encoders.backends import BACKENDS, Kernel, Tokenizers, reference_of
 from stages.encoders.source import Source

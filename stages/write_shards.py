@@ -18,10 +18,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from pipeline.gather import gathered
+from pipeline.execution.gather import gathered
+from pipeline.mixture.rank_cut import SIZES, SIZES_KNOBS, rank_cut, sizes_table, taken_nodes
+from pipeline.mixture.sampling import TRAIN, Mixture, Take, mixture_of
 from pipeline.phases import Combine, Emit, Exchange, OutputFile, Phase, Tables
-from pipeline.rank_cut import SIZES, SIZES_KNOBS, rank_cut, sizes_table, taken_nodes
-from pipeline.sampling import TRAIN, Mixture, Take, mixture_of
 from pipeline.schema import FORMAT_VERSION
 from pipeline.stage import GlobalStage, Side, TextBatch, knob, reference
 from stages.shard_writer import ZSTD_LEVEL, ShardName, TokenizerFacts, write_shard

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
-from pipeline.config import parse_config
-from pipeline.plan import make_plan
-from pipeline.runner import Options, RunResult, run
+from pipeline.execution.runner import Options, RunResult, run
+from pipeline.planning.config import parse_config
+from pipeline.planning.plan import make_plan
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = Path(os.environ.get("TOKENMILL_SHARED", ROOT.parent / "shared"))

@@ -9,9 +9,9 @@ from typing import Any
 import pyarrow.parquet as pq
 from conftest import write_jsonl
 
-from pipeline.config import parse_config
-from pipeline.plan import make_plan
-from pipeline.runner import Options, RunResult, run
+from pipeline.execution.runner import Options, RunResult, run
+from pipeline.planning.config import parse_config
+from pipeline.planning.plan import make_plan
 
 PER_FILE = 20
 FILES = 2

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import xxhash
 
-from pipeline.measured import metric_array
+from pipeline.execution.measured import metric_array
 from pipeline.stage import (
     Apply,
     Combine,

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from pipeline import object_storage
+from pipeline.files import object_storage
 
 CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": "nobody",

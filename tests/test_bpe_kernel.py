@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from test_encoders import PROSE, SPECIAL, real_texts, rows
 
 from pipeline.errors import ConfigError
-from pipeline.hostile import hostile_corpus, hostile_strings
+from pipeline.texts.hostile import hostile_corpus, hostile_strings
 from stages.encoders import tables, verified
 from stages.encoders.backends import Kernel, Tokenizers
 from stages.encoders.source import Source, Unsuitable, byte_alphabet

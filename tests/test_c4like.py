@@ -16,9 +16,9 @@ from slow_exports import same, stored_documents
 
 from loader import Loader, open_dataset
 from loader.export import FORMATS, export
-from pipeline.config import load_config
-from pipeline.plan import make_plan
-from pipeline.runner import Options, RunResult, run
+from pipeline.execution.runner import Options, RunResult, run
+from pipeline.planning.config import load_config
+from pipeline.planning.plan import make_plan
 
 SAMPLES = ROOT / "samples"
 

@@ -19,13 +19,13 @@ from conftest import ROOT, RunConfig, write_jsonl
 
 from pipeline.audit.lookup import open_run
 from pipeline.cli import main
-from pipeline.config import load_config, parse_config
 from pipeline.errors import ConfigError
-from pipeline.plan import make_plan
-from pipeline.publish import published_sha256
-from pipeline.runner import Options, run
-from pipeline.storage import open_storage
-from pipeline.tables import artefact_folder
+from pipeline.execution.runner import Options, run
+from pipeline.files.storage import open_storage
+from pipeline.files.tables import artefact_folder
+from pipeline.planning.config import load_config, parse_config
+from pipeline.planning.plan import make_plan
+from pipeline.results.publish import published_sha256
 
 
 def artefact(workdir: Path) -> dict[str, bytes]:

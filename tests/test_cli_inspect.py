@@ -35,7 +35,7 @@ from pipeline.audit.targets import Condition
 from pipeline.audit.verdicts import knobs_of, step_metrics
 from pipeline.commands.explain import _step_lines
 from pipeline.phases import Emit
-from pipeline.plan import Step
+from pipeline.planning.plan import Step
 from pipeline.stage import RowStage
 from stages.language import Language
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from cli_site import Cli, age_runs, cli, copied, finished, flip, run_again, shards, step_file
 
-from pipeline.lease import Lease
-from pipeline.publish import published_sha256
-from pipeline.storage import open_storage
+from pipeline.execution.lease import Lease
+from pipeline.files.storage import open_storage
+from pipeline.results.publish import published_sha256
 
 __all__ = ["cli", "copied", "finished"]  # fixtures
 

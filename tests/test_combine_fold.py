@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_exchange import CONTEXT, place
 
-from pipeline.combine import run_merge
 from pipeline.errors import StageError
-from pipeline.exchange import run_scatter
+from pipeline.execution.combine import run_merge
+from pipeline.execution.exchange import run_scatter
+from pipeline.execution.work import Context, MergeCall, ReduceCall, ScatterCall
 from pipeline.phases import Combine, Exchange
 from pipeline.stage import Side
-from pipeline.work import Context, MergeCall, ReduceCall, ScatterCall
 
 VALUES = pa.schema([("value", pa.int64())])
 

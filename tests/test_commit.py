@@ -15,9 +15,14 @@ from conftest import ROOT, RunConfig, write_jsonl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.config import parse_config
 from pipeline.errors import InputError, IntegrityError
-from pipeline.manifest import (
+from pipeline.execution.runner import run
+from pipeline.execution.work import Env, Made, MadeFile, Work
+from pipeline.execution.worker import execute, run_call
+from pipeline.files.storage import LocalStorage, Storage, file_sha256, open_storage
+from pipeline.planning.config import parse_config
+from pipeline.planning.plan import make_plan
+from pipeline.results.manifest import (
     Dataset,
     FileRef,
     Manifest,
@@ -26,12 +31,7 @@ from pipeline.manifest import (
     manifest_path,
     parse_manifest,
 )
-from pipeline.plan import make_plan
-from pipeline.publish import published_sha256
-from pipeline.runner import run
-from pipeline.storage import LocalStorage, Storage, file_sha256, open_storage
-from pipeline.work import Env, Made, MadeFile, Work
-from pipeline.worker import execute, run_call
+from pipeline.results.publish import published_sha256
 
 
 @dataclass(frozen=True)
@@ -174,7 +174,7 @@ steps:
 
 KILLED_BEFORE_COMMIT = """
 import os, signal, sys
-from pipeline import worker
+from pipeline.execution import worker
 from pipeline.cli import main
 
 commit, left = worker.commit_manifest, int(sys.argv[2])
@@ -339,5 +339,5 @@ def test_an_attempt_has_a_folder_of_its_own(
     two = execute(storage.root, WORK)
     assert named(one) != named(two)
     assert one.outputs["docs"].digest == two.outputs["docs"].digest
-    monkeypatch.setattr("pipeline.worker.secrets.token_hex", lambda _: "00000000")
+    monkeypatch.setattr("pipeline.execution.worker.secrets.token_hex", lambda _: "00000000")
     assert "docs-00000000/" in named(execute(storage.root, replace(WORK, key="3" * 32)))[0]

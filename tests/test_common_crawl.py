@@ -17,14 +17,14 @@ from conftest import ROOT
 from mock_crawl import CRAWL, INDEX, Crawl, make_crawl
 from web_server import WebServer, serving
 
-from pipeline.config import load_config
 from pipeline.errors import ConfigError, InputError
+from pipeline.execution.runner import Options, RunResult, run
+from pipeline.files.storage import open_storage
 from pipeline.network import settings as network_settings
 from pipeline.network.settings import Network
-from pipeline.plan import make_plan
-from pipeline.runner import Options, RunResult, run
+from pipeline.planning.config import load_config
+from pipeline.planning.plan import make_plan
 from pipeline.stage import Partition, Side, SourceBatch
-from pipeline.storage import open_storage
 from stages.common_crawl.columnar import places_in
 from stages.common_crawl.files import in_sample
 from stages.common_crawl.stage import ReadCommonCrawl
@@ -263,7 +263,7 @@ def test_an_index_that_names_a_wrong_place_is_damage_and_not_silence(
     ],
 )
 def test_a_wrong_knob_is_found_before_any_request(knobs: str, message: str, tmp_path: Path) -> None:
-    from pipeline.config import parse_config
+    from pipeline.planning.config import parse_config
 
     text = f"steps:\n  - read_common_crawl: {{crawl: {CRAWL}, {knobs}}}\n  - write_documents: {{}}"
     with pytest.raises(ConfigError, match=message):

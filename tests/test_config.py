@@ -5,9 +5,9 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 
-from pipeline.config import expand, parse_config
 from pipeline.errors import ConfigError
-from pipeline.plan import make_plan, union_schema
+from pipeline.planning.config import expand, parse_config
+from pipeline.planning.plan import make_plan, union_schema
 
 GOOD = """\
 name: small

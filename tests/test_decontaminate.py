@@ -26,7 +26,7 @@ from pipeline.audit.lookup import open_run
 from pipeline.audit.targets import find_target
 from pipeline.batch import split_words
 from pipeline.errors import InputError
-from pipeline.fingerprint import identity
+from pipeline.planning.fingerprint import identity
 from stages.decontaminate.examples import (
     MAX_PLACES,
     Lengths,

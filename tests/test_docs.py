@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from pipeline.build import catalogue, stage_class
 from pipeline.cli import COMMANDS, OUTSIDE, main
+from pipeline.planning.build import catalogue, stage_class
 from pipeline.stage import RowStage
 
 ROOT = Path(__file__).resolve().parent.parent

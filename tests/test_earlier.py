@@ -16,9 +16,9 @@ from conftest import RunConfig, split_files
 from pipeline.audit.verify import verify
 from pipeline.cli import main as cli
 from pipeline.errors import ConfigError
-from pipeline.publish import published_sha256
-from pipeline.runner import RunResult
-from pipeline.storage import open_storage
+from pipeline.execution.runner import RunResult
+from pipeline.files.storage import open_storage
+from pipeline.results.publish import published_sha256
 from stages.dedup import stored
 from stages.dedup.minhash import MinhashDedup
 from stages.dedup.stored import made_with
@@ -238,7 +238,7 @@ def test_the_content_of_a_corpus_is_in_the_key_and_its_place_is_not(
     again = crawl(run_yaml, tmp_path / "second", [*COPIES, *FRESH], against(first))
     assert again.executed == 0
     crawl(run_yaml, first, [*OLD, FRESH[0]], "store: true")
-    from pipeline.fingerprint import path_digest
+    from pipeline.planning.fingerprint import path_digest
 
     path_digest.cache_clear()
     stored.read_corpus.cache_clear()

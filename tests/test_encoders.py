@@ -23,8 +23,8 @@ from hypothesis import strategies as st
 from token_phase_driver import process, texts_table
 
 from pipeline.errors import ConfigError, IntegrityError
-from pipeline.hostile import hostile_corpus, hostile_strings
 from pipeline.stage import Processed, Side, TextBatch
+from pipeline.texts.hostile import hostile_corpus, hostile_strings
 from stages.encoders import verified
 from stages.encoders.backends import BACKENDS, Fastokens, Tiktoken, Tokenizers
 from stages.encoders.pieces import cuts_are_harmless, pieces

@@ -13,10 +13,10 @@ import pytest
 from conftest import RunConfig, split_files, write_jsonl
 
 from pipeline.errors import StageError
-from pipeline.manifest import load_manifest
-from pipeline.publish import published_sha256
-from pipeline.runner import RunResult
-from pipeline.storage import open_storage
+from pipeline.execution.runner import RunResult
+from pipeline.files.storage import open_storage
+from pipeline.results.manifest import load_manifest
+from pipeline.results.publish import published_sha256
 
 LINE = """\
 seed: 5

@@ -32,10 +32,10 @@ from pipeline.audit.verify import verify
 from pipeline.cli import main
 from pipeline.erasure.erase import Erased, erase
 from pipeline.erasure.pages import MIN_BYTES, Windows, windows
+from pipeline.erasure.url_form import url_entry
 from pipeline.errors import InputError, IntegrityError
-from pipeline.lease import Lease
-from pipeline.storage import LocalStorage, file_sha256, open_storage
-from pipeline.url_form import url_entry
+from pipeline.execution.lease import Lease
+from pipeline.files.storage import LocalStorage, file_sha256, open_storage
 
 GONE = ("a3k", "b17k")
 PARTS = [part for name in GONE for part in (*sentences(name), url_of(name), f"page/{name}")]

@@ -17,16 +17,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline import exchange
-from pipeline.combine import run_each, run_merge, run_output
 from pipeline.errors import IntegrityError, StageError
-from pipeline.exchange import run_reduce, run_scatter
-from pipeline.manifest import Dataset, FileRef
-from pipeline.phases import Combine, Exchange, OutputFile, Tables
-from pipeline.schedule import BUCKET_BYTES, MAX_BUCKETS, num_buckets
-from pipeline.stage import Output, Side
-from pipeline.storage import LocalStorage
-from pipeline.work import (
+from pipeline.execution import exchange
+from pipeline.execution.combine import run_each, run_merge, run_output
+from pipeline.execution.exchange import run_reduce, run_scatter
+from pipeline.execution.schedule import BUCKET_BYTES, MAX_BUCKETS, num_buckets
+from pipeline.execution.work import (
     Context,
     EachCall,
     Env,
@@ -36,6 +32,10 @@ from pipeline.work import (
     ReduceCall,
     ScatterCall,
 )
+from pipeline.files.storage import LocalStorage
+from pipeline.phases import Combine, Exchange, OutputFile, Tables
+from pipeline.results.manifest import Dataset, FileRef
+from pipeline.stage import Output, Side
 
 Row = tuple[Any, bytes, str | None, int | None, int]
 """key, doc_id, file, offset, value"""

@@ -11,7 +11,7 @@ from erase_run import FILES, PER_FILE, run_it, url_of, write_inputs
 from workdir_scan import holding
 
 from pipeline.errors import ConfigError, IntegrityError
-from pipeline.runner import RunResult
+from pipeline.execution.runner import RunResult
 
 
 @pytest.fixture

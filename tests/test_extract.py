@@ -16,7 +16,7 @@ import pyarrow as pa
 import pytest
 from conftest import ROOT
 
-from pipeline.fingerprint import identity
+from pipeline.planning.fingerprint import identity
 from pipeline.stage import Processed, Side, TextBatch
 from stages.extract import Extract
 from stages.extract.blocks import BlocksEngine

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from conftest import ROOT, write_jsonl
 
-from pipeline.publish import published_sha256
-from pipeline.storage import open_storage
+from pipeline.files.storage import open_storage
+from pipeline.results.publish import published_sha256
 
 CONFIG = """\
 seed: 3

@@ -31,11 +31,11 @@ from test_storage import bucket, s3  # noqa: F401
 from test_tables import mutated
 
 from pipeline.audit.lookup import open_run
-from pipeline.config import load_config, parse_config
 from pipeline.errors import ConfigError, InputError
-from pipeline.plan import make_plan
-from pipeline.runner import Options, RunResult, run
-from pipeline.tables import read_dataset
+from pipeline.execution.runner import Options, RunResult, run
+from pipeline.files.tables import read_dataset
+from pipeline.planning.config import load_config, parse_config
+from pipeline.planning.plan import make_plan
 from stages.fetch.addresses import PrivateAddress, allowed, connected, is_public, networks
 from stages.fetch.archive import as_warc, outcomes
 from stages.fetch.client import Bounds, FetchError, exchange, normal_url

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.gather import gathered
+from pipeline.execution.gather import gathered
 from pipeline.schema import TOKENS
 
 LISTS = st.lists(st.lists(st.integers(0, 2**32 - 1), max_size=6), max_size=8)

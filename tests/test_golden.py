@@ -30,17 +30,17 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.audit.lookup import Run, open_run
-from pipeline.build import catalogue, stage_class
-from pipeline.config import load_config, parse_config
 from pipeline.draw import draw
-from pipeline.fingerprint import library_version
-from pipeline.plan import make_plan
-from pipeline.runner import Options, RunResult, run
-from pipeline.sampling import canonical_url
+from pipeline.execution.runner import Options, RunResult, run
+from pipeline.files.storage import open_storage
+from pipeline.files.tables import artefact_folder, read_dataset
+from pipeline.mixture.sampling import canonical_url
+from pipeline.planning.build import catalogue, stage_class
+from pipeline.planning.config import load_config, parse_config
+from pipeline.planning.fingerprint import library_version
+from pipeline.planning.plan import make_plan
 from pipeline.schema import VERDICTS, WEB_DOCUMENTS
 from pipeline.stage import Partition, Side
-from pipeline.storage import open_storage
-from pipeline.tables import artefact_folder, read_dataset
 from stages.documents import document_id
 from stages.fetch.client import Answer
 from stages.fetch.crawl import Fetched, Hop

@@ -10,7 +10,7 @@ import pytest
 from test_bpe_kernel import tokenizer_file
 from test_encoders import SPECIAL, rows
 
-from pipeline.hostile import hostile_corpus, hostile_strings
+from pipeline.texts.hostile import hostile_corpus, hostile_strings
 from stages.encoders.backends import Kernel, Tokenizers, tiktoken_numbers
 from stages.encoders.source import Source
 from stages.kernels.expressions import PATTERNS

@@ -19,8 +19,8 @@ import psutil
 import pytest
 from conftest import ROOT
 
-from pipeline.publish import published_sha256
-from pipeline.storage import open_storage
+from pipeline.files.storage import open_storage
+from pipeline.results.publish import published_sha256
 
 CONFIG = "configs/c4like.yaml"
 PATIENCE_SECONDS = 240

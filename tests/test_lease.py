@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from pipeline import lease
 from pipeline.errors import InputError
-from pipeline.lease import PATH, STALE_SECONDS, Lease
-from pipeline.storage import LocalStorage, Storage
+from pipeline.execution import lease
+from pipeline.execution.lease import PATH, STALE_SECONDS, Lease
+from pipeline.files.storage import LocalStorage, Storage
 
 
 @pytest.fixture
@@ -163,7 +163,7 @@ def test_a_heartbeat_is_written_every_ten_seconds_and_not_more_often(
     storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = [1000.0]
-    monkeypatch.setattr("pipeline.lease.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("pipeline.execution.lease.time.monotonic", lambda: clock[0])
     with Lease(storage) as held:
         held.heartbeat()
         first = storage.get(PATH)

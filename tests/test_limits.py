@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import ConfigError, InputError
-from pipeline.fingerprint import identity, path_digest
+from pipeline.planning.fingerprint import identity, path_digest
 from pipeline.stage import Filter, RowStage, Rule, Rules, Side, TextBatch, at_most, between
 from stages.fineweb import FinewebQuality
 from stages.gopher import GopherQuality, GopherRepetition

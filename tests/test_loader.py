@@ -21,8 +21,8 @@ import stages.shard_writer
 from loader.dataset import INDEX, Dataset, open_dataset
 from loader.loader import IGNORED, Batch, Loader
 from loader.row_groups import read_row_group
-from pipeline.dataset_index import STAGE
 from pipeline.errors import ConfigError, InputError, IntegrityError
+from pipeline.results.dataset_index import STAGE
 from stages.mix import Mix
 from stages.write_shards import WriteShards
 

@@ -19,15 +19,16 @@ from benchmarks.memory import write_input
 
 CHILD = """
 import json, sys
-import pipeline.exchange, pipeline.schedule, pipeline.tables, stages.documents
-from pipeline.config import load_config
-from pipeline.plan import make_plan
-from pipeline.runner import Options, run
+import pipeline.execution.exchange, pipeline.execution.schedule
+import pipeline.files.tables, stages.documents
+from pipeline.planning.config import load_config
+from pipeline.planning.plan import make_plan
+from pipeline.execution.runner import Options, run
 
-for module in (pipeline.tables, stages.documents):
+for module in (pipeline.files.tables, stages.documents):
     module.MAX_BATCH_ROWS, module.MAX_BATCH_BYTES = 512, 2 << 20
-pipeline.exchange.RUN_BYTES = 2 << 20
-pipeline.schedule.BUCKET_BYTES = 1 << 20
+pipeline.execution.exchange.RUN_BYTES = 2 << 20
+pipeline.execution.schedule.BUCKET_BYTES = 1 << 20
 result = run(make_plan(load_config(sys.argv[1])), Options())
 status = open("/proc/self/status").read()  # getrusage counts the parent's from before exec
 peak = int(status.partition("VmHWM:")[2].split()[0])

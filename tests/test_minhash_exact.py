@@ -173,7 +173,7 @@ def test_clusters_that_need_more_memory_than_allowed_are_refused_with_a_remedy()
 
 
 def test_a_bound_that_only_refuses_is_in_no_key() -> None:
-    from pipeline.fingerprint import identity
+    from pipeline.planning.fingerprint import identity
 
     bounds = {"cluster_memory": 9, "max_source_drop_ratio": 0.5, "source_alarm": "warning"}
     assert identity(MinhashDedup(), 0) == identity(MinhashDedup(**bounds), 0)  # type: ignore[arg-type]

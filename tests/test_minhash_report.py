@@ -20,7 +20,7 @@ from test_minhash import chain, variant
 from pipeline.audit.lookup import open_run
 from pipeline.audit.targets import find_target, targets
 from pipeline.errors import StageError
-from pipeline.runner import RunResult
+from pipeline.execution.runner import RunResult
 from pipeline.stage import Side
 from stages.dedup import cluster_report
 from stages.dedup.minhash import MinhashDedup

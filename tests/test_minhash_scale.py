@@ -189,11 +189,11 @@ import sys
 from pathlib import Path
 import numpy as np
 import pyarrow as pa
-from pipeline.combine import run_merge
-from pipeline.manifest import Dataset, FileRef
-from pipeline.storage import open_storage
-from pipeline.tables import write_table
-from pipeline.work import Context, Env, MergeCall
+from pipeline.execution.combine import run_merge
+from pipeline.results.manifest import Dataset, FileRef
+from pipeline.files.storage import open_storage
+from pipeline.files.tables import write_table
+from pipeline.execution.work import Context, Env, MergeCall
 from stages.dedup.forests import FOREST
 from stages.dedup.minhash import MinhashDedup
 

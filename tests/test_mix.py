@@ -15,8 +15,8 @@ from token_phase_driver import TEXTS, parts, run_phases, texts_table
 
 from pipeline.draw import draw
 from pipeline.errors import ConfigError
-from pipeline.rank_cut import SIZES, rank_cut, sizes_table, taken_rows
-from pipeline.sampling import (
+from pipeline.mixture.rank_cut import SIZES, rank_cut, sizes_table, taken_rows
+from pipeline.mixture.sampling import (
     TOTALS,
     TRAIN,
     VALIDATION,

@@ -15,16 +15,16 @@ from hypothesis import strategies as st
 from test_mix import CutBytes, corpus, totals_of
 from token_phase_driver import parts, run_phases
 
-from pipeline.config import parse_config
 from pipeline.draw import draw
 from pipeline.errors import ConfigError
 from pipeline.knobs import as_counts
-from pipeline.plan import make_plan
-from pipeline.rank_cut import taken_nodes
-from pipeline.sampling import MAX_COPIES, TRAIN, Mixture, Take
-from pipeline.shares import Group, Recipe, power
+from pipeline.mixture.rank_cut import taken_nodes
+from pipeline.mixture.sampling import MAX_COPIES, TRAIN, Mixture, Take
+from pipeline.mixture.shares import Group, Recipe, power
+from pipeline.mixture.upsample import Upsample
+from pipeline.planning.config import parse_config
+from pipeline.planning.plan import make_plan
 from pipeline.stage import Side
-from pipeline.upsample import Upsample
 from stages.mix import Mix
 
 SIZES = st.dictionaries(

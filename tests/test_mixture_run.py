@@ -18,10 +18,10 @@ from conftest import ROOT, RunConfig, write_jsonl
 
 from loader import Loader, open_dataset
 from pipeline.commands.run import print_summary
-from pipeline.config import load_config
 from pipeline.errors import ConfigError
-from pipeline.plan import make_plan
-from pipeline.runner import Options, RunResult, run
+from pipeline.execution.runner import Options, RunResult, run
+from pipeline.planning.config import load_config
+from pipeline.planning.plan import make_plan
 
 TOKENS = """
   - train_tokenizer: {vocab_size: 300}

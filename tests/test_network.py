@@ -26,18 +26,18 @@ from hypothesis import strategies as st
 from source_reading import five_records, html_record, record
 from web_server import Answering, WebServer, behind_the_probe, busy, cut, lie, serving, times
 
-from pipeline.addresses import content_name, redacted, shown
-from pipeline.config import parse_config
 from pipeline.errors import ConfigError, InputError
+from pipeline.files.addresses import content_name, redacted, shown
+from pipeline.files.spans import Spans
+from pipeline.files.storage import find_inputs, open_storage
 from pipeline.network import rates
 from pipeline.network import settings as network_settings
 from pipeline.network.cache import Cache
 from pipeline.network.opening import http_ranges, open_http
 from pipeline.network.remote_file import UNIT
 from pipeline.network.settings import Network, parse_network
-from pipeline.records import config_to_json
-from pipeline.spans import Spans
-from pipeline.storage import find_inputs, open_storage
+from pipeline.planning.config import parse_config
+from pipeline.results.records import config_to_json
 
 QUICK = Network(
     requests_per_second=0, first_wait_seconds=0.01, longest_wait_seconds=0.05, timeout_seconds=0.5
@@ -342,7 +342,7 @@ import sys
 from pathlib import Path
 from pipeline.network import settings
 from pipeline.stage import Partition, Side
-from pipeline.storage import find_inputs
+from pipeline.files.storage import find_inputs
 from stages.read_warc import ReadWarc
 
 settings.use(settings.Network(requests_per_second=0))
@@ -473,7 +473,7 @@ steps:
 
 EIGHT = """
 import sys
-from pipeline.executors import OnRay
+from pipeline.execution.executors import OnRay
 from pipeline.network.settings import Network
 
 def read(address, network, slots):

@@ -11,11 +11,11 @@ from conftest import ROOT, RunConfig
 from s3_server import moto, proxied
 
 from pipeline.errors import InputError
-from pipeline.lease import Lease
+from pipeline.execution.lease import Lease
+from pipeline.files.storage import AlreadyExists, find_inputs, open_input, open_storage
 from pipeline.network import settings as network_settings
 from pipeline.network.settings import Network
-from pipeline.publish import published_sha256
-from pipeline.storage import AlreadyExists, find_inputs, open_input, open_storage
+from pipeline.results.publish import published_sha256
 
 QUICK = Network(first_wait_seconds=0.01, longest_wait_seconds=0.05)
 

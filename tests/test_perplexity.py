@@ -10,7 +10,7 @@ import pytest
 from slow_measures import measured, processed
 
 from pipeline.errors import ConfigError, InputError
-from pipeline.fingerprint import identity
+from pipeline.planning.fingerprint import identity
 from stages.perplexity import Perplexity, ccnet_line
 
 # A model of three words, by hand: log10 probabilities, then back-off weights.

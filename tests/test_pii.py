@@ -10,7 +10,7 @@ from cpu_time import assert_time_in_proportion
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.fingerprint import identity
+from pipeline.planning.fingerprint import identity
 from pipeline.stage import Processed, Side, TextBatch
 from stages.pii import Pii, checks
 from stages.pii.secrets import SECRETS

@@ -22,9 +22,9 @@ import pytest
 from test_samples import truth_of
 from test_shingles import slow_words
 
-from pipeline.config import parse_config
-from pipeline.plan import make_plan
-from pipeline.runner import Options, run
+from pipeline.execution.runner import Options, run
+from pipeline.planning.config import parse_config
+from pipeline.planning.plan import make_plan
 from samples.crawl import crawl
 from samples.generate import SEED, generate, main
 from samples.plan import BLOCK, QUOTA, USUAL, Planting, plan_block

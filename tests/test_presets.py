@@ -13,9 +13,9 @@ import pytest
 from conftest import ROOT
 from test_mix import totals_of
 
-from pipeline.config import load_config
-from pipeline.plan import Plan, make_plan
-from pipeline.runner import Options, RunResult, run
+from pipeline.execution.runner import Options, RunResult, run
+from pipeline.planning.config import load_config
+from pipeline.planning.plan import Plan, make_plan
 from stages.mix import Mix
 
 EXAMPLES = {"c4like", "classified", "commoncrawl", "pilelike", "urls"}

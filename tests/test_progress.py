@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 from conftest import ROOT, write_jsonl
 
-from pipeline.progress import Bars, Lines, Progress, Quiet, make_progress
+from pipeline.execution.progress import Bars, Lines, Progress, Quiet, make_progress
 
 
 def report(progress: Progress) -> None:

@@ -18,8 +18,8 @@ from pathlib import Path
 import pytest
 from test_tutorial import Block, blocks, compare, shell
 
-from pipeline.config import load_config
-from pipeline.plan import make_plan
+from pipeline.planning.config import load_config
+from pipeline.planning.plan import make_plan
 
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"

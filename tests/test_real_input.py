@@ -14,9 +14,9 @@ from warcio.statusandheaders import StatusAndHeaders
 from warcio.warcwriter import WARCWriter
 
 from loader import Loader, open_dataset
-from pipeline.config import load_config
-from pipeline.plan import make_plan
-from pipeline.runner import Options, RunResult, run
+from pipeline.execution.runner import Options, RunResult, run
+from pipeline.planning.config import load_config
+from pipeline.planning.plan import make_plan
 
 pytestmark = pytest.mark.slow
 

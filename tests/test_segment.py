@@ -20,13 +20,15 @@ from conftest import RunConfig, write_jsonl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline import sample
 from pipeline.draw import draw
 from pipeline.errors import StageError
-from pipeline.manifest import Dataset, FileRef
+from pipeline.execution import sample
+from pipeline.execution.segment import run_segment
+from pipeline.execution.work import Context, Env, Link, Made, SegmentCall
+from pipeline.files.storage import LocalStorage
 from pipeline.phases import Apply, Emit
+from pipeline.results.manifest import Dataset, FileRef
 from pipeline.schema import PROVENANCE
-from pipeline.segment import run_segment
 from pipeline.stage import (
     Damage,
     Filter,
@@ -45,8 +47,6 @@ from pipeline.stage import (
     at_least,
     knob,
 )
-from pipeline.storage import LocalStorage
-from pipeline.work import Context, Env, Link, Made, SegmentCall
 
 SEED = 7
 DOCUMENTS = pa.schema([*PROVENANCE, ("text", pa.large_string())])

@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from source_reading import as_gzip, html_record, http, record, zstd
 from warc_mutations import archives, mutated
 
-from pipeline.config import parse_config
 from pipeline.errors import InputError
-from pipeline.inputs import list_inputs
-from pipeline.plan import make_plan
-from pipeline.runner import Options, run
+from pipeline.execution.runner import Options, run
+from pipeline.planning.config import parse_config
+from pipeline.planning.inputs import list_inputs
+from pipeline.planning.plan import make_plan
 from pipeline.stage import Partition, Side
 from stages.archives.splits import cut_at, indexed_offsets, record_offsets
 from stages.read_warc import ReadWarc

@@ -19,13 +19,11 @@ import pytest
 from conftest import ROOT, RunConfig
 from s3_server import moto
 
-from pipeline import object_storage
 from pipeline.errors import InputError
-from pipeline.object_storage import ObjectStorage
-from pipeline.publish import published_sha256
-from pipeline.records import runs_of
-from pipeline.runner import read_quarantine
-from pipeline.storage import (
+from pipeline.execution.runner import read_quarantine
+from pipeline.files import object_storage
+from pipeline.files.object_storage import ObjectStorage
+from pipeline.files.storage import (
     AlreadyExists,
     LocalStorage,
     Storage,
@@ -35,6 +33,8 @@ from pipeline.storage import (
     open_storage,
     split_uri,
 )
+from pipeline.results.publish import published_sha256
+from pipeline.results.records import runs_of
 
 
 @pytest.fixture(scope="module")
@@ -217,7 +217,7 @@ def test_a_shard_of_100_mb_is_put_if_absent_without_being_held_in_memory(
     script = f"""
 import threading
 from pathlib import Path
-from pipeline.storage import AlreadyExists, open_storage
+from pipeline.files.storage import AlreadyExists, open_storage
 storage = open_storage({bucket!r})
 storage.put("small", b"x")
 def held():
@@ -254,7 +254,7 @@ except AlreadyExists:
 
 KILLED_WHILE_WRITING = """
 import os, sys, time
-from pipeline.storage import open_storage
+from pipeline.files.storage import open_storage
 
 def never(descriptor):
     print("written", flush=True)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.texts import capped_sizes, capped_texts
+from pipeline.texts.bounded import capped_sizes, capped_texts
 
 TEXTS = st.lists(st.one_of(st.none(), st.text(max_size=30)), max_size=8)
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from token_phase_driver import parts, process, run_phases, store, texts_table
 
 from pipeline.errors import ConfigError
-from pipeline.sampling import VALIDATION, split_column
+from pipeline.mixture.sampling import VALIDATION, split_column
 from pipeline.stage import Side
 from stages.mix import Mix
 from stages.tokenize import Tokenize, load_tokenizer

@@ -20,7 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import ConfigError, InputError
-from pipeline.fingerprint import identity, path_digest
+from pipeline.planning.fingerprint import identity, path_digest
 from pipeline.stage import Filter, Side, TextBatch, location
 from stages.kernels.urls import normal_form
 from stages.url_filter import UrlFilter
@@ -502,7 +502,7 @@ def test_a_run_drops_listed_pages_and_keeps_their_entry(
     lists: Path, tmp_path: Path, run_yaml: Any
 ) -> None:
     from pipeline.audit.lookup import open_run
-    from pipeline.tables import read_dataset
+    from pipeline.files.tables import read_dataset
 
     rows = [
         {"id": "1", "text": "some text", "url": "http://www.casino.example/"},

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.url_form import canonical_url, domain_entries, domain_entry, url_entry
+from pipeline.erasure.url_form import canonical_url, domain_entries, domain_entry, url_entry
 
 PAGE = "https://paper.example/News/2020?id=3&b=1"
 

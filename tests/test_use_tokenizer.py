@@ -16,8 +16,8 @@ from test_encoders import PROSE, trained
 from token_phase_driver import process, run_phases, store, texts_table
 
 from pipeline.errors import ConfigError
-from pipeline.hostile import hostile_strings
 from pipeline.stage import Side
+from pipeline.texts.hostile import hostile_strings
 from stages.encoders.backends import tiktoken_numbers
 from stages.encoders.source import Source
 from stages.encoders.verified import Encoder

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.warm_up import Busy, impatient, take_turns
+from pipeline.execution.warm_up import Busy, impatient, take_turns
 from stages.catalogue import CATALOGUE
 from stages.kernels import compiled_before
 
@@ -32,7 +32,7 @@ def two(x):
 ASK = """
 import json, sys
 from kernels import one, two
-from pipeline.warm_up import take_turns
+from pipeline.execution.warm_up import take_turns
 
 take_turns([lambda: one(1), lambda: two(1)])
 print(json.dumps({k.__name__: sum(k.stats.cache_misses.values()) for k in (one, two)}))
@@ -41,7 +41,7 @@ LOADED = """
 import json
 from stages.kernels.jit import SharedCache
 from pipeline.stage import Side
-from pipeline.warm_up import example_batch, take_turns
+from pipeline.execution.warm_up import example_batch, take_turns
 from stages.c4 import C4Lines, C4Sentences
 from stages.extract import Extract
 from stages.extract.stage import _Reader

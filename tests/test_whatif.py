@@ -20,11 +20,12 @@ from pipeline.audit.bounds import bound_knobs
 from pipeline.audit.estimate import beyond
 from pipeline.audit.lookup import Run, open_run
 from pipeline.audit.whatif import UNKNOWN, Answer, Verdicts, what_if
-from pipeline.build import catalogue, stage_class
-from pipeline.config import parse_config
 from pipeline.errors import IntegrityError
-from pipeline.plan import make_plan
-from pipeline.runner import Options, run
+from pipeline.execution.runner import Options, run
+from pipeline.files.tables import iter_batches
+from pipeline.planning.build import catalogue, stage_class
+from pipeline.planning.config import parse_config
+from pipeline.planning.plan import make_plan
 from pipeline.stage import (
     Apply,
     Emit,
@@ -42,7 +43,6 @@ from pipeline.stage import (
     at_most,
     knob,
 )
-from pipeline.tables import iter_batches
 from stages.classify.linear import train
 from stages.classify.stage import Classify
 

@@ -16,8 +16,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.errors import InputError
-from pipeline.storage import find_inputs, open_input
-from pipeline.texts import capped_texts
+from pipeline.files.storage import find_inputs, open_input
+from pipeline.texts.bounded import capped_texts
 
 ROWS = 1000
 NO_GROUP = "all"

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import ConfigError
-from pipeline.hostile import hostile_corpus
+from pipeline.texts.hostile import hostile_corpus
 from tokenizer_training.compare import compare
 
 SENTENCEPIECE_MODEL = "sentencepiece.model"

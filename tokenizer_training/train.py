@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import pyarrow as pa
 
 from pipeline.errors import ConfigError
+from pipeline.mixture.rank_cut import SIZES, SIZES_KNOBS, rank_cut, sizes_table, taken_nodes
+from pipeline.mixture.sampling import SHARES_KNOBS, TRAIN, Take, mixture_of
 from pipeline.phases import Combine, Emit, Phase, Tables
-from pipeline.rank_cut import SIZES, SIZES_KNOBS, rank_cut, sizes_table, taken_nodes
-from pipeline.sampling import SHARES_KNOBS, TRAIN, Take, mixture_of
 from pipeline.schema import DOC_ID
 from pipeline.stage import GlobalStage, Side, TextBatch, knob, reference
-from pipeline.texts import capped_sizes, capped_texts
+from pipeline.texts.bounded import capped_sizes, capped_texts
 from tokenizer_training import counts
 from tokenizer_training.bpe import (
     ALPHABET,

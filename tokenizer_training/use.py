@@ -15,9 +15,9 @@ from typing import Any, ClassVar
 import pyarrow as pa
 
 from pipeline.errors import ConfigError
-from pipeline.hostile import hostile_corpus
 from pipeline.phases import Combine, Phase
 from pipeline.stage import GlobalStage, Side, knob, model_file
+from pipeline.texts.hostile import hostile_corpus
 from tokenizer_training.bpe import artefact
 from tokenizer_training.compare import compare
 from tokenizer_training.patterns import PATTERNS

@@ -37,8 +37,8 @@ PRESET = Path(__file__).resolve().parents[2] / "configs" / "fineweblike.yaml"
 
 def our_stages() -> dict[str, Any]:
     """The four stages of the preset `fineweblike`, as it sets them and in its order."""
-    from pipeline.build import build_stage
-    from pipeline.config import load_config
+    from pipeline.planning.build import build_stage
+    from pipeline.planning.config import load_config
 
     config = load_config(PRESET)
     found = {step.id: build_stage(step, config) for step in config.steps if step.id in FILTERS}

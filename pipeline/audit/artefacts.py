@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 
 from pipeline.audit.lookup import Run
-from pipeline.nodes import MergeNode
+from pipeline.planning.nodes import MergeNode
 
 _SUFFIX = ".jsonl"
 

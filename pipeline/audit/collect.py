@@ -18,10 +18,10 @@ from pathlib import Path
 from pipeline.audit.expected import DATASET
 from pipeline.audit.lookup import read_json
 from pipeline.errors import InputError
-from pipeline.manifest import load_manifest
-from pipeline.publish import listed_files
-from pipeline.records import runs_of
-from pipeline.storage import ObjectInfo, Storage
+from pipeline.files.storage import ObjectInfo, Storage
+from pipeline.results.manifest import load_manifest
+from pipeline.results.publish import listed_files
+from pipeline.results.records import runs_of
 
 KINDS = ("manifests", "step outputs", "documents", "token shards", "dataset files", "leftovers")
 """In the order in which they are deleted; leftovers: scratch and halves of interrupted writes."""

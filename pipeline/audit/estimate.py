@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 
 from pipeline.audit.lookup import Run
 from pipeline.audit.whatif import Answer, sources_of_units
-from pipeline.nodes import SegmentNode
 from pipeline.phases import Emit
+from pipeline.planning.nodes import SegmentNode
 
 
 @dataclass

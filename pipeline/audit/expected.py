@@ -21,10 +21,10 @@ import pyarrow.parquet as pq
 
 from pipeline.audit.shards import first_line
 from pipeline.errors import IntegrityError
-from pipeline.manifest import Dataset, Manifest, parse_manifest
-from pipeline.publish import fingerprint_of, listed_files
-from pipeline.records import runs_of
-from pipeline.storage import Storage
+from pipeline.files.storage import Storage
+from pipeline.results.manifest import Dataset, Manifest, parse_manifest
+from pipeline.results.publish import fingerprint_of, listed_files
+from pipeline.results.records import runs_of
 
 DATASET = re.compile(r"dataset(?:-limit-\d+)?")
 """Folders of the workdir that hold a dataset."""

@@ -19,16 +19,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.errors import ConfigError, InputError, IntegrityError
-from pipeline.lowering import Lowering
-from pipeline.manifest import Dataset, Manifest, load_manifest
-from pipeline.nodes import Node, OutputNode, SegmentNode
+from pipeline.files.storage import Storage, open_storage
+from pipeline.files.tables import iter_batches
 from pipeline.phases import Emit
-from pipeline.plan import Plan, make_plan
-from pipeline.publish import dataset_folder
-from pipeline.records import config_from_json, read_run, run_id_of, workdir_of
+from pipeline.planning.lowering import Lowering
+from pipeline.planning.nodes import Node, OutputNode, SegmentNode
+from pipeline.planning.plan import Plan, make_plan
+from pipeline.results.manifest import Dataset, Manifest, load_manifest
+from pipeline.results.publish import dataset_folder
+from pipeline.results.records import config_from_json, read_run, run_id_of, workdir_of
 from pipeline.schema import PROVENANCE
-from pipeline.storage import Storage, open_storage
-from pipeline.tables import iter_batches
 
 MAX_CANDIDATES = 20_000
 """URLs that are compared with one that was not found."""

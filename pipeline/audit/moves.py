@@ -9,10 +9,10 @@ from typing import Any
 
 from pipeline.audit.bounds import bound_knobs
 from pipeline.audit.lookup import Run
-from pipeline.build import build_stage
 from pipeline.errors import ConfigError, nearest
 from pipeline.knobs import knob_info
-from pipeline.records import config_from_json
+from pipeline.planning.build import build_stage
+from pipeline.results.records import config_from_json
 from pipeline.stage import RowStage, Stage
 
 

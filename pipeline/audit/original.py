@@ -23,8 +23,8 @@ import pyarrow as pa
 from pipeline.audit.lookup import Run
 from pipeline.audit.shards import first_line, open_parquet, read_row
 from pipeline.errors import InputError, PipelineError
-from pipeline.inputs import list_inputs
-from pipeline.storage import open_input, open_storage, split_uri
+from pipeline.files.storage import open_input, open_storage, split_uri
+from pipeline.planning.inputs import list_inputs
 
 HEAD_BYTES = 1 << 20
 """A WARC record's headers and first bytes are looked for in this many bytes."""

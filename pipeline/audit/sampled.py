@@ -11,9 +11,9 @@ import numpy.typing as npt
 
 from pipeline.audit.lookup import Run
 from pipeline.draw import draw_column
+from pipeline.files.tables import Groups, iter_groups
 from pipeline.schema import PROVENANCE
 from pipeline.stage import RowStage
-from pipeline.tables import Groups, iter_groups
 
 
 @dataclass(frozen=True)

@@ -23,11 +23,11 @@ from pipeline.audit.artefacts import artefact_tables
 from pipeline.audit.lookup import Run
 from pipeline.audit.shards import first_line, open_parquet
 from pipeline.errors import ConfigError, InputError, IntegrityError, nearest
-from pipeline.nodes import EachNode, MergeNode, Node, OutputNode, ReduceNode
+from pipeline.files.storage import Storage, open_storage, split_uri
 from pipeline.phases import Emit
+from pipeline.planning.nodes import EachNode, MergeNode, Node, OutputNode, ReduceNode
 from pipeline.schema import VERDICTS
 from pipeline.stage import RowStage
-from pipeline.storage import Storage, open_storage, split_uri
 
 _CONDITION = re.compile(r"(.+?)(!=|<=|>=|=|<|>)(.*)", re.DOTALL)
 _COMPARE: dict[str, Callable[[Any, Any], bool]] = {

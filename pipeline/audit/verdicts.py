@@ -12,10 +12,10 @@ import pyarrow.parquet as pq
 from pipeline.audit.lookup import Place, Run, find_documents, metrics_of
 from pipeline.audit.shards import number_in_name, row_of, shard_number
 from pipeline.draw import draw
+from pipeline.execution.segment import QUARANTINED
 from pipeline.knobs import knob_info
-from pipeline.nodes import SegmentNode
-from pipeline.plan import Step, yields_documents
-from pipeline.segment import QUARANTINED
+from pipeline.planning.nodes import SegmentNode
+from pipeline.planning.plan import Step, yields_documents
 from pipeline.stage import RowStage, Rule, Source, Stage
 
 _OTHER = 0.123

@@ -31,8 +31,8 @@ from pipeline.audit.expected import (
 )
 from pipeline.audit.shards import check_shard, open_parquet
 from pipeline.errors import InputError, IntegrityError
-from pipeline.manifest import Dataset, FileRef
-from pipeline.storage import Storage
+from pipeline.files.storage import Storage
+from pipeline.results.manifest import Dataset, FileRef
 
 _CHUNK = 1 << 20
 _TOKENIZER = re.compile(r"dataset[^/]*/tokenizer-([0-9a-f]{8})/meta\.json")

@@ -29,13 +29,13 @@ from pipeline.audit.lookup import Run
 from pipeline.audit.moves import Move, MovedRule, moved_rules, moved_stage
 from pipeline.audit.sampled import Changed, Sampler
 from pipeline.errors import InputError, IntegrityError
-from pipeline.nodes import ChainLink, SegmentNode
+from pipeline.execution.runner import read_quarantine
+from pipeline.execution.segment import QUARANTINED
+from pipeline.files.tables import iter_groups
 from pipeline.phases import Apply, Emit
-from pipeline.runner import read_quarantine
+from pipeline.planning.nodes import ChainLink, SegmentNode
 from pipeline.schema import DOC_ID
-from pipeline.segment import QUARANTINED
 from pipeline.stage import RowStage
-from pipeline.tables import iter_groups
 
 GROUPS = 16
 """Row groups that are judged at once: at most 131,072 documents."""

@@ -10,11 +10,11 @@ from dataclasses import asdict
 
 from pipeline.audit.display import counted, paint, size_text
 from pipeline.erasure.erase import Erased, erase
+from pipeline.erasure.exclusion import read_entries
 from pipeline.erasure.replay import Replayed
-from pipeline.exclusion import read_entries
-from pipeline.records import workdir_of
-from pipeline.runner import Options, run
-from pipeline.storage import open_storage
+from pipeline.execution.runner import Options, run
+from pipeline.files.storage import open_storage
+from pipeline.results.records import workdir_of
 
 _SHOWN = 8
 

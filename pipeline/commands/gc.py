@@ -10,9 +10,9 @@ from pipeline.audit.collect import KINDS, Collected, collect
 from pipeline.audit.display import counted, paint, size_text
 from pipeline.cli import count
 from pipeline.errors import ConfigError
-from pipeline.lease import Lease
-from pipeline.records import runs_of, workdir_of
-from pipeline.storage import open_storage
+from pipeline.execution.lease import Lease
+from pipeline.files.storage import open_storage
+from pipeline.results.records import runs_of, workdir_of
 
 
 def add(parser: argparse.ArgumentParser) -> None:

@@ -27,7 +27,7 @@ from pipeline.audit.shards import Decoder, footer_of, open_parquet, tokenizer_be
 from pipeline.audit.targets import Condition, Rows, Table, file_table, find_target, targets
 from pipeline.cli import add_run, count
 from pipeline.errors import ConfigError
-from pipeline.records import run_id_of
+from pipeline.results.records import run_id_of
 
 
 def add(parser: argparse.ArgumentParser) -> None:

@@ -7,16 +7,16 @@ import json
 from typing import Any
 
 from pipeline.cli import add_config, count
-from pipeline.config import load_config
-from pipeline.inputs import list_inputs
-from pipeline.lowering import phase_key
-from pipeline.manifest import load_manifest
-from pipeline.nodes import SegmentNode
+from pipeline.execution.runner import exclusions_of, read_quarantine
+from pipeline.execution.schedule import Schedule
+from pipeline.files.storage import open_storage
 from pipeline.phases import Emit
-from pipeline.plan import Plan, make_plan
-from pipeline.runner import exclusions_of, read_quarantine
-from pipeline.schedule import Schedule
-from pipeline.storage import open_storage
+from pipeline.planning.config import load_config
+from pipeline.planning.inputs import list_inputs
+from pipeline.planning.lowering import phase_key
+from pipeline.planning.nodes import SegmentNode
+from pipeline.planning.plan import Plan, make_plan
+from pipeline.results.manifest import load_manifest
 
 
 def add(parser: argparse.ArgumentParser) -> None:

@@ -10,11 +10,11 @@ import sys
 from typing import Any
 
 from pipeline.cli import add_config, count
-from pipeline.config import load_config
-from pipeline.funnel import Funnel
-from pipeline.plan import make_plan
-from pipeline.progress import make_progress
-from pipeline.runner import Options, RunResult, run
+from pipeline.execution.progress import make_progress
+from pipeline.execution.runner import Options, RunResult, run
+from pipeline.planning.config import load_config
+from pipeline.planning.plan import make_plan
+from pipeline.results.funnel import Funnel
 
 
 def add(parser: argparse.ArgumentParser) -> None:

@@ -7,8 +7,8 @@ import dataclasses
 import json
 from typing import Any
 
-from pipeline.build import catalogue, stage_class
 from pipeline.knobs import knob_info
+from pipeline.planning.build import catalogue, stage_class
 from pipeline.stage import Stage
 
 

@@ -26,9 +26,9 @@ from pipeline.audit.original import Original, input_path, read_original
 from pipeline.audit.shards import Decoder, footer_of, open_parquet, read_row, tokenizer_beside
 from pipeline.cli import count
 from pipeline.errors import ConfigError, InputError, PipelineError, nearest
-from pipeline.publish import dataset_folder
-from pipeline.records import runs_of
-from pipeline.storage import Storage, open_storage, split_uri
+from pipeline.files.storage import Storage, open_storage, split_uri
+from pipeline.results.publish import dataset_folder
+from pipeline.results.records import runs_of
 
 BEFORE, AFTER = 40, 40
 """Tokens shown on either side of token K."""

@@ -12,9 +12,9 @@ from pipeline.audit.display import counted, cut, paint, size_text, width
 from pipeline.audit.expected import Report
 from pipeline.audit.verify import repair, verify
 from pipeline.errors import InputError, IntegrityError
-from pipeline.lease import Lease
-from pipeline.records import workdir_of
-from pipeline.storage import open_storage
+from pipeline.execution.lease import Lease
+from pipeline.files.storage import open_storage
+from pipeline.results.records import workdir_of
 
 _SHOWN = 20
 """Problems printed without --json."""

@@ -20,6 +20,8 @@ from typing import Any
 import orjson
 
 from pipeline.audit.collect import kind_of as gc_kind
+from pipeline.erasure.excluded import FOLDER, Entries
+from pipeline.erasure.exclusion import erased_lists
 from pipeline.erasure.files import Rewritten, find
 from pipeline.erasure.pages import Pages
 from pipeline.erasure.prove import Proof, prove
@@ -33,13 +35,11 @@ from pipeline.erasure.versions import (
     versions_of,
 )
 from pipeline.errors import InputError, IntegrityError
-from pipeline.excluded import FOLDER, Entries
-from pipeline.exclusion import erased_lists
-from pipeline.lease import Lease
-from pipeline.manifest import Manifest, load_manifest, manifest_path
-from pipeline.publish import dataset_folder
-from pipeline.records import runs_of
-from pipeline.storage import Storage
+from pipeline.execution.lease import Lease
+from pipeline.files.storage import Storage
+from pipeline.results.manifest import Manifest, load_manifest, manifest_path
+from pipeline.results.publish import dataset_folder
+from pipeline.results.records import runs_of
 
 PENDING = f"{FOLDER}/pending.json"
 """What the proof looks for; there only while an erase is unfinished."""

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.excluded import Entries
+from pipeline.erasure.excluded import Entries
 from pipeline.schema import DOC_ID
 
 NAMES = ("url", "doc_id", "file", "offset")

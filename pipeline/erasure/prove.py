@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from pipeline.erasure.pages import NAMES, Pages, Windows, is_text
 from pipeline.erasure.tables import kind_of, tables_of
-from pipeline.storage import Storage
+from pipeline.files.storage import Storage
 
 _SHOWN = 50
 _IN_URL = frozenset(b"-._~:/?#[]@!$&'()*+,;=%") | frozenset(range(48, 58)) | frozenset(

@@ -15,23 +15,23 @@ from typing import Any
 
 import pyarrow as pa
 
+from pipeline.erasure.excluded import REASON
+from pipeline.erasure.exclusion import Exclusions, configured_entries
 from pipeline.erasure.files import Rewritten
 from pipeline.errors import PipelineError
-from pipeline.excluded import REASON
-from pipeline.exclusion import Exclusions, configured_entries
-from pipeline.fingerprint import digest
-from pipeline.funnel import make_funnel
-from pipeline.inputs import list_inputs
-from pipeline.manifest import Manifest, commit_manifest, load_manifest, manifest_path
-from pipeline.plan import Plan, make_plan
-from pipeline.publish import dataset_folder
-from pipeline.records import RunRecord, config_from_json, new_run_id
-from pipeline.runner import read_quarantine
-from pipeline.schedule import Schedule
-from pipeline.segment import QUARANTINED
-from pipeline.storage import Storage
-from pipeline.tables import iter_batches
-from pipeline.work import SegmentCall, Work
+from pipeline.execution.runner import read_quarantine
+from pipeline.execution.schedule import Schedule
+from pipeline.execution.segment import QUARANTINED
+from pipeline.execution.work import SegmentCall, Work
+from pipeline.files.storage import Storage
+from pipeline.files.tables import iter_batches
+from pipeline.planning.fingerprint import digest
+from pipeline.planning.inputs import list_inputs
+from pipeline.planning.plan import Plan, make_plan
+from pipeline.results.funnel import make_funnel
+from pipeline.results.manifest import Manifest, commit_manifest, load_manifest, manifest_path
+from pipeline.results.publish import dataset_folder
+from pipeline.results.records import RunRecord, config_from_json, new_run_id
 
 
 @dataclass

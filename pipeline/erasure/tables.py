@@ -22,9 +22,9 @@ import pyarrow.parquet as pq
 
 from pipeline.audit.shards import footer_of, row_group_facts
 from pipeline.erasure.pages import Pages
-from pipeline.exchange import write_buckets
+from pipeline.execution.exchange import write_buckets
+from pipeline.files.storage import Storage
 from pipeline.schema import DOC_ID, SHARD_FOOTER
-from pipeline.storage import Storage
 
 _LINES = 4096
 _LEVELS = {"steps": 1, "documents": 3}

@@ -13,8 +13,9 @@ import pyarrow.parquet as pq
 
 from pipeline.audit.expected import DATASET, VERSION
 from pipeline.erasure.files import Rewritten
-from pipeline.manifest import FileRef
-from pipeline.publish import (
+from pipeline.files.storage import Storage
+from pipeline.results.manifest import FileRef
+from pipeline.results.publish import (
     Written,
     fingerprint_of,
     listed_files,
@@ -23,7 +24,6 @@ from pipeline.publish import (
     read_version,
     reconcile,
 )
-from pipeline.storage import Storage
 
 _OF_FILE = ("file", "sha256", "num_bytes")
 

@@ -1,0 +1,1 @@
+"""Files of servers: ranges, rates, retries, a cache."""

@@ -19,8 +19,8 @@ from urllib.parse import urljoin, urlsplit
 import urllib3
 from urllib3.exceptions import HTTPError, LocationParseError, SSLError
 
-from pipeline.addresses import shown, split_user
 from pipeline.errors import InputError
+from pipeline.files.addresses import shown, split_user
 from pipeline.network.backoff import Backoff, retry_after
 from pipeline.network.headers import sha256_of, validator_of
 from pipeline.network.rates import pause, wait_for_slot

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from pipeline.addresses import shown
 from pipeline.errors import InputError
+from pipeline.files.addresses import shown
+from pipeline.files.storage import ObjectInfo, own_temporary_folder
 from pipeline.network.opening import http_version, open_http
-from pipeline.storage import ObjectInfo, own_temporary_folder
 
 
 class HttpStorage:

@@ -7,15 +7,15 @@ import io
 import tempfile
 from typing import BinaryIO, cast
 
-from pipeline.addresses import content_name, shown
 from pipeline.errors import InputError
+from pipeline.files.addresses import content_name, shown
+from pipeline.files.storage import ObjectInfo
 from pipeline.network.backoff import Backoff
 from pipeline.network.cache import Cache, CachedRanges
 from pipeline.network.http import Broken, HttpFile, Version
 from pipeline.network.ranges import HttpRanges, HttpWhole
 from pipeline.network.remote_file import UNIT, Ranges, RemoteFile
 from pipeline.network.settings import current
-from pipeline.storage import ObjectInfo
 
 
 def http_version(url: str) -> Version | None:

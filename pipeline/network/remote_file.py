@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from pipeline.seekable import Seekable
+from pipeline.files.seekable import Seekable
 
 UNIT = 1 << 20
 """What is fetched is a whole number of these, from a multiple of it on."""

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.files.seekable import Seekable
+from pipeline.files.spans import Spans
 from pipeline.network.remote_file import Ranges
-from pipeline.seekable import Seekable
-from pipeline.spans import Spans
 
 _MOST = 8 << 20
 """Bytes of one request, unless a single range is longer."""

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from pipeline.phases import Combine, Tables
 from pipeline.schema import DOC_ID
 from pipeline.stage import Side
-from pipeline.texts import capped_sizes, capped_texts
+from pipeline.texts.bounded import capped_sizes, capped_texts
 from stages.dedup.clusters import node_keys
 
 PURPOSE = "train_classifier"

@@ -16,11 +16,11 @@ from collections.abc import Iterator, Sequence
 import orjson
 import pyarrow as pa
 
-from pipeline.addresses import shown
 from pipeline.errors import InputError
+from pipeline.files.addresses import shown
+from pipeline.files.spans import Spans
+from pipeline.files.storage import input_ranges, open_input
 from pipeline.network.spanned_file import SpannedFile
-from pipeline.spans import Spans
-from pipeline.storage import input_ranges, open_input
 from stages.common_crawl.columnar import PLACES
 from stages.common_crawl.wanted import Wanted
 

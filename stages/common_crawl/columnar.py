@@ -13,9 +13,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline.addresses import shown
 from pipeline.errors import InputError, nearest
-from pipeline.storage import open_input
+from pipeline.files.addresses import shown
+from pipeline.files.storage import open_input
 from stages.common_crawl.wanted import Wanted
 
 PLACES = pa.schema([("file", pa.string()), ("offset", pa.int64()), ("length", pa.int64())])

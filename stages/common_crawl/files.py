@@ -9,9 +9,9 @@ from collections.abc import Sequence
 
 import xxhash
 
-from pipeline.addresses import shown
 from pipeline.errors import InputError, nearest
-from pipeline.storage import open_input
+from pipeline.files.addresses import shown
+from pipeline.files.storage import open_input
 
 
 def listed(base: str, crawl: str, name: str) -> list[str]:

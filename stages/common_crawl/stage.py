@@ -26,10 +26,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.errors import InputError
-from pipeline.fingerprint import digest
+from pipeline.files.spans import Spans
+from pipeline.files.storage import AlreadyExists, Storage, input_ranges, open_input, open_storage
 from pipeline.network.spanned_file import SpannedFile, places_of
+from pipeline.planning.fingerprint import digest
 from pipeline.schema import WEB_DOCUMENTS
-from pipeline.spans import Spans
 from pipeline.stage import (
     Listed,
     Partition,
@@ -39,7 +40,6 @@ from pipeline.stage import (
     knob,
     location,
 )
-from pipeline.storage import AlreadyExists, Storage, input_ranges, open_input, open_storage
 from stages.common_crawl.cdx import blocks_of, places_in_blocks
 from stages.common_crawl.columnar import places_in, sorted_places
 from stages.common_crawl.files import chosen, listed

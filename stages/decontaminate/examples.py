@@ -31,8 +31,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.errors import InputError, nearest
-from pipeline.fingerprint import path_digest
-from pipeline.storage import find_inputs, open_input
+from pipeline.files.storage import find_inputs, open_input
+from pipeline.planning.fingerprint import path_digest
 
 if TYPE_CHECKING:
     from stages.kernels.grams import Grams

@@ -29,6 +29,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import pyarrow as pa
 
+from pipeline.execution.warm_up import Call, example_batch
 from pipeline.phases import Tables
 from pipeline.schema import NODE
 from pipeline.stage import (
@@ -47,7 +48,6 @@ from pipeline.stage import (
     knob,
     location,
 )
-from pipeline.warm_up import Call, example_batch
 from stages.decontaminate.examples import (
     Index,
     Lengths,

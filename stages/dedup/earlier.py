@@ -20,10 +20,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.files.tables import fill
 from pipeline.phases import Exchange, Phase, Tables
 from pipeline.schema import DOC_ID, NODE
 from pipeline.stage import Side
-from pipeline.tables import fill
 from stages.dedup.clusters import NODE_ORDER, deliver, group_starts, matching_rows, node_keys
 from stages.dedup.minhash_walk import as_matrix, keys_of
 from stages.dedup.stored import (

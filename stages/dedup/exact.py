@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import xxhash
 
-from pipeline.sampling import canonical_url
+from pipeline.mixture.sampling import canonical_url
 from pipeline.schema import DOC_ID, NODE
 from pipeline.stage import (
     Apply,
@@ -56,9 +56,9 @@ class ExactDedup(GlobalStage):
 
     Reason `duplicate`, or `duplicate_url`; `matched_doc_id` is the copy that was kept. Texts that
     are empty after normalisation, and documents without a URL, are never duplicates of each other:
-    they have nothing in common. The canonical URL is C4's (`pipeline.sampling.canonical_url`: no
-    scheme, no `www.`, no query that begins with utm_, ref or feed, no last slashes); C4 keeps the
-    newest page of a URL: `{by: url, keep: [-date]}`.
+    they have nothing in common. The canonical URL is C4's (`canonical_url`, `mixture/sampling.py`):
+    no scheme, no `www.`, no query that begins with utm_, ref or feed, no last slashes); C4 keeps
+    the newest page of a URL: `{by: url, keep: [-date]}`.
     """
 
     by: Literal["text", "url"] = knob(

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import xxhash
 
-from pipeline.sampling import canonical_url
+from pipeline.mixture.sampling import canonical_url
 from pipeline.schema import DOC_ID, NODE
 from pipeline.stage import (
     Apply,

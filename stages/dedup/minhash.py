@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 import pyarrow as pa
 
+from pipeline.execution.warm_up import Call, example_batch
 from pipeline.phases import Tables
 from pipeline.schema import DOC_ID, NODE
 from pipeline.stage import (
@@ -30,7 +31,6 @@ from pipeline.stage import (
     knob,
     model_files,
 )
-from pipeline.warm_up import Call, example_batch
 from stages.dedup import cluster_report, earlier, forests, stored
 from stages.dedup.clusters import NODE_ORDER, deliver, matching_rows
 from stages.dedup.keep_policy import (

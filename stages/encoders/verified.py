@@ -26,7 +26,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.errors import ConfigError, IntegrityError
-from pipeline.hostile import hostile_corpus, hostile_strings, special_texts
+from pipeline.texts.hostile import hostile_corpus, hostile_strings, special_texts
 from stages.encoders import verdicts
 from stages.encoders.backends import BACKENDS, Backend, Kernel, Tokenizers, reference_of
 from stages.encoders.pieces import cuts_are_harmless, pieces

@@ -28,6 +28,7 @@ from typing import Any, ClassVar, Literal
 
 import pyarrow as pa
 
+from pipeline.execution.warm_up import Call
 from pipeline.schema import TIMESTAMP
 from pipeline.stage import (
     Processed,
@@ -40,7 +41,6 @@ from pipeline.stage import (
     knob,
     model_file,
 )
-from pipeline.warm_up import Call
 from stages.extract.result import SHIPPED_MODEL, Extracted, Metadata, TooComplexError
 
 _MEASURED = "docs/benchmarks.md, extraction: F1 and pages/s of every engine on 1,647 gold pages"

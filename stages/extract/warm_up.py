@@ -1,10 +1,10 @@
-"""Each kernel that extraction needs, asked for by a page of nothing: see `pipeline.warm_up`."""
+"""Each kernel that extraction needs, asked for by a page of nothing (`execution/warm_up.py`)."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from pipeline.warm_up import Call
+from pipeline.execution.warm_up import Call
 from stages.extract.comments import comment_blocks
 from stages.extract.features import best_blocks, context_of, features_of
 from stages.extract.forest import probabilities, shares

@@ -22,9 +22,9 @@ from typing import BinaryIO, ClassVar
 import pyarrow as pa
 
 from pipeline.errors import InputError
-from pipeline.fetching import FetchedInputs, FetchingSource, Watch
+from pipeline.files.storage import Storage, find_inputs, open_input
+from pipeline.planning.fetching import FetchedInputs, FetchingSource, Watch
 from pipeline.stage import Partition, Side, SourceBatch, knob, location
-from pipeline.storage import Storage, find_inputs, open_input
 from stages.documents import MAX_HTML_BYTES, BatchBuilder, refusal_key
 from stages.fetch.addresses import networks
 from stages.fetch.archive import outcomes

@@ -25,8 +25,8 @@ import orjson
 import xxhash
 
 from pipeline.errors import IntegrityError
-from pipeline.fingerprint import digest
-from pipeline.storage import AlreadyExists, Storage
+from pipeline.files.storage import AlreadyExists, Storage
+from pipeline.planning.fingerprint import digest
 from stages.fetch.archive import as_warc, date_of, outcomes, warcinfo
 from stages.fetch.crawl import TRANSIENT, Fetched, host_of
 

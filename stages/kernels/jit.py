@@ -20,7 +20,7 @@ import numba
 import xxhash
 from numba.core.caching import FunctionCache
 
-from pipeline.warm_up import Busy, impatient
+from pipeline.execution.warm_up import Busy, impatient
 
 F = TypeVar("F", bound=Callable[..., Any])
 PATIENCE = 300

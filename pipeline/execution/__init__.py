@@ -1,0 +1,1 @@
+"""Works and where they run: segments, exchanges, combines, executors, Ray."""

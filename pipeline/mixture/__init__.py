@@ -1,0 +1,1 @@
+"""How much of each document is taken: shares, epochs, the exact cut."""

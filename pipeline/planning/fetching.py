@@ -1,0 +1,45 @@
+"""Sources that ask a network: what it answers is fetched once, into the workdir, and is input then.
+
+What a network answers is no function of a configuration, so no work of a run asks it: `run` fetches
+what is missing first, then reads files by their content as of any source.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from pipeline.files.storage import Storage
+from pipeline.stage import Partition, Source
+
+
+@dataclass(frozen=True)
+class FetchedInputs:
+    """What a fetching source has in the workdir."""
+
+    partitions: Sequence[Partition] = ()
+    missing: int = 0
+    """URLs that are still to be fetched."""
+
+
+class FetchingSource(Source):
+    """A source whose files are brought into the workdir before it is read."""
+
+    def fetch(self, source: str, storage: Storage, watch: Watch) -> None:
+        """Bring what is missing. May be killed at any time; called under the lease."""
+        raise NotImplementedError
+
+    def fetched(self, source: str, storage: Storage) -> FetchedInputs:
+        """What is there; asks no network."""
+        raise NotImplementedError
+
+
+class Watch(Protocol):
+    """Who waits for a fetch. Both may raise, to end it."""
+
+    def beat(self) -> None:
+        """Called at least every second."""
+
+    def note(self, text: str) -> None:
+        """Called with a line that stays."""

@@ -1,0 +1,1 @@
+"""What works and runs leave: manifests, records, the funnel, the published dataset."""

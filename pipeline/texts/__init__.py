@@ -1,0 +1,1 @@
+"""Texts for what learns from them or is checked on them."""
