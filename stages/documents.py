@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
+import numpy.typing as npt
 import orjson
 import pyarrow as pa
 import xxhash
@@ -56,7 +57,8 @@ class BatchBuilder:
 
     def _start(self) -> None:
         self._columns: dict[str, list[Any]] = {name: [] for name in self.schema.names}
-        self._bytes = 0
+        self._tables: list[pa.Table] = []
+        self._rows = self._bytes = 0
         self._refused: list[dict[str, Any]] = []
         self._damage: list[Damage] = []
 
@@ -75,7 +77,7 @@ class BatchBuilder:
         """
         size = len(body) + beside
         full = self._bytes + size > MAX_BATCH_BYTES and self._bytes > 0
-        if full or len(self._columns["doc_id"]) >= MAX_BATCH_ROWS:
+        if full or self._rows >= MAX_BATCH_ROWS:
             yield self._take()
         row = {
             "doc_id": document_id(self.partition.source, key),
@@ -86,8 +88,31 @@ class BatchBuilder:
         }
         for name, values in self._columns.items():
             values.append(row.get(name))
+        self._rows += 1
         self._bytes += size
         self.num_documents += 1
+
+    def documents(self, table: pa.Table, sizes: npt.NDArray[np.int64]) -> Iterator[SourceBatch]:
+        """Add the rows of a table of this schema, as `document` adds each; its batches are equal.
+
+        `sizes` are the bytes of their bodies. Memory: the table is kept as it is until its batch
+        is given.
+        """
+        self._close_rows()
+        ends, first = np.cumsum(sizes), 0
+        while first < table.num_rows:
+            before = int(ends[first - 1]) if first else 0
+            fits = int(np.searchsorted(ends, before + MAX_BATCH_BYTES - self._bytes, "right"))
+            stop = min(fits, first + MAX_BATCH_ROWS - self._rows)
+            if stop <= first and self._rows:
+                yield self._take()
+                continue
+            stop = max(stop, first + 1)
+            self._tables.append(table.slice(first, stop - first))
+            self._rows += stop - first
+            self._bytes += int(ends[stop - 1]) - before
+            first = stop
+        self.num_documents += table.num_rows
 
     def refuse(
         self, reason: str, offset: int, key: str | bytes, url: str | None = None
@@ -111,13 +136,20 @@ class BatchBuilder:
 
     def rest(self) -> Iterator[SourceBatch]:
         """What is left at the end of the file."""
-        if self._columns["doc_id"] or self._refused or self._damage:
+        if self._rows or self._refused or self._damage:
             yield self._take()
 
+    def _close_rows(self) -> None:
+        """Rows added one by one become a table."""
+        if self._columns["doc_id"]:
+            columns: dict[str, Any] = dict(self._columns)
+            columns[self.body] = joined(columns[self.body], self.schema.field(self.body).type)
+            self._tables.append(pa.table(columns, schema=self.schema))
+            self._columns = {name: [] for name in self.schema.names}
+
     def _take(self) -> SourceBatch:
-        columns: dict[str, Any] = dict(self._columns)
-        columns[self.body] = joined(self._columns[self.body], self.schema.field(self.body).type)
-        table = pa.table(columns, schema=self.schema)
+        self._close_rows()
+        table = pa.concat_tables([self.schema.empty_table(), *self._tables]).combine_chunks()
         batch = SourceBatch(
             table if table.num_rows else None, tuple(self._refused), tuple(self._damage)
         )

@@ -16,6 +16,7 @@ import pyarrow as pa
 from pipeline.errors import InputError, nearest
 from pipeline.stage import Partition, Side, SourceBatch
 from stages.documents import BatchBuilder, Fields, MappedSource, add_row, refusal_key
+from stages.plain_rows import plain_texts
 
 _BATCH_ROWS = 512
 _BATCH_BYTES = 16 << 20
@@ -85,6 +86,10 @@ def add_rows(
 ) -> Iterator[SourceBatch]:
     """Add the rows of a batch. One that Python cannot hold is refused alone: `undecodable`, or
     `bad_value`, such as a date in the year 20000."""
+    plain = plain_texts(builder, fields, batch, first)
+    if plain is not None:
+        yield from builder.documents(*plain)
+        return
     try:
         rows: list[Any] = _in_microseconds(batch).to_pylist()
     except BROKEN:
