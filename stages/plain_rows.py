@@ -95,7 +95,7 @@ def _keys(batch: pa.RecordBatch, name: str | None) -> list[bytes] | None:
 
 
 def _is_string(kind: pa.DataType) -> bool:
-    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
 def _begins_with_space(text: pa.Array) -> bool:
