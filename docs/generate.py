@@ -105,6 +105,7 @@ OTHER_REASONS = {
         "crawl_delay": "robots.txt asks for pauses above `max_crawl_delay`",
         "private_address": "its host, or a redirect's, is no public address and not in `allow`",
         "bad_url": "no http(s) URL, or one with a password, a port of mail or shells, or blanks",
+        "excluded": "it leads to a page that is excluded or was erased",
         "redirect_loop": "a redirect leads back",
         "too_many_redirects": "more than `max_redirects`",
         "over_host_limit": "its host has `max_per_host` URLs before it",

@@ -416,12 +416,3 @@ def test_windows_are_found_wherever_they_stand() -> None:
     assert found.find(b"") == found.find(b"none of it " * 50) == []
     assert windows(b"-" * 500, 48) == set()
     assert windows(b"x" * (MIN_BYTES - 1), 48) == set()
-
-
-def test_a_page_that_a_crawl_of_the_run_keeps_is_told_before_anything_changes(work: Path) -> None:
-    index = work / "fetched" / "web-0123456789ab" / "00000-of-00001-ba9876543210.json"
-    index.parent.mkdir(parents=True)
-    index.write_text(json.dumps({"urls": {url_of("a3k"): [0, 0, "fetched"]}}))
-    with pytest.raises(InputError, match="Take their URLs off the list"):
-        erased(work, url_of("a3k"))
-    assert not (work / "exclusions").exists()

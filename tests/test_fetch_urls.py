@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
@@ -67,10 +67,13 @@ class Crawled:
         self.folder = folder
         self.result: RunResult | None = None
 
-    def __call__(self, urls: list[str], knobs: str = "", **options: Any) -> RunResult:
+    def __call__(
+        self, urls: list[str], knobs: str = "", overrides: Sequence[str] = (), **options: Any
+    ) -> RunResult:
         lists = self.folder / "urls.txt"
         lists.write_text("# a list\n" + "\n".join(urls) + "\n")
-        config = parse_config(config_of(lists, knobs), "test.yaml", [f"workdir={self.workdir}"])
+        given = [f"workdir={self.workdir}", *overrides]
+        config = parse_config(config_of(lists, knobs), "test.yaml", given)
         self.result = run(make_plan(config), Options(**options))
         return self.result
 

@@ -2,7 +2,8 @@
 
 1. The request is stored (`exclusions/erased-<n>.json`, digests only): from here on no run takes the
    pages in. An unfinished request is taken up by the next `erase`.
-2. The files that hold them are found; what to look for in the proof is stored until the end.
+2. The files that hold them are found; what to look for in the proof is stored until the end. What
+   was fetched is written anew without them.
 3. These files are written anew without the pages, and the manifests of the last runs under the keys
    that the next run asks for (`erasure.replay`).
 4. A new version is put in force; each replayed run gets a new run record.
@@ -25,7 +26,7 @@ from pipeline.erasure.exclusion import erased_lists
 from pipeline.erasure.files import Rewritten, find
 from pipeline.erasure.pages import Pages
 from pipeline.erasure.prove import Proof, prove
-from pipeline.erasure.replay import Replayed, replay
+from pipeline.erasure.replay import Replayed, fetching_sources, replay
 from pipeline.erasure.versions import (
     datasets_of,
     files_of,
@@ -88,7 +89,7 @@ def erase(
     if not runs_of(storage):
         raise InputError(f"{storage.root} holds no finished run. Give the workdir of a run.")
     with Lease(storage) as lease:
-        _check_fetched(storage, Entries(set(entries)))
+        keepers = fetching_sources(storage)
         number, before, after = _request(storage, set(entries))
         report = Erased(number, len(after - before))
         pages = Pages(Entries(after))
@@ -98,6 +99,9 @@ def erase(
         rewritten = Rewritten(storage, pages, held)
         report.pages = len(pages.places)
         _remember(storage, pages, held)
+        fetched: dict[str, str | None] = {}
+        for keeper in keepers:
+            fetched |= keeper.forget(storage, pages.entries.named, lease.heartbeat)
         say(f"{report.pages:,} documents in {len(rewritten.held):,} files")
         replayed = _replay(storage, rewritten, before, after, retrain, report, lease)
         _publish(storage, rewritten, replayed, report)
@@ -110,12 +114,12 @@ def erase(
     with Lease(storage) as lease:
         report.files_rewritten = {
             old: new.path if new else None for old, new in sorted(rewritten.made.items())
-        }
+        } | fetched
         _purge(storage, rewritten, report, lease)
         if report.retrained:
             _forget_artefacts(storage, replayed, report)
         say("looking at every byte")
-        report.proof = prove(storage, pages, PENDING, lease.heartbeat)
+        report.proof = prove(storage, pages, PENDING, keepers, lease.heartbeat)
         if report.proof.found:
             raise IntegrityError(
                 f"erase {number}: a page is still in {len(report.proof.found)} places, first "
@@ -127,20 +131,6 @@ def erase(
 
 
 # --- Requests ------------------------------------------------------------------------------------
-
-
-def _check_fetched(storage: Storage, entries: Entries) -> None:
-    """Raise InputError where a crawl of the run's own keeps a page: it would ask for it again."""
-    for info in storage.list("fetched"):
-        if info.path.endswith(".json"):
-            told = orjson.loads(storage.get(info.path)).get("urls", {})
-            met = sum(1 for url in told if entries.of(url))
-            if met:
-                raise InputError(
-                    f"{storage.root}/{info.path.removesuffix('.json')}.warc.gz holds {met} of the "
-                    f"pages as they were fetched. Take their URLs off the list that was fetched, "
-                    f"delete the folder {info.path.rpartition('/')[0]}, run, then erase again."
-                )
 
 
 def _request(storage: Storage, entries: set[str]) -> tuple[int, set[str], set[str]]:

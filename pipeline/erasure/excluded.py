@@ -51,6 +51,10 @@ class Entries:
             found += [entry for entry in domain_entries(url) if entry in self.all]
         return found
 
+    def named(self, url: str) -> bool:
+        """True if a URL meets an entry."""
+        return bool(self.of(url))
+
     def met(
         self, urls: pa.Array | pa.ChunkedArray | Sequence[str | None]
     ) -> tuple[npt.NDArray[np.bool_], set[str]]:

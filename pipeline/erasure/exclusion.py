@@ -83,6 +83,12 @@ def erased_lists(storage: Storage) -> dict[int, tuple[set[str], bool]]:
     return found
 
 
+def all_entries(config: Config, storage: Storage) -> Entries:
+    """What the configuration excludes, and what was erased from the workdir or is about to be."""
+    erased = (entries for entries, _ in erased_lists(storage).values())
+    return Entries(configured_entries(config).union(*erased))
+
+
 # --- Keys ----------------------------------------------------------------------------------------
 
 

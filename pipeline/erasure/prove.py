@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import gzip
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +19,7 @@ import pyarrow as pa
 from pipeline.erasure.pages import NAMES, Pages, Windows, is_text
 from pipeline.erasure.tables import kind_of, tables_of
 from pipeline.files.storage import Storage
+from pipeline.planning.fetching import FetchingSource, Kept
 
 _SHOWN = 50
 _IN_URL = frozenset(b"-._~:/?#[]@!$&'()*+,;=%") | frozenset(range(48, 58)) | frozenset(
@@ -40,12 +41,22 @@ class Proof:
     found: list[str] = field(default_factory=list)
     """`path: what`, where a page is still there; empty = proven absent."""
     shared: dict[str, list[str]] = field(default_factory=dict)
-    """doc_id of another page -> the files in which it says what an erased page said."""
+    """doc_id of another page, or its URL as it was fetched -> the files in which it says what an
+    erased page said."""
 
 
-def prove(storage: Storage, pages: Pages, but: str, beat: Callable[[], None]) -> Proof:
-    """Look at every file of the workdir `but` the one that holds what is looked for."""
-    return _Search(storage, pages).run(but, beat)
+def prove(
+    storage: Storage,
+    pages: Pages,
+    but: str,
+    keepers: Sequence[type[FetchingSource]],
+    beat: Callable[[], None],
+) -> Proof:
+    """Look at every file of the workdir `but` the one that holds what is looked for.
+
+    Files that `keepers` keep are looked at record by record.
+    """
+    return _Search(storage, pages).run(but, keepers, beat)
 
 
 class _Search:
@@ -59,10 +70,19 @@ class _Search:
         self.others: set[bytes] = set()
         """Parts that other pages have too."""
 
-    def run(self, but: str, beat: Callable[[], None]) -> Proof:
+    def run(
+        self, but: str, keepers: Sequence[type[FetchingSource]], beat: Callable[[], None]
+    ) -> Proof:
+        looked_at: set[str] = {but}
+        for keeper in keepers:
+            for kept in keeper.kept(self.storage):
+                beat()
+                self.proof.files += kept.path not in looked_at
+                looked_at.add(kept.path)
+                self._kept(kept)
         for info in self.storage.list(""):
             beat()
-            if info.path == but:
+            if info.path in looked_at:
                 continue
             self.proof.files += 1
             kind = kind_of(self.storage, info.path)
@@ -85,6 +105,18 @@ class _Search:
         line = f"{path}: {what}"
         if line not in self.proof.found and len(self.proof.found) < _SHOWN:
             self.proof.found.append(line)
+
+    def _kept(self, kept: Kept) -> None:
+        """A record says whose it is: a page that says or links to what is erased is another one."""
+        self.proof.num_bytes += len(kept.content)
+        if any(self.pages.entries.of(url) for url in kept.urls):
+            self._say(kept.path, "a record of it")
+        for _, part in self.windows.find(kept.content):
+            if part not in self.urls:
+                self.others.add(part)
+                files = self.proof.shared.setdefault(kept.urls[0] if kept.urls else "", [])
+                if kept.path not in files and len(files) < _SHOWN:
+                    files.append(kept.path)
 
     def _raw(self, path: str) -> None:
         data = self.storage.get(path)

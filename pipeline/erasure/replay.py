@@ -13,25 +13,28 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pyarrow as pa
 
 from pipeline.erasure.excluded import REASON
 from pipeline.erasure.exclusion import Exclusions, configured_entries
 from pipeline.erasure.files import Rewritten
-from pipeline.errors import PipelineError
+from pipeline.errors import InputError, PipelineError
 from pipeline.execution.runner import read_quarantine
 from pipeline.execution.schedule import Schedule
 from pipeline.execution.segment import QUARANTINED
 from pipeline.execution.work import SegmentCall, Work
 from pipeline.files.storage import Storage
 from pipeline.files.tables import iter_batches
+from pipeline.planning.build import stage_class
+from pipeline.planning.fetching import FetchingSource
 from pipeline.planning.fingerprint import digest
 from pipeline.planning.inputs import list_inputs
 from pipeline.planning.plan import Plan, make_plan
 from pipeline.results.funnel import make_funnel
 from pipeline.results.manifest import Manifest, commit_manifest, load_manifest, manifest_path
 from pipeline.results.publish import dataset_folder
-from pipeline.results.records import RunRecord, config_from_json, new_run_id
+from pipeline.results.records import RunRecord, config_from_json, new_run_id, runs_of
 
 
 @dataclass
@@ -93,6 +96,29 @@ def replay(
     made = Replayed(record["run_id"], plan, new, record, found)
     _Walk(storage, rewritten, old, new, made, retrain).run(beat)
     return made
+
+
+def fetching_sources(storage: Storage) -> list[type[FetchingSource]]:
+    """The kinds of sources that keep pages in a workdir, from all its runs.
+
+    Raises InputError where none of them is known that kept what is there.
+    """
+    if not any(True for _ in storage.list("fetched")):
+        return []
+    found: set[type[FetchingSource]] = set()
+    for path in runs_of(storage):
+        steps = orjson.loads(storage.get(path))["config"]["steps"]
+        for name in {key for step in steps for key in step if key not in ("id", "inputs")}:
+            with contextlib.suppress(PipelineError):
+                made = stage_class(name, path)
+                if issubclass(made, FetchingSource):
+                    found.add(made)
+    if not found:
+        raise InputError(
+            f"{storage.root}/fetched holds pages, but no run of the workdir names a source that "
+            f"fetches. Delete the folder, then erase again."
+        )
+    return sorted(found, key=lambda made: made.__name__)
 
 
 @contextlib.contextmanager

@@ -6,7 +6,7 @@ what is missing first, then reads files by their content as of any source.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -23,15 +23,47 @@ class FetchedInputs:
     """URLs that are still to be fetched."""
 
 
-class FetchingSource(Source):
-    """A source whose files are brought into the workdir before it is read."""
+@dataclass(frozen=True)
+class Kept:
+    """One record of what was fetched."""
 
-    def fetch(self, source: str, storage: Storage, watch: Watch) -> None:
+    path: str
+    """The file that holds it."""
+    urls: Sequence[str]
+    """That it is of, or leads to."""
+    content: bytes
+    """Decoded."""
+
+
+class FetchingSource(Source):
+    """A source whose files are brought into the workdir before it is read.
+
+    What `excluded` names is not asked for, and is no part of what is there.
+    """
+
+    def fetch(
+        self, source: str, storage: Storage, excluded: Callable[[str], bool], watch: Watch
+    ) -> None:
         """Bring what is missing. May be killed at any time; called under the lease."""
         raise NotImplementedError
 
-    def fetched(self, source: str, storage: Storage) -> FetchedInputs:
+    def fetched(
+        self, source: str, storage: Storage, excluded: Callable[[str], bool]
+    ) -> FetchedInputs:
         """What is there; asks no network."""
+        raise NotImplementedError
+
+    @staticmethod
+    def forget(
+        storage: Storage, excluded: Callable[[str], bool], beat: Callable[[], None]
+    ) -> Mapping[str, str | None]:
+        """Write what sources of this kind keep anew without these pages; old file -> new one, None
+        = nothing was left. Asks no network. May be killed at any time and called again."""
+        raise NotImplementedError
+
+    @staticmethod
+    def kept(storage: Storage) -> Iterator[Kept]:
+        """All that sources of this kind keep in a workdir."""
         raise NotImplementedError
 
 

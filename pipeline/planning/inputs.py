@@ -6,6 +6,7 @@ import posixpath
 from collections.abc import Sequence
 from dataclasses import replace
 
+from pipeline.erasure.exclusion import all_entries
 from pipeline.errors import InputError
 from pipeline.files.addresses import content_name, is_web, shown
 from pipeline.files.checksums import split_checksum
@@ -33,7 +34,8 @@ def list_inputs(
             continue
         storage = open_storage(plan.config.workdir)
         if isinstance(step.stage, FetchingSource):
-            there = step.stage.fetched(step.id, storage)
+            excluded = all_entries(plan.config, storage).named
+            there = step.stage.fetched(step.id, storage, excluded)
             if there.missing:
                 warnings.append(f"{step.id}: {there.missing:,} URLs to fetch first; `run` does it")
             partitions = list(there.partitions)
@@ -54,7 +56,8 @@ def fetch_inputs(plan: Plan, storage: Storage, watch: Watch) -> None:
     """Bring into the workdir what sources fetch and is not there yet. Raises InputError."""
     for step in plan.steps:
         if isinstance(step.stage, FetchingSource):
-            step.stage.fetch(step.id, storage, watch)
+            excluded = all_entries(plan.config, storage).named
+            step.stage.fetch(step.id, storage, excluded, watch)
 
 
 def _partitions(source: str, stage: Source, where: str, warnings: list[str]) -> list[Partition]:

@@ -91,8 +91,11 @@ class _Host:
 class Crawl:
     """One crawl; `run` fetches a list."""
 
-    def __init__(self, manners: Manners) -> None:
-        self.manners = manners
+    def __init__(
+        self, manners: Manners, excluded: Callable[[str], bool] = lambda url: False
+    ) -> None:
+        """No page that `excluded` names is asked for."""
+        self.manners, self.excluded = manners, excluded
         self.stop = threading.Event()
         self.answers = 0
         """HTTP answers of any kind; without one there may be no network."""
@@ -141,6 +144,8 @@ class Crawl:
         try:
             url = normal_url(text)
             for _ in range(self.manners.max_redirects + 1):
+                if self.excluded(url.url):  # nothing is kept that would name it
+                    return self._result(text, "excluded", "", ())
                 robots = self._permission(url)
                 hop = self._answered(url)
                 hops.append(hop)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -23,13 +23,14 @@ import pyarrow as pa
 
 from pipeline.errors import InputError
 from pipeline.files.storage import Storage, find_inputs, open_input
-from pipeline.planning.fetching import FetchedInputs, FetchingSource, Watch
+from pipeline.planning.fetching import FetchedInputs, FetchingSource, Kept, Watch
 from pipeline.stage import Partition, Side, SourceBatch, knob, location
 from stages.documents import MAX_HTML_BYTES, BatchBuilder, refusal_key
 from stages.fetch.addresses import networks
 from stages.fetch.archive import outcomes
 from stages.fetch.client import MAX_URL_BYTES, Bounds, FetchError, normal_url
 from stages.fetch.crawl import TRANSIENT, Crawl, Fetched, Manners, host_of
+from stages.fetch.forget import forget, kept
 from stages.fetch.store import Bucket, Place, Store, counted
 from stages.lines import Lines
 from stages.read_warc import ReadWarc
@@ -116,8 +117,13 @@ class FetchUrls(FetchingSource):
 
     # --- fetching ----------------------------------------------------------------------------
 
-    def fetch(self, source: str, storage: Storage, watch: Watch) -> None:
-        urls = self._listed(source)
+    def fetch(
+        self, source: str, storage: Storage, excluded: Callable[[str], bool], watch: Watch
+    ) -> None:
+        listed = self._listed(source)
+        urls = [url for url in listed if not excluded(url)]
+        if len(urls) < len(listed):
+            watch.note(f"{source}: {len(listed) - len(urls):,} URLs are excluded and not asked for")
         store = self.store(source, storage)
         open_buckets = [one for one in store.buckets(urls) if store.index(one) is None]
         if not open_buckets:
@@ -130,7 +136,7 @@ class FetchUrls(FetchingSource):
         watch.note(
             f"{source}: {len(urls):,} URLs, {len(missing):,} to fetch from {len(hosts):,} hosts"
         )
-        crawl = Crawl(self._manners())
+        crawl = Crawl(self._manners(), excluded)
         given_up = self._crawl(crawl, hosts, store, watch)
         if given_up and len(given_up) == len(missing) and not crawl.answers:
             raise InputError(
@@ -251,10 +257,12 @@ class FetchUrls(FetchingSource):
 
     # --- reading -----------------------------------------------------------------------------
 
-    def fetched(self, source: str, storage: Storage) -> FetchedInputs:
+    def fetched(
+        self, source: str, storage: Storage, excluded: Callable[[str], bool]
+    ) -> FetchedInputs:
         partitions, missing = [], 0
         store = self.store(source, storage)
-        for one in store.buckets(self._listed(source)):
+        for one in store.buckets([url for url in self._listed(source) if not excluded(url)]):
             index = store.index(one)
             if index is None:
                 missing += len(one.urls)
@@ -263,6 +271,16 @@ class FetchUrls(FetchingSource):
             file = f"{one.name}.warc.gz"
             partitions.append(Partition(source, path, file, index.num_bytes, index.sha256))
         return FetchedInputs(partitions, missing)
+
+    @staticmethod
+    def forget(
+        storage: Storage, excluded: Callable[[str], bool], beat: Callable[[], None]
+    ) -> Mapping[str, str | None]:
+        return forget(storage, excluded, beat)
+
+    @staticmethod
+    def kept(storage: Storage) -> Iterator[Kept]:
+        return kept(storage)
 
     def read(self, partition: Partition, stream: BinaryIO, side: Side) -> Iterator[SourceBatch]:
         yield from self._archives.read(partition, stream, side)

@@ -30,6 +30,7 @@ from pipeline.planning.fingerprint import digest
 from stages.fetch.archive import as_warc, date_of, outcomes, warcinfo
 from stages.fetch.crawl import TRANSIENT, Fetched, host_of
 
+ROOT = "fetched"
 BUCKET_URLS = 1000
 """URLs that a file is planned for: some 30 MB of pages."""
 _VERSION = 1
@@ -62,6 +63,11 @@ class Index:
     """URL -> (offset, bytes, outcome)."""
 
 
+def bucket_path(folder: str, name: str, urls: Sequence[str], attempt: int) -> str:
+    """Where the file of a bucket of these URLs lies, without the suffix."""
+    return f"{folder}/{name}-{digest([list(urls), attempt])[:12]}"
+
+
 class Store:
     """The pages under one key of one step."""
 
@@ -69,7 +75,7 @@ class Store:
         self, storage: Storage, source: str, decides: Mapping[str, object], attempt: int
     ) -> None:
         self.storage, self.attempt = storage, attempt
-        self.folder = f"fetched/{source}-{digest([_VERSION, decides])[:12]}"
+        self.folder = f"{ROOT}/{source}-{digest([_VERSION, decides])[:12]}"
 
     def buckets(self, urls: Sequence[str]) -> list[Bucket]:
         """The URLs by host, in a power of two of buckets; sorted, so the list's order is free."""
@@ -80,9 +86,9 @@ class Store:
         found = []
         for at, of_bucket in enumerate(members):
             name = f"{at:05d}-of-{number:05d}"
-            key = digest([of_bucket, self.attempt])[:12]
             if of_bucket:
-                found.append(Bucket(tuple(of_bucket), name, f"{self.folder}/{name}-{key}"))
+                path = bucket_path(self.folder, name, of_bucket, self.attempt)
+                found.append(Bucket(tuple(of_bucket), name, path))
         return found
 
     def index(self, bucket: Bucket) -> Index | None:
