@@ -23,16 +23,17 @@ from __future__ import annotations
 
 import codecs
 import re
+import struct
 from functools import lru_cache
 from typing import NamedTuple
 
-import numpy as np
 import pyarrow as pa
 
 _PRESCAN_BYTES = 1024  # WHATWG: user agents look for a declaration in the first 1,024 bytes
 _DETECT_BYTES = 32_768
 _TOLERANCE = 0.02  # a truncated page, or one pasted byte, must not turn a page into another charset
 _PROOF = 4
+_ENDS = struct.Struct("=qq")
 _NO_LEAD_BYTES = bytes(range(0xC0))  # UTF-8's characters beyond ASCII begin with another byte
 
 # Python's codec name -> WHATWG's name, where a change of the prefix is not enough.
@@ -98,18 +99,24 @@ def meta_charset(page: bytes) -> str | None:
     if b"<!--" in head:
         head = _COMMENT.sub(b"", head)
     for found in _META.finditer(head):
-        attributes = {
-            name.lower(): (a or b or c).decode("ascii", "replace")
-            for name, a, b, c in _ATTRIBUTE.findall(found.group(1))
-        }
-        label = attributes.get(b"charset")
-        if not label and attributes.get(b"http-equiv", "").strip().lower() == "content-type":
-            declared = _LABEL.search(attributes.get(b"content", ""))
-            label = declared.group(1) if declared else None
-        if name := _readable(whatwg_name(label)):
+        if name := _declared(found.group(1)):
             return name
     xml = _XML.search(head)
     return _readable(whatwg_name(xml.group(1).decode("ascii", "replace"))) if xml else None
+
+
+@lru_cache(maxsize=1024)  # most pages write theirs as thousands of others do
+def _declared(tag: bytes) -> str | None:
+    """The encoding that a meta tag with these attributes declares."""
+    attributes = {
+        name.lower(): (a or b or c).decode("ascii", "replace")
+        for name, a, b, c in _ATTRIBUTE.findall(tag)
+    }
+    label = attributes.get(b"charset")
+    if not label and attributes.get(b"http-equiv", "").strip().lower() == "content-type":
+        declared = _LABEL.search(attributes.get(b"content", ""))
+        label = declared.group(1) if declared else None
+    return _readable(whatwg_name(label))
 
 
 def _readable(name: str | None) -> str | None:
@@ -173,7 +180,7 @@ def is_utf8(page: bytes) -> bool:
 
     Arrow's check takes a third of the time of decoding, which would make a string to throw away.
     """
-    ends = pa.py_buffer(np.array([0, len(page)], dtype=np.int64))
+    ends = pa.py_buffer(_ENDS.pack(0, len(page)))
     column = pa.Array.from_buffers(pa.large_string(), 1, [None, ends, pa.py_buffer(page)])
     try:
         column.validate(full=True)

@@ -27,9 +27,11 @@ from stages.archives.http import decoded_body, parse_response
 from stages.archives.records import Lost
 from stages.archives.walk import walk
 from stages.charset import to_utf8
+from stages.extract.desk import Writer
 from stages.extract.page import ScannedPage, scan_page, valid_utf8
 from stages.kernels import html_tags as tags
 from stages.kernels import html_text as h
+from stages.kernels.html_judge import Desk, desk_for
 
 # --- Real pages -----------------------------------------------------------------------------------
 
@@ -199,6 +201,21 @@ def scan_exactly(html: bytes) -> ScannedPage:
     most = h.FREE_STEPS + h.STEPS_PER_BYTE * len(html) + h.MAX_DEPTH
     assert spent <= most + 3 * num_tags * (h.SHORT_WALK + 1), f"{spent} steps up the stack"
     return page
+
+
+class ExactWriter(Writer):
+    """Judges and writes each page in new room of the very size that the page needs."""
+
+    def _desk_for(self, page: ScannedPage) -> Desk:
+        self._out = np.empty(0, dtype=np.uint8)
+        return desk_for(len(page.blocks), len(page.nodes), len(page.text))
+
+
+def check_text(text: str) -> None:
+    """Fails where a main text breaks what its readers rely on."""
+    assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", text), "control character"
+    for line in text.split("\n"):
+        assert not line.endswith((" ", "\t")), f"white space at the end of {line!r}"
 
 
 def same_scan(one: ScannedPage, other: ScannedPage) -> bool:

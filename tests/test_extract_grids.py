@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+from slow_extract import with_neighbours
 
 from stages.extract.features import features_of
-from stages.extract.grids import SHARED, with_neighbours
 from stages.extract.model import load_model
 from stages.extract.page import Scanner
+from stages.kernels.html_choice import SHARED
 from stages.kernels.html_context import KINDS
 
 PAGE = (

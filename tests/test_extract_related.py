@@ -9,13 +9,14 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from slow_extract import without_related
 
 from pipeline.stage import Side, TextBatch
 from stages.extract import Extract
 from stages.extract.features import features_of
 from stages.extract.model import load_model
 from stages.extract.page import ScannedPage, Scanner
-from stages.extract.related import PHRASES, name_hash, related_blocks, without_related
+from stages.extract.related import PHRASES, name_hash, related_blocks
 from stages.kernels.html_context import KINDS
 from stages.kernels.html_text import A_CLASS, A_ID
 

@@ -3,8 +3,9 @@
     python tests/test_html_fuzz.py --inputs 1000000 --seed 1
 
 Each input is made from (seed, number) alone, mostly 1 to 4 KB of a real page with up to six
-changes, and is scanned in a room without a byte to spare; every fourth also in one used room, which
-must give the same. An error, a broken invariant (`html_oracle.check_scan`) or more steps up the
+changes. It is scanned, judged by the model and written down (text or Markdown, comments and related
+stories kept or not) in rooms without a byte to spare; every fourth also in used rooms, which must
+give the same. An error, a broken invariant (`html_oracle.check_scan`) or more steps up the
 stack than the budget allows ends the campaign and names the input. A hang ends it with a traceback.
 
     python tests/test_html_fuzz.py --hostile
@@ -31,13 +32,17 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # for the command 
 from html_oracle import (
     CHECKED,
     ROOT,
+    ExactWriter,
     check_scan,
+    check_text,
     gold_pages,
     index_checks_are_on,
     same_scan,
     scan_exactly,
 )
 
+from stages.extract.desk import Writer
+from stages.extract.model import load_model
 from stages.extract.page import Scanner
 from stages.kernels import html_tags as tags
 
@@ -119,6 +124,7 @@ def _changed(rng: random.Random, data: bytes, pages: Sequence[bytes]) -> bytes:
 def run_campaign(seed: int, inputs: int, pages: Sequence[bytes]) -> int:
     """Bytes that were scanned. Raises at the first input that breaks anything."""
     scanner, num_bytes = Scanner(), 0
+    exact, used, model = ExactWriter(), Writer(), load_model()
     for number in range(inputs):
         if number % 1_000 == 0:
             faulthandler.dump_traceback_later(HANG_SECONDS, exit=True)
@@ -128,6 +134,11 @@ def run_campaign(seed: int, inputs: int, pages: Sequence[bytes]) -> int:
             page = scan_exactly(html)
             check_scan(page)
             assert number % 4 or same_scan(scanner.scan(html), page), "a used room differs"
+            if len(page.blocks):
+                how = number % 1_024, number // 2 % 4, number % 2 == 0
+                found = exact.main_text(page, model, *how)
+                check_text(found[0])
+                assert number % 4 or used.main_text(page, model, *how) == found, "a used desk does"
         except Exception as error:
             raise AssertionError(f"input {number} of seed {seed}: {error!r}: {html!r}") from error
     faulthandler.cancel_dump_traceback_later()

@@ -14,12 +14,13 @@ import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from slow_extract import best_blocks, predict
 
 from stages.extract.comments import comment_blocks, part_hash
-from stages.extract.features import PageFeatures, best_blocks, features_of
+from stages.extract.features import PageFeatures, features_of
 from stages.extract.forest import Trees, sums
 from stages.extract.json_ld import read_json_ld
-from stages.extract.model import BlocksModel, load_model, predict
+from stages.extract.model import BlocksModel, load_model
 from stages.extract.page import Scanner
 from stages.kernels.html_columns import FEATURES
 from stages.kernels.html_groups import number_groups, slots_for
@@ -214,11 +215,11 @@ def test_a_text_that_is_kept_twice_under_different_parents_is_kept_once() -> Non
 def test_the_model_speaks_of_every_block_and_every_kind() -> None:
     page = Scanner().scan(b"<p>" + b"A line of prose that goes on. " * 9 + b"</p><p>Home</p>")
     model: BlocksModel = load_model()
-    said = predict(page, model, read_json_ld(page), "")
-    assert said.prob.shape == (2,)
-    assert said.prob[0] > 0.5
-    assert ((said.prob >= 0) & (said.prob <= 1)).all()
-    assert said.kinds.sum() == pytest.approx(1, abs=1e-5)
+    prob, kinds, _ = predict(page, model, read_json_ld(page), "")
+    assert prob.shape == (2,)
+    assert prob[0] > 0.5
+    assert ((prob >= 0) & (prob <= 1)).all()
+    assert kinds.sum() == pytest.approx(1, abs=1e-5)
 
 
 def test_comments_are_told_by_the_names_of_what_holds_them() -> None:

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
+from slow_extract import without_retold
 
 from stages.extract.blocks import BlocksEngine
-from stages.extract.features import without_retold
 from stages.kernels.html_repeats import EVERY, LEAST_SAMPLES, SHARE, WINDOW
 from stages.kernels.html_text import BLOCK_COLUMNS, END, NODE, NODE_COLUMNS, PARENT, START
 

@@ -9,24 +9,21 @@ nothing is kept is tried once more by `rescue`.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from stages.extract.comments import Flags, comment_blocks, with_comments, without_comments
-from stages.extract.features import best_blocks
-from stages.extract.grids import with_neighbours
+from stages.extract.desk import Writer
 from stages.extract.json_ld import JsonLd, read_json_ld
-from stages.extract.model import Prediction, load_model, predict
+from stages.extract.kind import page_flags
+from stages.extract.model import BlocksModel, load_model
 from stages.extract.page import ScannedPage, Scanner
-from stages.extract.related import related_blocks, without_related
-from stages.extract.render import Format, Layout, lay_out, render_page, whole_groups
+from stages.extract.render import Format
 from stages.extract.rescue import rescue
 from stages.extract.result import SHIPPED_MODEL, Extracted
-from stages.kernels.html_columns import FEATURES
-from stages.kernels.html_context import KINDS
+from stages.kernels.html_choice import COMMENTS, RELATED
 
 Switch = Literal["drop", "keep"]
-_LINK_SHARE = FEATURES.index("link_share")
 
 
 @dataclass
@@ -38,6 +35,7 @@ class BlocksEngine:
     related: Switch = "drop"
     model: Path = SHIPPED_MODEL
     scanner: Scanner = field(default_factory=Scanner)
+    writer: Writer = field(default_factory=Writer)
 
     def __call__(self, html: bytes, url: str | None = None) -> Extracted:
         """Main text of a page in UTF-8. Raises InputError if the model's file is none."""
@@ -49,11 +47,13 @@ class BlocksEngine:
         text, score, kind = "", None, None
         if len(page.blocks):
             og_type = next(iter(page.facts_of("meta_type")), "")
-            said = predict(page, load_model(self.model), json_ld, og_type)
-            laid_out = lay_out(page)
-            kept, expected = self._kept(page, said, laid_out)
-            text = render_page(page, kept, self.format, laid_out)
-            score, kind = float(expected), KINDS[int(said.kinds.argmax())]
+            text, score, kind = self.writer.main_text(
+                page,
+                self._loaded,
+                page_flags(json_ld, og_type),
+                self._options,
+                self.format == "markdown",
+            )
         if text:
             return Extracted(text, score, kind)
         found = rescue(page.html, json_ld)
@@ -61,19 +61,10 @@ class BlocksEngine:
             return Extracted("", score, kind)
         return Extracted(found[0], score, kind, found[1])
 
-    def _kept(self, page: ScannedPage, said: Prediction, laid_out: Layout) -> tuple[Flags, float]:
-        """Which blocks are written, and the F1 that the model expects of its own choice."""
-        prob = with_neighbours(said.features, said.prob, page.blocks, said.kinds)
-        kept, expected = best_blocks(prob, said.words, page, said.features.hashes)
-        kept = whole_groups(laid_out, said.prob, said.words, kept)
-        marked = comment_blocks(page)
-        if marked.any():
-            if self.comments == "drop":
-                kept = without_comments(kept, marked, said.words, said.kinds)
-            else:
-                links = said.features.rows[:, _LINK_SHARE]
-                kept = with_comments(kept, marked, said.words, links)
-        places = said.features.places
-        if self.related == "keep":
-            return kept | related_blocks(page, said.words, places), expected
-        return without_related(page, kept, said.words, places, said.kinds), expected
+    @cached_property
+    def _loaded(self) -> BlocksModel:
+        return load_model(self.model)
+
+    @cached_property
+    def _options(self) -> int:
+        return int(COMMENTS * (self.comments == "keep") | RELATED * (self.related == "keep"))

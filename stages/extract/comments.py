@@ -9,14 +9,12 @@ annotators, and 79.0 % of their comments' words are marked; on Dragnet's 411 pag
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from stages.extract.page import ScannedPage
 from stages.kernels.html_attributes import _PART_SALT
-from stages.kernels.html_context import KINDS
 from stages.kernels.html_marks import sieve_of, under_names
 from stages.kernels.html_tags import fnv
 
@@ -27,13 +25,6 @@ NAMES = """
     reacties opinie
 """
 """Parts of class names and ids, in eight languages, and the widgets that show comments."""
-MOSTLY = 0.5
-"""Where more of the kept words are marked, the marked ones are what the page is about."""
-FORUM = 0.3
-"""From this probability of `forum` on, posts are main text whatever their elements are called."""
-_FORUM = KINDS.index("forum")
-MIN_WORDS = 3
-"""`comments: keep` adds blocks of so many words: the others are names, dates and buttons."""
 
 Flags = npt.NDArray[np.bool_]
 
@@ -45,7 +36,7 @@ def part_hash(name: str) -> int:
 
 
 @lru_cache(maxsize=1)
-def _names() -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.bool_]]:
+def comment_names() -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.bool_]]:
     """The names' tokens in order, and their sieve."""
     names = np.sort(np.array([part_hash(name) for name in NAMES.split()], dtype=np.uint32))
     return names, sieve_of(names)
@@ -55,21 +46,5 @@ def comment_blocks(page: ScannedPage) -> Flags:
     """For each block whether it stands under an element that is named after comments."""
     found = np.empty(len(page.blocks), dtype=np.bool_)
     room = np.empty(len(page.nodes), dtype=np.bool_)
-    under_names(page.nodes, page.blocks, page.tokens, *_names(), room, found)
+    under_names(page.nodes, page.blocks, page.tokens, *comment_names(), room, found)
     return found
-
-
-def without_comments(kept: Flags, marked: Flags, words: Any, kind: Any) -> Flags:
-    """What is kept, less comments; all of it on forums and where comments are most of it."""
-    both = kept & marked
-    if not both.any() or kind[_FORUM] >= FORUM:
-        return kept
-    if words[both].sum() >= MOSTLY * words[kept].sum():
-        return kept
-    return kept & ~marked
-
-
-def with_comments(kept: Flags, marked: Flags, words: Any, link_share: Any) -> Flags:
-    """What is kept, and the comments: marked blocks of prose that are not mostly links."""
-    prose: Flags = marked & (words >= MIN_WORDS) & (link_share < 0.5)
-    return kept | prose

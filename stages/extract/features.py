@@ -24,10 +24,7 @@ from stages.kernels.html_context import NUM_CONTEXT, context_features
 from stages.kernels.html_features import page_features
 from stages.kernels.html_groups import slots_for
 from stages.kernels.html_nodes import PLACE_COLUMNS, SUM_COLUMNS
-from stages.kernels.html_repeats import EVERY, LEAST_SAMPLES, WINDOW, drop_retold
-from stages.kernels.html_select import choose_blocks
 from stages.kernels.html_tags import FACT
-from stages.kernels.html_text import END, START
 from stages.kernels.html_words import COUNT_COLUMNS, WORDS
 
 _TITLE, _DESCRIPTION = FACT["title"], FACT["meta_description"]
@@ -95,31 +92,3 @@ def context_of(
         np.empty(num, dtype=np.int32), np.empty(num, dtype=np.int32),
     )  # fmt: skip
     return found.table  # type: ignore[no-any-return]
-
-
-def best_blocks(
-    prob: Any, words: Any, page: ScannedPage, hashes: Any
-) -> tuple[npt.NDArray[np.bool_], float]:
-    """The blocks that are expected to score best, and the F1 expected of them."""
-    num = len(prob)
-    kept = np.empty(num, dtype=np.bool_)
-    expected = choose_blocks(
-        prob, words, page.nodes, page.blocks, hashes, np.argsort(-prob, kind="stable"),
-        np.empty(slots_for(num), dtype=np.int32), np.empty(num, dtype=np.int32),
-        np.empty(num, dtype=np.int32), kept,
-    )  # fmt: skip
-    without_retold(page.text, page.nodes, page.blocks, kept)
-    return kept, float(expected)
-
-
-def without_retold(text: Any, nodes: Any, blocks: Any, kept: Any) -> None:
-    """Clear `kept` of blocks that tell again what kept blocks under other parents told before."""
-    sizes = (blocks[:, END] - blocks[:, START])[kept]
-    longest = int(sizes.max(initial=0))
-    if longest < WINDOW + LEAST_SAMPLES:
-        return
-    slots = slots_for(int(sizes.sum()) // EVERY)
-    drop_retold(
-        text, nodes, blocks, kept, np.zeros(slots, dtype=np.uint64),
-        np.empty(slots, dtype=np.int32), np.empty(longest, dtype=np.uint64),
-    )  # fmt: skip

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from stages.extract.json_ld import JsonLd
 from stages.kernels.html_columns import FEATURES
 from stages.kernels.html_context import column_means
+from stages.kernels.html_judge import PAGE_FLAGS
 
 Floats = npt.NDArray[np.float32]
 
@@ -53,12 +54,20 @@ def page_vector(
     """
     row = np.zeros(len(PAGE_VECTOR), dtype=np.float32)
     column_means(features, words, row[: 2 * _WIDTH])
-    at = 2 * _WIDTH
+    flags = page_flags(json_ld, og_type)
+    for k in range(PAGE_FLAGS):
+        row[2 * _WIDTH + k] = flags >> k & 1
+    return row
+
+
+def page_flags(json_ld: JsonLd, og_type: str | None) -> int:
+    """The flags of a page's row, a bit each: `TYPE_FLAGS`, then `OPEN_GRAPH_WORDS`."""
+    flags = 0
     if json_ld.types:
         for k, (_, types) in enumerate(TYPE_FLAGS):
-            row[at + k] = not types.isdisjoint(json_ld.types)
+            flags |= (not types.isdisjoint(json_ld.types)) << k
     if og_type:
         lower = og_type.lower()
-        for k, word in enumerate(OPEN_GRAPH_WORDS):
-            row[at + len(TYPE_FLAGS) + k] = word in lower
-    return row
+        for k, word in enumerate(OPEN_GRAPH_WORDS, len(TYPE_FLAGS)):
+            flags |= (word in lower) << k
+    return flags

@@ -11,20 +11,17 @@ import io
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from pipeline.errors import InputError
-from stages.extract.features import PageFeatures, context_of, features_of
-from stages.extract.forest import Trees, probabilities, shares
-from stages.extract.json_ld import JsonLd
-from stages.extract.kind import PAGE_VECTOR, page_vector
-from stages.extract.page import ScannedPage
+from stages.extract.forest import Trees
+from stages.extract.kind import PAGE_VECTOR
 from stages.extract.result import SHIPPED_MODEL
 from stages.kernels.html_columns import NUM_FEATURES, LogOdds
-from stages.kernels.html_context import KINDS, NUM_CONTEXT
+from stages.kernels.html_context import NUM_CONTEXT
 
 TOKEN_SLOTS, WORD_SLOTS = 1 << 14, 1 << 15
 _MAX_BYTES = 1 << 20
@@ -41,18 +38,6 @@ class BlocksModel:
     second: Trees
     kind: Trees
     """Tree i speaks for kind i mod 7."""
-
-
-class Prediction(NamedTuple):
-    """What the model says of a page."""
-
-    prob: Floats
-    """For each block the probability that it is main text."""
-    words: Floats
-    """Words of each block."""
-    kinds: Floats
-    """Probability of each of `KINDS`."""
-    features: PageFeatures
 
 
 @lru_cache(maxsize=4)
@@ -108,12 +93,3 @@ def _trees(arrays: dict[str, Any], name: str, width: int) -> Trees:
     if number and int(features.max()) >= width:
         raise ValueError(f"'{name}': feature {int(features.max())}, expected below {width}")
     return Trees(features, thresholds, leaves, depth)
-
-
-def predict(page: ScannedPage, model: BlocksModel, json_ld: JsonLd, og_type: str) -> Prediction:
-    """Ask the model about a page with at least one block."""
-    found = features_of(page, model.odds)
-    vector = page_vector(found.table, found.words, json_ld, og_type)
-    kinds = shares(vector, model.kind, len(KINDS))
-    table = context_of(found, probabilities(found.table, model.first), page.blocks, kinds)
-    return Prediction(probabilities(table, model.second), found.words, kinds, found)

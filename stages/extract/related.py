@@ -15,9 +15,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from stages.extract.comments import MOSTLY, Flags, part_hash
+from stages.extract.comments import Flags, part_hash
 from stages.extract.page import ScannedPage
-from stages.kernels.html_context import KINDS
 from stages.kernels.html_marks import sieve_of
 from stages.kernels.html_related import RUNS, mark_related
 from stages.kernels.html_tags import fnv
@@ -104,10 +103,6 @@ PHRASES = """
 """
 """How a heading of such a group begins, a `|` between two: letters of ASCII in lower case, other
 characters as they are, anything else a blank."""
-LISTS = 0.3
-"""From this probability on of the kinds together whose main text is such groups, or has them:
-lists, documentation ("see also"), threads."""
-_LISTS = [KINDS.index(kind) for kind in ("listing", "collection", "documentation", "forum")]
 
 Hashes = npt.NDArray[np.uint32]
 
@@ -125,7 +120,7 @@ def name_hash(name: str, attribute: int) -> int:
 
 
 @lru_cache(maxsize=1)
-def _lists() -> tuple[Hashes, Flags, Hashes, Flags]:
+def related_names() -> tuple[Hashes, Flags, Hashes, Flags]:
     """The names' tokens in order and their sieve, the phrases' hashes in order and theirs."""
     listed = (NAME_PARTS + WHOLE_NAMES).split()  # a part may be a whole name of two: `mostRead`
     whole = [name_hash(name, attribute) for name in listed for attribute in (A_CLASS, A_ID)]
@@ -158,23 +153,9 @@ def related_blocks(
     """
     found = np.empty(len(page.blocks), dtype=np.bool_)
     mark_related(
-        page.text, page.nodes, page.blocks, page.tokens, words, places, *_lists(),
+        page.text, page.nodes, page.blocks, page.tokens, words, places, *related_names(),
         np.empty((len(found) + 1, RUNS), dtype=np.float32),
         np.empty((len(page.nodes), 2), dtype=np.int32), found,
         first, len(found) - 1 if last is None else last,
     )  # fmt: skip
     return found
-
-
-def without_related(page: ScannedPage, kept: Flags, words: Any, places: Any, kind: Any) -> Flags:
-    """What is kept, less these groups; all of it on lists and where they are most of it."""
-    if sum(kind[k] for k in _LISTS) >= LISTS:
-        return kept
-    at = np.flatnonzero(kept)
-    if not len(at):
-        return kept
-    marked = related_blocks(page, words, places, int(at[0]), int(at[-1]))
-    both = kept & marked
-    if not both.any() or words[both].sum() >= MOSTLY * words[kept].sum():
-        return kept
-    return kept & ~marked

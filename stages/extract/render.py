@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from stages.extract.page import ScannedPage
-from stages.kernels.html_layout import (
-    BOX,
-    CELL_ROOM,
-    LAYOUT_COLUMNS,
-    MAX_LEVELS,
-    keep_whole,
-    layout,
-)
+from stages.kernels.html_layout import CELL_ROOM, LAYOUT_COLUMNS, MAX_LEVELS, keep_whole, layout
 from stages.kernels.html_lines import STATE
-from stages.kernels.html_render import FREE_INDENTS, render, room_for_text
+from stages.kernels.html_render import write_blocks
 
 Format = Literal["text", "markdown"]
+Bytes = npt.NDArray[np.uint8]
 Flags = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float32]
 
@@ -66,17 +60,20 @@ def render_page(
     kept = np.ascontiguousarray(kept, dtype=np.bool_)
     if len(kept) != len(page.blocks):
         raise ValueError(f"a flag for each of {len(page.blocks)} blocks expected, got {len(kept)}")
-    nodes = (laid_out or lay_out(page)).nodes
-    ranges = np.empty((len(kept), 2), dtype=np.int32)
-    room, indents = room_for_text(page.text, page.blocks, kept, nodes, ranges)
-    if indents > FREE_INDENTS + len(page.text):
-        nodes = nodes.copy()
-        nodes[:, BOX] = -1
-        indents = 0
-    out = np.empty(room + indents, dtype=np.uint8)
-    size = render(
-        page.text, page.nodes, page.blocks, format == "markdown", nodes, ranges,
-        np.empty(len(nodes), dtype=np.int32), np.empty(MAX_LEVELS, dtype=np.int64),
-        np.empty(STATE, dtype=np.int64), out,
+    at = (laid_out or lay_out(page)).nodes.copy()
+    room = (
+        page.text, page.nodes, page.blocks, kept, format == "markdown", at,
+        np.empty((len(kept), 2), dtype=np.int32), np.empty(len(at), dtype=np.int32),
+        np.empty(MAX_LEVELS, dtype=np.int64), np.empty(STATE, dtype=np.int64),
     )  # fmt: skip
-    return str(out[:size].tobytes(), "utf-8")
+    return written(room, np.empty(2 * len(page.text) + 4_096, dtype=np.uint8))[0]
+
+
+def written(room: tuple[Any, ...], out: Bytes) -> tuple[str, Bytes]:
+    """What `write_blocks` writes of all but its last argument; `out`, or the longer one needed."""
+    write: Any = write_blocks
+    size = write(*room, out)
+    if size < 0:
+        out = np.empty(-size, dtype=np.uint8)
+        size = write(*room, out)
+    return str(out[:size].data, "utf-8"), out

@@ -12,6 +12,8 @@ import numpy as np
 from stages.kernels import html_tags as tags
 from stages.kernels.html_layout import BOX, ENTRY, LEVEL, LIST, ORDINAL, ROOT_LIST, UP
 from stages.kernels.html_text import KIND
+from stages.kernels.html_wide import WIDE as STEP
+from stages.kernels.html_wide import copy_wide, find_byte
 from stages.kernels.jit import inner, leaf
 
 # Places in the state. OPEN_: what the last block stands in, -1 = none. DONE: cells of the open row
@@ -104,6 +106,8 @@ def trimmed(text: Any, start: Any, end: Any, code: Any) -> Any:
 
 @inner
 def line_end(w: Any, i: Any, end: Any) -> Any:
+    if len(w.text) >= STEP:
+        return find_byte(w.text, i, end, NEWLINE)
     while i < end and w.text[i] != NEWLINE:
         i += 1
     return i
@@ -130,6 +134,11 @@ def put(w: Any, byte: Any, times: Any) -> Any:
 @leaf
 def put_bytes(w: Any, start: Any, end: Any) -> Any:
     size = w.state[SIZE]
+    if end + STEP <= len(w.text) and size + (end - start) + STEP <= len(w.out):
+        for i in range(start, end, STEP):  # what is behind the end is written over
+            copy_wide(w.text, i, w.out, size + (i - start))
+        w.state[SIZE] = size + (end - start)
+        return
     for i in range(start, end):
         w.out[size] = w.text[i]
         size += 1

@@ -28,6 +28,7 @@ import numpy as np
 from stages.kernels import html_tags as tags
 from stages.kernels import html_text as h
 from stages.kernels.html_layout import (
+    BOX,
     CELL,
     COUNT,
     HEADING,
@@ -80,21 +81,30 @@ _H1 = tags.TAG["h1"]
 
 
 @jit_bare
-def render(
-    text: Any, nodes: Any, blocks: Any, markdown: Any, at: Any, ranges: Any, seen: Any, chain: Any,
-    state: Any, out: Any,
+def write_blocks(
+    text: Any, nodes: Any, blocks: Any, kept: Any, markdown: Any, at: Any, ranges: Any, seen: Any,
+    chain: Any, state: Any, out: Any,
 ) -> Any:  # fmt: skip
-    """Write the blocks that have a range (`room_for_text`) as valid UTF-8; gives the bytes written.
+    """Write the kept blocks as valid UTF-8; gives the bytes written, no line end at the end.
 
-    No line end is at the end. Room: `seen` a value a node, `chain` `MAX_LEVELS`, `state` `STATE`.
+    Less than 0: `out` must have so many bytes and has not. `at` is the page's layout, which loses
+    its boxes on a page of too many indents. Room: `ranges` two a block, `seen` a value a node,
+    `chain` `MAX_LEVELS`, `state` `STATE`.
     """
-    seen[:] = -1
+    room, indents = room_for_text(text, blocks, kept, at[: len(nodes)], ranges)
+    if indents > FREE_INDENTS + len(text):
+        for n in range(len(nodes)):
+            at[n, BOX] = -1
+        indents = np.int64(0)
+    if room + indents > len(out):
+        return -(room + indents)
+    seen[: len(nodes)] = -1
     state[:] = -1
     _put_blocks(Writing(text, nodes, at, ranges, seen, chain, out, state, markdown), blocks)
     return state[SIZE]
 
 
-@jit_bare
+@leaf
 def room_for_text(text: Any, blocks: Any, kept: Any, at: Any, ranges: Any) -> Any:
     """(room, indents): bytes that the output cannot exceed, in two parts.
 

@@ -103,7 +103,7 @@ def _cached(compiled: Any, function: F) -> F:
 
 def jit(function: F) -> F:
     """`function` compiled on its first call."""
-    return _cached(numba.njit(nogil=True)(function), function)
+    return _cached(numba.njit(nogil=True, no_cfunc_wrapper=True)(function), function)
 
 
 def _folder(function: Callable[..., Any]) -> Path:
@@ -125,7 +125,7 @@ def jit_bare(function: F) -> F:
     The counts are atomic and made at each use of a tuple's array: they took half of the time of the
     scanner of web pages. Compilation fails where such a kernel allocates.
     """
-    return _cached(numba.njit(nogil=True, _nrt=False)(function), function)
+    return _cached(numba.njit(nogil=True, no_cfunc_wrapper=True, _nrt=False)(function), function)
 
 
 def inner(function: F) -> F:
@@ -147,3 +147,19 @@ def leaf(function: F) -> F:
     """
     options = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "_nrt": False}
     return cast(F, numba.njit(nogil=True, **options)(function))
+
+
+def part(function: F) -> F:
+    """For a step of one kernel, which takes most of its room: its statements become the kernel's
+    own before anything is typed. Handing dozens of arrays over took longer to compile."""
+    return cast(F, numba.njit(nogil=True, inline="always", _nrt=False)(function))
+
+
+def called(kernel: Any) -> Any:
+    """A kernel of `jit_bare` as a `part` of another one."""
+    return part(kernel.py_func)
+
+
+def shared(kernel: Any) -> Any:
+    """A kernel of `jit_bare` as a `leaf` for other kernels."""
+    return leaf(kernel.py_func)
