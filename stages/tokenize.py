@@ -38,6 +38,7 @@ class Tokenize(RowStage):
     """Encode every document once; mixing and cutting come later and repeat no encoding."""
 
     expensive: ClassVar[bool] = True
+    compiles: ClassVar[bool] = True
     reads: ClassVar[tuple[str, ...]] = ("text", "doc_id")
     adds: ClassVar[Mapping[str, pa.DataType]] = {"num_tokens": pa.int32(), "tokens": TOKENS}
     removes: ClassVar[tuple[str, ...]] = ("text", "title")

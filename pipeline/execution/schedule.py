@@ -39,7 +39,7 @@ from pipeline.planning.nodes import (
 )
 from pipeline.planning.plan import Plan, Step
 from pipeline.results.manifest import Dataset, Manifest
-from pipeline.stage import GlobalStage, Partition, RowStage, Source
+from pipeline.stage import GlobalStage, Partition, RowStage, Source, Stage
 
 if TYPE_CHECKING:
     from pipeline.erasure.exclusion import Exclusions
@@ -81,6 +81,8 @@ class Schedule:
         self.nodes = self.lowering.run()
         self.results: dict[str, dict[str, Manifest]] = {name: {} for name in self.nodes}
         self.done: set[str] = set()
+        self.compiled_ahead: tuple[Stage, ...] = ()
+        """What the works of sources compile for besides their own stages; see `warm_up`."""
 
     def dependencies(self, name: str) -> list[str]:
         return dependencies(self.nodes[name], self.lowering)
@@ -151,6 +153,7 @@ class Schedule:
             unit, source, documents, links, node.schema_in,
             node.schema if node.keeps_documents else None,
             self.plan.config.seed, self.plan.config.keep_dropped, quarantine, tuple(node.carry),
+            later=self.compiled_ahead if source else (),
         )  # fmt: skip
         key = digest(
             {
