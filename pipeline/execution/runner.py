@@ -270,7 +270,7 @@ class _Engine:
             for step in self.plan.steps
             if step.stage.compiles and any(self._holds(name, step.id) for name in self.wanted)
         ]
-        return tuple(step.stage for step in reversed(wanted))
+        return tuple(self.schedule.sized(step.stage) for step in reversed(wanted))
 
     def _holds(self, name: str, step_id: str) -> bool:
         node = self.schedule.nodes[name]
