@@ -12,7 +12,7 @@ version are counted in the run record.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -27,10 +27,14 @@ from pipeline.stage import Processed, RowStage, Side, TextBatch, knob, reference
 from stages.content import Content
 from stages.encoders.backends import BACKENDS, Kernel, Tokenizers, reference_of
 from stages.encoders.source import Source
-from stages.encoders.verified import AUTO, Encoder, Mismatch
+from stages.encoders.verified import AUTO, LIBRARIES, Encoder, Mismatch
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
+
+SMALL_INPUT = 64_000_000
+"""Stored bytes of all inputs, some 300 MB of text at most: fastokens takes about as long for it as
+the kernel takes to compile."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,7 @@ class Tokenize(RowStage):
     """Encode every document once; mixing and cutting come later and repeat no encoding."""
 
     expensive: ClassVar[bool] = True
+    compiles: ClassVar[bool] = True
     reads: ClassVar[tuple[str, ...]] = ("text", "doc_id")
     adds: ClassVar[Mapping[str, pa.DataType]] = {"num_tokens": pa.int32(), "tokens": TOKENS}
     removes: ClassVar[tuple[str, ...]] = ("text", "title")
@@ -54,9 +59,10 @@ class Tokenize(RowStage):
         AUTO,
         unit="library",
         source="benchmarks tokens: the fastest whose ids are those of tokenizers",
-        choices=(AUTO, *BACKENDS),
+        choices=(AUTO, LIBRARIES, *BACKENDS),
         identity=False,
-        help="auto takes the first of these that is installed and gives equal ids; kernel is ours",
+        help="auto takes the first of these that is installed and gives equal ids; kernel is ours; "
+        "libraries is auto without it, which auto is too where all inputs have less than 64 MB",
     )
     check_every: int = knob(
         2000,
@@ -67,6 +73,11 @@ class Tokenize(RowStage):
         help="one in so many documents is encoded by tokenizers too, and compared",
     )
     tokenizer: str = reference("tokenizer")
+
+    def sized(self, input_bytes: int) -> Tokenize:
+        """`auto` of a small run takes a library: its text is encoded before the kernel compiles."""
+        small = self.backend == AUTO and input_bytes < SMALL_INPUT
+        return replace(self, backend=LIBRARIES) if small else self
 
     def warm_up(self) -> Sequence[Call]:
         return (_compile_kernel,) if self.backend in (AUTO, Kernel.name) else ()

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.execution.warm_up import Busy, impatient, take_turns
+from pipeline.execution.warm_up import Busy, impatient, note_compiling, take_turns
 from stages.catalogue import CATALOGUE
 from stages.kernels import compiled_before
 
@@ -93,6 +93,35 @@ def test_what_another_process_is_busy_with_is_done_at_the_end() -> None:
     take_turns([busy, lambda: made.append("free")])
     assert made == ["free", "busy elsewhere"]
     assert not impatient()
+
+
+def test_later_steps_are_compiled_for_before_waiting_and_only_where_something_compiles() -> None:
+    made: list[str] = []
+
+    def busy() -> None:
+        if impatient():
+            raise Busy
+        made.append("busy elsewhere")
+
+    def busy_for_long() -> None:
+        raise Busy
+
+    ahead = [busy_for_long, lambda: made.append("ahead")]
+    take_turns([busy], lambda: ahead)
+    assert made == ["ahead", "busy elsewhere"]
+    take_turns([note_compiling], lambda: ahead)
+    assert made == ["ahead", "busy elsewhere", "ahead"]
+    take_turns([lambda: None], lambda: ahead)
+    assert len(made) == 3
+
+
+def test_a_small_run_takes_a_library_and_a_large_one_the_kernel() -> None:
+    from stages.tokenize import SMALL_INPUT, Tokenize
+
+    assert Tokenize().sized(SMALL_INPUT) == Tokenize()
+    assert Tokenize().sized(SMALL_INPUT - 1).backend == "libraries"
+    assert not Tokenize().sized(0).warm_up()
+    assert Tokenize(backend="kernel").sized(0).backend == "kernel"
 
 
 def test_an_error_of_a_call_is_left_to_the_first_batch() -> None:

@@ -11,13 +11,14 @@ same bytes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pyarrow as pa
 
 from pipeline.errors import ConfigError
+from pipeline.execution.warm_up import Call
 from pipeline.mixture.rank_cut import SIZES, SIZES_KNOBS, rank_cut, sizes_table, taken_nodes
 from pipeline.mixture.sampling import SHARES_KNOBS, TRAIN, Take, mixture_of
 from pipeline.phases import Combine, Emit, Phase, Tables
@@ -65,6 +66,7 @@ class TrainTokenizer(GlobalStage):
     reads: ClassVar[tuple[str, ...]] = ("text", "doc_id", "source", "url", "file", "offset")
     libraries: ClassVar[tuple[str, ...]] = ("tokenizers",)
     draws: ClassVar[bool] = True
+    compiles: ClassVar[bool] = True
 
     vocab_size: int = knob(
         32_000,
@@ -166,6 +168,21 @@ class TrainTokenizer(GlobalStage):
                 f"sample_bytes = {self.sample_bytes:,}, but the trainer `tokenizers` counts in 32 "
                 f"bits: expected at most {TOKENIZERS_MAX_BYTES:,}, or the trainer `counts`."
             )
+
+    def warm_up(self) -> Sequence[Call]:
+        if self.trainer == "tokenizers":
+            return ()
+        options = self.options
+        texts = pa.table({"group": ["a"], "text": pa.array(["a"], pa.large_string())})
+
+        def count() -> None:
+            counts.counted(texts, options.cut, options.expression)
+
+        def merge() -> None:
+            state = pa.Table.from_pylist([{"piece": b"a", "count": 1}], counts.COUNTS)
+            train_on_counts(counts.pieces_of(state), options)
+
+        return merge, count
 
     def phases(self) -> tuple[Phase, ...]:
         # Of weights and budgets the trainer sees the cuts alone: equal cuts train no second time.

@@ -35,7 +35,7 @@ from pipeline.results.funnel import Funnel, check_damage, check_drops, make_funn
 from pipeline.results.manifest import Manifest, load_manifest
 from pipeline.results.publish import dataset_folder, publish
 from pipeline.results.records import RunRecord, new_run_id
-from pipeline.stage import Partition, Side
+from pipeline.stage import Partition, Side, Stage
 
 MIN_FREE_BYTES = 64 << 20
 """Below this a local workdir is refused before work starts."""
@@ -235,6 +235,7 @@ class _Engine:
         folder = dataset_folder(options.limit)
         self.schedule = Schedule(plan, inputs, read_quarantine(storage), folder, exclusions)
         self.wanted = self._wanted()
+        self.schedule.compiled_ahead = self._compiled_ahead()
         self.followers: dict[str, list[str]] = {}
         for name in self.wanted:
             before = self.schedule.streams_from(name)
@@ -258,6 +259,18 @@ class _Engine:
             if name in needed:
                 needed.update(self.schedule.dependencies(name))
         return [name for name in names if name in needed]
+
+    def _compiled_ahead(self) -> tuple[Stage, ...]:
+        """The stages that need kernels behind the first works, the last step's first: training
+        and encoding take longest. None in one process: nobody would share the work."""
+        if self.options.workers == 0 and not self.options.address:
+            return ()
+        wanted = [
+            step
+            for step in self.plan.steps
+            if step.stage.compiles and any(self._holds(name, step.id) for name in self.wanted)
+        ]
+        return tuple(self.schedule.sized(step.stage) for step in reversed(wanted))
 
     def _holds(self, name: str, step_id: str) -> bool:
         node = self.schedule.nodes[name]

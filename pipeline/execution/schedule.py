@@ -39,7 +39,7 @@ from pipeline.planning.nodes import (
 )
 from pipeline.planning.plan import Plan, Step
 from pipeline.results.manifest import Dataset, Manifest
-from pipeline.stage import GlobalStage, Partition, RowStage, Source
+from pipeline.stage import GlobalStage, Partition, RowStage, Source, Stage
 
 if TYPE_CHECKING:
     from pipeline.erasure.exclusion import Exclusions
@@ -81,6 +81,15 @@ class Schedule:
         self.nodes = self.lowering.run()
         self.results: dict[str, dict[str, Manifest]] = {name: {} for name in self.nodes}
         self.done: set[str] = set()
+        self.input_bytes = sum(
+            p.num_bytes or UNKNOWN_BYTES for found in inputs.values() for p in found
+        )
+        self.compiled_ahead: tuple[Stage, ...] = ()
+        """What the works of sources compile for besides their own stages; see `warm_up`."""
+
+    def sized(self, stage: Stage) -> Stage:
+        """The stage as it runs on all inputs of this run."""
+        return stage.sized(self.input_bytes) if isinstance(stage, RowStage) else stage
 
     def dependencies(self, name: str) -> list[str]:
         return dependencies(self.nodes[name], self.lowering)
@@ -151,6 +160,7 @@ class Schedule:
             unit, source, documents, links, node.schema_in,
             node.schema if node.keeps_documents else None,
             self.plan.config.seed, self.plan.config.keep_dropped, quarantine, tuple(node.carry),
+            later=self.compiled_ahead if source else (),
         )  # fmt: skip
         key = digest(
             {
@@ -177,7 +187,9 @@ class Schedule:
         if isinstance(link.phase, Apply):
             made = self.lowering.applies[link.step.id, link.phase.name]
             rows = self.results[made][unit].outputs["rows"]
-        return Link(link.step.id, link.step.stage, link.phase, self._context(link.step), rows)
+        stage = self.sized(link.step.stage)
+        assert isinstance(stage, RowStage)
+        return Link(link.step.id, stage, link.phase, self._context(link.step), rows)
 
     # --- exchanges ---------------------------------------------------------------------------
 

@@ -368,5 +368,8 @@ def _emit(link: Link) -> Emit:
 
 def run_segment(call: SegmentCall, env: Env) -> Made:
     """Run the chain on the partition; see the module's docstring for what comes out."""
-    take_turns(task for link in call.links for task in link.stage.warm_up())
+    take_turns(
+        (task for link in call.links for task in link.stage.warm_up()),
+        lambda: (task for stage in call.later for task in stage.warm_up()),
+    )
     return _Segment(replace(call), env).run()

@@ -32,30 +32,50 @@ def impatient() -> bool:
     return _impatient
 
 
-def take_turns(calls: Iterable[Call]) -> None:
+_compiled = 0
+
+
+def note_compiling() -> None:
+    """This process has begun to compile a kernel."""
+    global _compiled
+    _compiled += 1
+
+
+def take_turns(calls: Iterable[Call], ahead: Callable[[], Iterable[Call]] = tuple) -> None:
     """Make all calls: first those whose kernels nobody else is compiling, then the rest.
 
+    In between come the calls of `ahead`, where this machine compiles for the first time: those that
+    another process is busy with are left to it, and a machine whose kernels are there makes none.
     An error of a call is passed over: the first batch meets it too, and there it is told with the
     step and the document.
     """
+    before = _compiled
+    later = _tried(calls)
+    if later or _compiled > before:
+        _tried(ahead())
+    for call in later:
+        try:
+            call()
+        except Exception as error:
+            _log.debug("left to the first batch: %r", error)
+
+
+def _tried(calls: Iterable[Call]) -> list[Call]:
+    """Make the calls; those that another process is busy with."""
     global _impatient
-    later: list[Call] = []
+    busy: list[Call] = []
     _impatient = True
     try:
         for call in calls:
             try:
                 call()
             except Busy:
-                later.append(call)
+                busy.append(call)
             except Exception as error:
                 _log.debug("left to the first batch: %r", error)
     finally:
         _impatient = False
-    for call in later:
-        try:
-            call()
-        except Exception as error:
-            _log.debug("left to the first batch: %r", error)
+    return busy
 
 
 def example_batch() -> TextBatch:

@@ -115,6 +115,8 @@ class SegmentCall:
     """(step id, metric) to add as document columns `<step id>.<metric>`."""
     excluding: Excluding | None = None
     """Pages that the source leaves out."""
+    later: tuple[Stage, ...] = ()
+    """Stages of steps to come that need kernels, in the order in which to compile for them."""
 
 
 @dataclass(frozen=True)

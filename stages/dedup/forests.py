@@ -79,11 +79,14 @@ def halves(ids: pa.ChunkedArray) -> tuple[UInt64s, UInt64s]:
 
 
 def _pairs(ids: pa.ChunkedArray) -> npt.NDArray[np.uint64]:
-    """16-byte values as rows of two little-endian numbers; no copy of a column in one piece."""
+    """16-byte values as rows of two little-endian numbers; no copy of a column in one piece.
+
+    Read-only whatever the buffer is, so that kernels are compiled for one kind of array."""
     array = ids
     if isinstance(ids, pa.ChunkedArray):
         array = ids.chunk(0) if ids.num_chunks == 1 else ids.combine_chunks()
     raw = np.frombuffer(array.buffers()[1] or b"", dtype="<u8")
+    raw.flags.writeable = False
     return raw[2 * array.offset : 2 * (array.offset + len(array))].reshape(-1, 2)
 
 
@@ -113,6 +116,16 @@ def bucket_forest(table: pa.Table, side: Side) -> pa.Table:
     place[rows] = numbers
     roots = components(len(distinct), numbers, place[first_of_group(starts)[rows]])
     return pa.table([_as_binary(distinct, 16), pa.array(roots)], schema=FOREST)
+
+
+def compile_kernels() -> None:
+    """Make and merge forests of nothing: after that none waits for a compiler."""
+    nothing = pa.table(
+        [pa.array([], pa.uint64()), pa.array([], pa.uint64()), pa.array([], pa.binary(8))],
+        ["key", "node", "partition"],
+    )
+    forest = bucket_forest(nothing, Side("warm_up", 0))
+    merged(forest, forest, union_size(forest, forest))
 
 
 def _numbered(nodes: npt.NDArray[np.uint64]) -> tuple[npt.NDArray[np.uint64], Int64s]:

@@ -12,6 +12,7 @@ one page go too; a page left with fewer than `min_sentences` sentences is droppe
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -20,6 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import xxhash
 
+from pipeline.execution.warm_up import Call
 from pipeline.mixture.sampling import canonical_url
 from pipeline.schema import DOC_ID, NODE
 from pipeline.stage import (
@@ -54,6 +56,8 @@ LOST_LINES = pa.schema([*NODE, ("line", pa.int32())])
 class LineDedup(GlobalStage):
     """Removes every line that another page, or the same page above it, keeps."""
 
+    compiles: ClassVar[bool] = True
+
     min_sentences: int = knob(
         3,
         unit="sentences",
@@ -74,6 +78,12 @@ class LineDedup(GlobalStage):
             at_least("lines_left", 1, "no_lines_left"),
             at_least("sentences", self.min_sentences, "too_few_sentences"),
         )
+
+    def warm_up(self) -> Sequence[Call]:
+        from stages.kernels.sentences import sentence_counts
+
+        text = pa.array(["a"], pa.large_string())
+        return (lambda: sentence_counts(text, newlines_only=True),)
 
     def phases(self) -> tuple[Phase, ...]:
         order = ("page", *NODE_ORDER, "line")

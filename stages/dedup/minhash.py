@@ -305,7 +305,10 @@ class MinhashDedup(GlobalStage):
         )  # fmt: skip
 
     def warm_up(self) -> Sequence[Call]:
-        return (lambda: self.signatures(example_batch(), Side("warm_up", 0)),)
+        def sign() -> None:
+            self.signatures(example_batch(), Side("warm_up", 0))
+
+        return sign, forests.compile_kernels
 
     # --- Signatures and bands ------------------------------------------------------------------
 

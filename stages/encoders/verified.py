@@ -33,6 +33,8 @@ from stages.encoders.pieces import cuts_are_harmless, pieces
 from stages.encoders.source import Ids, Lengths, Source, Unsuitable, byte_alphabet
 
 AUTO = "auto"
+LIBRARIES = "libraries"
+"""`auto` without our kernel, which a machine compiles for 13 s of CPU time before its first use."""
 CALL_BYTES = 1_000_000
 """Bytes encoded in one call: the objects of `tokenizers` take about 100 bytes a token. A longer
 document goes in pieces of about that."""
@@ -46,7 +48,7 @@ _log = logging.getLogger(__name__)
 
 
 class Encoder:
-    """Encodes columns of texts. `backend` is a library's name or `auto`."""
+    """Encodes columns of texts. `backend` is a library's name, `auto` or `libraries`."""
 
     def __init__(self, source: Source, backend: str = AUTO) -> None:
         self.source = source
@@ -54,7 +56,9 @@ class Encoder:
         self.refused: dict[str, str] = {}
         """Library -> why it is not used."""
         self._asked = backend
-        self._left = list(BACKENDS) if backend == AUTO else [backend]
+        kernel = [] if backend == LIBRARIES else [Kernel.name]
+        every = [*kernel, *(name for name in BACKENDS if name != Kernel.name)]
+        self._left = every if backend in (AUTO, LIBRARIES) else [backend]
         if source.model is not None:
             self._left = [Tokenizers.name]  # the reference, which is sentencepiece
         self._sampled = False

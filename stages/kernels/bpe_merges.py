@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from stages.kernels.jit import inner, jit, leaf
-from stages.kernels.piece_counts import hash_piece, same_piece
+from stages.kernels.piece_counts import copy, hash_piece, same_piece
 
 _LOW = np.uint64(0xFFFFFFFF)
 _HALF = np.uint64(32)
@@ -69,7 +69,10 @@ def _grown(array: Any, least: Any) -> Any:
     """A copy with room for half as many more, and for `least`."""
     room = max(np.int64(least), np.int64(len(array) + len(array) // 2 + 16))
     found = np.empty((room, *array.shape[1:]), array.dtype)
-    found[: len(array)] = array
+    if array.ndim == 1:
+        copy(array, 0, len(array), found, 0)
+    else:
+        copy(array.ravel(), 0, array.size, found.ravel(), 0)
     return found
 
 
@@ -226,8 +229,8 @@ def _joined(tokens: Any, left: Any, right: Any) -> Any:
     end = middle + ends[right + 1] - ends[right]
     if end > len(text):
         text = _grown(text, end)
-    text[used:middle] = text[ends[left] : ends[left + 1]]
-    text[middle:end] = text[ends[right] : ends[right + 1]]
+    copy(text, ends[left], ends[left + 1], text, used)
+    copy(text, ends[right], ends[right + 1], text, middle)
     at = _token_slot(text, ends, slots, used, end)
     if slots[at] >= 0:
         return np.int64(slots[at]), Tokens(text, ends, slots, size)
@@ -337,7 +340,7 @@ def train(
         num_merges += 1
         seen = 0
         for place in range(first, end):
-            piece = queue.places[place]
+            piece = np.int64(queue.places[place])
             stops[piece], number = _merge_piece(
                 symbols, starts[piece], stops[piece], left, right, token, changes
             )

@@ -20,7 +20,7 @@ import numba
 import xxhash
 from numba.core.caching import FunctionCache
 
-from pipeline.execution.warm_up import Busy, impatient
+from pipeline.execution.warm_up import Busy, impatient, note_compiling
 
 F = TypeVar("F", bound=Callable[..., Any])
 PATIENCE = 300
@@ -47,7 +47,9 @@ class SharedCache(FunctionCache):  # type: ignore[misc]
         found = super().load_overload(sig, target_context)
         if found is None and self._lock is None and self._take_lock():
             found = super().load_overload(sig, target_context)
-            if found is not None:
+            if found is None:
+                note_compiling()
+            else:
                 self._free_lock()
         return found
 
@@ -98,7 +100,25 @@ def _locked_in_time(lock: TextIO) -> bool:
 
 def _cached(compiled: Any, function: F) -> F:
     compiled._cache = SharedCache(function)
-    return cast(F, compiled)
+    return cast(F, _without_literals(compiled))
+
+
+def _without_literals(compiled: Any) -> Any:
+    """The kernel, compiled for `int64` where another one calls it with a number that is written
+    there. Numba compiles it once more for each such number and truth value otherwise."""
+    template = compiled.get_call_template
+
+    def get_call_template(args: Any, kws: Any) -> Any:
+        return template(tuple(map(_plain, args)), {name: _plain(kws[name]) for name in kws})
+
+    compiled.get_call_template = get_call_template
+    return compiled
+
+
+def _plain(kind: Any) -> Any:
+    types = numba.types
+    written = types.IntegerLiteral | types.BooleanLiteral | types.Tuple
+    return types.unliteral(kind) if isinstance(kind, written) else kind
 
 
 def jit(function: F) -> F:
@@ -136,7 +156,7 @@ def inner(function: F) -> F:
     options = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "_nrt": False}
     # A call between kernels hands over some 80 words of array descriptors: inlined always.
     options["forceinline"] = True
-    return cast(F, numba.njit(nogil=True, **options)(function))
+    return cast(F, _without_literals(numba.njit(nogil=True, **options)(function)))
 
 
 def leaf(function: F) -> F:
@@ -146,7 +166,7 @@ def leaf(function: F) -> F:
     everywhere. LLVM may still inline it.
     """
     options = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "_nrt": False}
-    return cast(F, numba.njit(nogil=True, **options)(function))
+    return cast(F, _without_literals(numba.njit(nogil=True, **options)(function)))
 
 
 def part(function: F) -> F:

@@ -151,7 +151,8 @@ def _sign(
             has_words[row] |= count > 0
             # The last words are the beginning of the next block's first shingle.
             kept = min(held, ngram - 1)
-            words[:kept] = words[held - kept : held].copy()
+            for place in range(kept):  # slices would cost 2 seconds of compiling
+                words[place] = words[held - kept + place]
             held = kept
     return signatures, has_words
 
