@@ -147,5 +147,7 @@ class TextBatch:
         return TextBatch(self.table.drop_columns(present)) if present else self
 
     def take(self, keep: pa.Array) -> TextBatch:
-        """The rows where the boolean array `keep` is true, in order."""
+        """The rows where the boolean array `keep` is true, in order; itself if all are."""
+        if keep.null_count == 0 and keep.true_count == len(keep):
+            return self  # a filter would copy every text and every id
         return TextBatch(self.table.filter(keep))

@@ -147,3 +147,15 @@ def test_a_column_in_many_chunks_is_one_array() -> None:
     assert (
         one.column("text").buffers()[2].address == one.table["text"].chunk(0).buffers()[2].address
     )
+
+
+@given(st.lists(st.tuples(st.text(), st.sampled_from([True, False, None]))))
+def test_take_is_what_a_filter_gives(rows: list[tuple[str, bool | None]]) -> None:
+    table = pa.table({"text": pa.array([text for text, _ in rows], pa.large_string())})
+    keep = pa.array([kept for _, kept in rows], pa.bool_())
+    assert TextBatch(table).take(keep).table.equals(table.filter(keep))
+
+
+def test_a_batch_of_which_all_rows_stay_is_not_copied() -> None:
+    batch = TextBatch(pa.table({"text": pa.array(["a", "b"], pa.large_string())}))
+    assert batch.take(pa.array([True, True])) is batch
