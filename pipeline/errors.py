@@ -24,7 +24,7 @@ class PipelineError(Exception):
     """Base of all errors that the pipeline raises on purpose.
 
     Passwords and signatures of addresses are taken out of its text. `retryable` says that the same
-    work may succeed later or elsewhere: Ray then does it again.
+    work may succeed later or elsewhere: it is then done again (`execution/attempts.py`).
     """
 
     exit_code = 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,11 @@ from pipeline.planning.plan import make_plan
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = Path(os.environ.get("TOKENMILL_SHARED", ROOT.parent / "shared"))
+
+# Tests start hundreds of processes with the same modules: their bytecode is written and read again,
+# whatever the shell says. Without it a quarter of a suite's CPU time is spent on compiling Python.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # An example's time says how busy the machine is, and the first one's that a kernel was loaded.
 settings.register_profile("calm", deadline=None, suppress_health_check=[HealthCheck.too_slow])

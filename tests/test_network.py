@@ -524,28 +524,6 @@ def test_a_run_with_eight_workers_never_passes_the_limit_of_a_host(tmp_path: Pat
         assert LIMIT // 2 <= web.most_in_a_second() <= LIMIT
 
 
-@pytest.mark.slow
-def test_ray_sends_a_work_again_when_its_server_was_away_for_longer_than_the_waiting(
-    tmp_path: Path,
-) -> None:
-    files = {f"/{n}.jsonl": b'{"text": "line"}\n' for n in range(3)}
-    with serving(WebServer(files)) as web:
-        paths = ", ".join(f"{web.url}{name}" for name in files)
-        text = MANY.format(paths=paths, limit=50).replace("{req", "{attempts: 2, req")
-        (tmp_path / "run.yaml").write_text(text)
-        words = [sys.executable, "-m", "pipeline", "run", str(tmp_path / "run.yaml"), "--json"]
-        words += ["--workers", "1", "--set", f"workdir={tmp_path / 'work'}"]
-        environment = {**os.environ, "RAY_ADDRESS": "local"}
-        away = lambda r: behind_the_probe(r) and r.path == "/1.jsonl"  # noqa: E731
-        for count, code in ((6, 3), (3, 0)):  # a work is sent three times, each asks twice
-            web.faults = [times(count, busy(), away)]
-            done = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True)
-            assert done.returncode == code, done.stderr
-        assert "answer 503, 2 times in a row" not in done.stderr
-        assert len([r for r in web.log if away(r)]) == 6 + 4
-        assert json.loads(done.stdout)["funnel"]["steps"][0]["documents_in"] == 3
-
-
 def test_slots_are_apart_and_a_late_worker_gives_its_slot_back(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -1,4 +1,4 @@
-"""README.md does what it says: its commands are run in a copy of the tree, its output compared.
+"""README.md does what it says: its commands are run beside a copy of its inputs, output compared.
 
 `.ci/run` runs the same commands with their installation, in a fresh virtual environment; here they
 run in this one, in the driver's process, without network.
@@ -23,7 +23,8 @@ from pipeline.planning.plan import make_plan
 
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
-COPIED = ("configs", "samples", "pipeline", "stages", "tokenizer_training", "loader")
+COPIED = ("configs", "samples")
+"""The code is that of the tree, whose kernels are compiled once for all tests."""
 
 pytestmark = pytest.mark.skipif(not README.exists(), reason="no README.md yet")
 
@@ -61,7 +62,7 @@ def pipeline_commands(text: str) -> Iterator[str]:
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Copy:
     folder = tmp_path_factory.mktemp("readme")
     for name in COPIED:
-        shutil.copytree(ROOT / name, folder / name)  # with the kernels that are compiled already
+        shutil.copytree(ROOT / name, folder / name)
     (command,) = pipeline_commands(marked("run").body)
     return Copy(folder, shell(f"{command} --workers 0", folder))
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections import Counter, deque
+from collections import deque
 from typing import Any, Protocol
 
 from pipeline.errors import InputError, PipelineError, StageError
 from pipeline.execution import interrupts
+from pipeline.execution.attempts import Attempts
 from pipeline.execution.work import Work
 from pipeline.execution.worker import execute
 from pipeline.files.storage import open_storage
@@ -20,8 +21,9 @@ from pipeline.results.manifest import Manifest
 class Executor(Protocol):
     """Takes works and gives manifests back, in any order."""
 
-    window: int
-    """Works that may be submitted and not yet finished."""
+    @property
+    def window(self) -> int:
+        """Works that may be submitted and not yet finished."""
 
     def submit(self, work: Work) -> None: ...
 
@@ -34,23 +36,36 @@ class Executor(Protocol):
 class InProcess:
     """`--workers 0`: one work at a time in this very process. The same bytes; pdb works."""
 
-    window = 1
-
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, network: Network) -> None:
         self.root = root
         self._queue: deque[Work] = deque()
+        self._attempts = Attempts(network)
+
+    @property
+    def window(self) -> int:
+        """One, besides those that wait for their next attempt."""
+        return 1 + len(self._attempts)
 
     def submit(self, work: Work) -> None:
         self._queue.append(work)
 
     def wait(self, seconds: float) -> list[tuple[Work, Manifest]]:
-        work = self._queue.popleft()
-        done = [(work, execute(self.root, work))]
+        self._queue.extendleft(self._attempts.due())
+        done: list[tuple[Work, Manifest]] = []
+        if self._queue:
+            work = self._queue.popleft()
+            try:
+                done.append((work, execute(self.root, work)))
+            except PipelineError as error:
+                self._attempts.failed(work, error)
+        else:
+            self._attempts.sleep(seconds)
         interrupts.check()
         return done
 
     def close(self) -> None:
         self._queue.clear()
+        self._attempts.clear()
 
 
 PROBE = ".nodes-probe"
@@ -89,8 +104,6 @@ class OnRay:
     MAX_RECONNECTS = 3
     PACK_BYTES = 4 << 20
     PACK_WORKS = 16
-    MAX_ERRORS = 2
-    """How often a work is sent again after an error of its own that says `retryable`."""
 
     def __init__(
         self,
@@ -112,7 +125,7 @@ class OnRay:
         self.network = network or Network()
         self.asks_servers = asks_servers
         self.reconnects = 0
-        self._errors: Counter[str] = Counter()
+        self._attempts = Attempts(self.network)
         self._pending: list[Work] = []
         self._packs: dict[Any, list[Work]] = {}
         self._connect()
@@ -200,22 +213,30 @@ class OnRay:
             return []
 
     def _wait(self, seconds: float) -> list[tuple[Work, Manifest]]:
+        self._pending = self._attempts.due() + self._pending
         self._flush()
+        if not self._packs:
+            self._attempts.sleep(seconds)
+            return []
         ready, _ = self.ray.wait(list(self._packs), num_returns=1, timeout=seconds)
         done: list[tuple[Work, Manifest]] = []
         for reference in ready:
             pack = self._packs[reference]
-            finished = self._results(reference, pack)
-            done += zip(pack, finished, strict=False)
+            answers = self._answers(reference, pack)
             del self._packs[reference]
-            self._pending += pack[len(finished) :]
+            for work, answer in zip(pack, answers, strict=False):
+                if isinstance(answer, PipelineError):
+                    self._attempts.failed(work, answer)
+                else:
+                    done.append((work, answer))
+            self._pending += pack[len(answers) :]
         return done
 
-    def _results(self, reference: Any, pack: list[Work]) -> list[Manifest]:
-        """The manifests of a pack, up to an error after which its work is worth another try."""
+    def _answers(self, reference: Any, pack: list[Work]) -> list[Manifest | PipelineError]:
+        """What a pack's works gave, up to the first error."""
         where = ", ".join(f"{work.node} unit {work.unit[:12]}" for work in pack[:3])
         try:
-            answers = self.ray.get(reference)
+            answers: list[Manifest | PipelineError] = self.ray.get(reference)
         except self.ray.exceptions.RayTaskError as error:
             raise PipelineError(f"{where}: {error}") from error
         except (self.ray.exceptions.LocalRayletDiedError, self.ray.exceptions.RaySystemError):
@@ -226,18 +247,11 @@ class OnRay:
                 f"A document that kills it can be named in quarantine/{pack[0].unit}.json; "
                 f"finished work is kept."
             ) from error
-        manifests: list[Manifest] = []
-        for work, answer in zip(pack, answers, strict=False):
-            if isinstance(answer, PipelineError):
-                self._errors[work.key] += 1
-                if not answer.retryable or self._errors[work.key] > self.MAX_ERRORS:
-                    raise answer
-                break
-            manifests.append(answer)
-        return manifests
+        return answers
 
     def close(self) -> None:
         self._pending.clear()
         self._packs.clear()
+        self._attempts.clear()
         with contextlib.suppress(KeyboardInterrupt):
             self.ray.shutdown()

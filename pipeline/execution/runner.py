@@ -325,7 +325,7 @@ class _Engine:
 
     def _make_executor(self) -> Executor:
         if self.options.workers == 0 and not self.options.address:
-            return InProcess(self.storage.root)
+            return InProcess(self.storage.root, self.plan.config.network)
         return OnRay(
             self.storage.root, self.options.workers, self.options.address,
             self.plan.config.network, self._asks_servers(),
