@@ -56,8 +56,8 @@ class Encoder:
         self.refused: dict[str, str] = {}
         """Library -> why it is not used."""
         self._asked = backend
-        kernel = [] if backend == LIBRARIES else [Kernel.name]
-        every = [*kernel, *(name for name in BACKENDS if name != Kernel.name)]
+        left_out = {Kernel.name} if backend == LIBRARIES else set()
+        every = [name for name in BACKENDS if name not in left_out]
         self._left = every if backend in (AUTO, LIBRARIES) else [backend]
         if source.model is not None:
             self._left = [Tokenizers.name]  # the reference, which is sentencepiece
