@@ -127,7 +127,8 @@ def run_campaign(seed: int, inputs: int, pages: Sequence[bytes]) -> int:
     exact, used, model = ExactWriter(), Writer(), load_model()
     for number in range(inputs):
         if number % 1_000 == 0:
-            faulthandler.dump_traceback_later(HANG_SECONDS, exit=True)
+            compiling = 240 if number == 0 else 0
+            faulthandler.dump_traceback_later(HANG_SECONDS + compiling, exit=True)
         html = make_input(seed, number, pages)
         num_bytes += len(html)
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pipeline.erasure.url_form import canonical_url, domain_entries, domain_entry, url_entry
@@ -56,6 +56,8 @@ def test_hosts_and_paths_of_other_scripts_have_one_form() -> None:
 
 
 @given(st.text(max_size=60), st.sampled_from(["", "http://", "https://h.example/", "https://["]))
+@example(text="0 ", head="")  # blanks before a fragment, and none behind it
+@example(text="a ", head="https://h.example/")
 def test_any_text_has_a_form_and_the_form_is_its_own(text: str, head: str) -> None:
     form = canonical_url(head + text)
     assert url_entry(head + text) == url_entry(head + text + "#")  # never raises

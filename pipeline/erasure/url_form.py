@@ -25,16 +25,16 @@ DIGEST_CHARS = 32
 
 def canonical_url(url: str) -> str:
     """`host/path?query` for http and https; other schemes keep their name. Never raises."""
-    text = _BLANKS.sub("", url.strip())
+    text = _BLANKS.sub("", url).partition("#")[0].strip()
     try:
         parts = urlsplit(text)
         host, port = parts.hostname or "", parts.port
     except ValueError:  # `http://[`, a port that is no number
-        return text.partition("#")[0]
+        return text
     if parts.scheme and parts.scheme not in ("http", "https"):
-        return parts._replace(fragment="").geturl()
+        return parts.geturl()
     if not host:
-        return text.partition("#")[0]
+        return text
     end = "" if port in _PORTS else f":{port}"
     path = _without_dots(_escaped(parts.path)).rstrip("/")
     query = f"?{_escaped(parts.query)}" if parts.query else ""
