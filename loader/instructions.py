@@ -1,7 +1,8 @@
 """Instructions that numba has no word for, for the loader's compiled functions.
 
 Intrinsics alone: what is compiled of them lies in the caller's cache on disk, which goes by the
-time stamp of the caller's file. After a change here touch device_kernels.py and row_kernels.py.
+time stamp of the caller's file. After a change here touch
+device_kernels.py, plan_kernels.py and row_kernels.py.
 """
 
 from __future__ import annotations
@@ -69,18 +70,28 @@ def copy_bytes(typing: Any, to: Any, source: Any, size: Any) -> Any:
 
 @intrinsic  # type: ignore[untyped-decorator]
 def prefetch(typing: Any, address: Any) -> Any:
-    """Ask for the line at an address; harmless where nothing is mapped."""
+    """Ask for the line at an address that is read once; harmless where nothing is mapped."""
+    return types.void(address), _prefetching(0)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def prefetch_kept(typing: Any, address: Any) -> Any:
+    """As `prefetch`, for a line that is worth its place in all caches."""
+    return types.void(address), _prefetching(3)
+
+
+def _prefetching(locality: int) -> Any:
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         del signature
         byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
         kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
         called = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-        read, kept, data = (ir.Constant(number, value) for value in (0, 0, 1))
+        read, kept, data = (ir.Constant(number, value) for value in (0, locality, 1))
         builder.call(called, [builder.inttoptr(args[0], byte), read, kept, data])
         return context.get_dummy_value()
 
-    return types.void(address), generate
+    return generate
 
 
 @intrinsic  # type: ignore[untyped-decorator]

@@ -41,7 +41,7 @@ from loader.order import (
     block_counts,
 )
 from loader.packing import PACKINGS, BestFit, Concat, Documents, Packing
-from loader.plan import IGNORED, PAD, Backend, Plan
+from loader.plan import IGNORED, PAD, Backend, Plan, PlanningBackend
 from loader.planner import Planner
 from loader.row_group_line import MEMORY_BYTES, RowGroupLine
 from loader.windows import LineTable, Windows
@@ -155,6 +155,7 @@ class Loader:
         elif isinstance(backend, str):
             backend = made_backend(backend, dtype, threads + 2)
         self._backend = backend
+        self._planning = backend if isinstance(backend, PlanningBackend) else None
         self.ahead = prefetch
         """Batches made ahead."""
         at_once = backend.rows_at_once(seq_len) // self._rows
@@ -284,10 +285,10 @@ class Loader:
             self._coming.append((afters, threads.submit(self._made, first, len(afters))))
 
     def _made(self, first: int, count: int) -> list[Any]:
-        if self._backend.takes_windows and self.line.whole:
+        if self._planning is not None and self.line.whole:
             table = self._planner.table
             if table is not None:
-                return list(self._backend.fill_windows(self._windows(table, first, count)))
+                return list(self._planning.fill_windows(self._windows(table, first, count)))
         return list(self._backend.fill_all(self.plans(first, count)))
 
     def _fetch_ahead(self) -> None:

@@ -65,8 +65,6 @@ class NumpyBackend:
     Memory fresh from the system costs more than filling it: the kernel clears each page first.
     """
 
-    takes_windows = False
-
     def __init__(self, dtype: str = "int64", keep: int = 12) -> None:
         if dtype not in DTYPES:
             raise ConfigError(f"dtype = {dtype!r}, expected {' or '.join(DTYPES)}.")
@@ -81,10 +79,6 @@ class NumpyBackend:
     def fill_all(self, plans: Sequence[Plan]) -> Iterator[Batch]:
         """Each as it is asked for."""
         return map(self.fill, plans)
-
-    def fill_windows(self, windows: Any) -> Iterator[Batch]:
-        """The host plans: not called."""
-        raise NotImplementedError
 
     def give(self, filled: Batch) -> Batch:
         return filled

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -81,9 +81,6 @@ class Backend(Protocol):
     PAD and the label IGNORED. The id of a position is its distance from its segment's start.
     """
 
-    takes_windows: bool
-    """Whether `fill_windows` may be called."""
-
     def rows_at_once(self, seq_len: int) -> int:
         """Rows that are best planned and filled together, where a batch has fewer."""
 
@@ -93,8 +90,13 @@ class Backend(Protocol):
     def fill_all(self, plans: Sequence[Plan]) -> Iterable[Any]:
         """Batches of one shape. Called from several threads; the loader gives results in order."""
 
-    def fill_windows(self, windows: Any) -> Iterable[Any]:
-        """As `fill_all`, of `loader.windows.Windows`: the backend plans."""
-
     def give(self, filled: Any) -> Any:
         """What the loader gives out, in the thread that asks for it."""
+
+
+@runtime_checkable
+class PlanningBackend(Backend, Protocol):
+    """One that plans segments itself, where the host has the windows alone."""
+
+    def fill_windows(self, windows: Any) -> Iterable[Any]:
+        """As `fill_all`, of `loader.windows.Windows`."""

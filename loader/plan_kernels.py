@@ -11,9 +11,8 @@ from typing import Any
 import numba
 import numpy as np
 import numpy.typing as npt
-from llvmlite import ir
-from numba.core import cgutils, types
-from numba.extending import intrinsic
+
+from loader.instructions import pointer, prefetch_kept
 
 Ints = npt.NDArray[np.int64]
 UInts = npt.NDArray[np.uint64]
@@ -21,36 +20,11 @@ AHEAD = 8
 """Runs between asking for a line of memory and reading it."""
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def _pointer(typing: Any, address: Any) -> Any:
-    """An address as a pointer that numba.carray takes."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.inttoptr(arguments[0], context.get_value_type(types.voidptr))
-
-    return types.voidptr(types.uint64), generate
-
-
-@intrinsic  # type: ignore[untyped-decorator]
-def _prefetch(typing: Any, address: Any) -> Any:
-    """Ask for the line at an address; harmless where nothing is mapped."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
-        kind = ir.FunctionType(ir.VoidType(), [byte, number, number, number])
-        called = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-        read, kept, data = (ir.Constant(number, value) for value in (0, 3, 1))
-        builder.call(called, [builder.inttoptr(arguments[0], byte), read, kept, data])
-        return context.get_dummy_value()
-
-    return types.void(types.uint64), generate
-
-
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
 def _token(address: Any, place: int, itemsize: int) -> Any:
     if itemsize == 2:
-        return np.int64(numba.carray(_pointer(address), place + 1, np.uint16)[place])
-    return np.int64(numba.carray(_pointer(address), place + 1, np.uint32)[place])
+        return np.int64(numba.carray(pointer(address), place + 1, np.uint16)[place])
+    return np.int64(numba.carray(pointer(address), place + 1, np.uint32)[place])
 
 
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
@@ -131,14 +105,14 @@ def segments(
                 other = _last_at_most(numbers_U, number)
                 if other >= 0 and numbers_U[other] == number:
                     behind = (later - edges_R[number]) * itemsize
-                    _prefetch(np.uint64(addresses_U[other] + np.uint64(behind)))
+                    prefetch_kept(np.uint64(addresses_U[other] + np.uint64(behind)))
             while token < stop:
                 if not edges_R[numbers_U[held]] <= token < edges_R[numbers_U[held] + 1]:
                     held = _last_at_most(numbers_U, _last_at_most(edges_R, token))
                 number, address = numbers_U[held], addresses_U[held]
                 place = token - edges_R[number]
                 size = edges_R[number + 1] - edges_R[number]
-                starts = numba.carray(_pointer(starts_U[held]), documents_U[held], np.int64)
+                starts = numba.carray(pointer(starts_U[held]), documents_U[held], np.int64)
                 if number == known and place == end:
                     document += 1  # the one behind that which just ended
                 else:
@@ -188,10 +162,10 @@ def fill(
             inputs[:] = pad
             targets[:] = ignored
         elif itemsize == 2:
-            _copy(numba.carray(_pointer(addresses_S[at]), length, np.uint16), inputs, targets)
+            _copy(numba.carray(pointer(addresses_S[at]), length, np.uint16), inputs, targets)
             targets[length - 1] = tails_S[at]
         else:
-            _copy(numba.carray(_pointer(addresses_S[at]), length, np.uint32), inputs, targets)
+            _copy(numba.carray(pointer(addresses_S[at]), length, np.uint32), inputs, targets)
             targets[length - 1] = tails_S[at]
 
 

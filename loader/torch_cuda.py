@@ -154,7 +154,6 @@ class CudaBackend:
     """Slots, the kernel, and its launch. A path says how the ids come to the device."""
 
     name = ""
-    takes_windows = True
     blocks = 0
     """Multiprocessors that the kernel runs on."""
 

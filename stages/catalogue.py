@@ -61,4 +61,4 @@ def first_run_note() -> str:
 
     if compiled_before():
         return ""
-    return "first run on this machine: compiling kernels, about two minutes of two cores"
+    return "first run on this machine: compiling kernels, about a minute and a half of two cores"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import json
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from host_kernel import KINDS, compiled
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_loader import SIZES, published
@@ -58,21 +58,11 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
         return open_dataset(str(published(tmp_path_factory.mktemp("dataset"), SIZES)))
 
 
-@pytest.fixture(scope="module", params=[(2, "int64"), (4, "int32")], ids=str)
+@pytest.fixture(scope="module", params=KINDS, ids=str)
 def kernel(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """(function, bytes of an id, type of the outputs)."""
-    compiler = shutil.which("g++") or shutil.which("clang++")
-    if compiler is None:
-        pytest.skip("no C++ compiler here to run the kernel's code on the CPU")
-    itemsize, dtype = request.param
-    folder = tmp_path_factory.mktemp("kernel")
-    (folder / "host.cpp").write_text(HOST)
-    ids = {2: "unsigned short", 4: "unsigned int"}[itemsize]
-    outs = {"int64": "long long", "int32": "int"}[dtype]
-    command = [compiler, "-O1", "-shared", "-fPIC", "-w", f"-DID={ids}", f"-DOUT={outs}"]
-    command += [f"-I{ROOT / 'loader'}", "-o", str(folder / "host.so"), str(folder / "host.cpp")]
-    subprocess.run(command, check=True)
-    return ctypes.CDLL(str(folder / "host.so")).expand, itemsize, dtype
+    library = compiled(HOST, request.param, tmp_path_factory.mktemp("kernel"))
+    return (library.expand, *request.param)
 
 
 def plan_of(lengths: list[int], rows: int, seq_len: int, itemsize: int, ids: Any) -> Plan:

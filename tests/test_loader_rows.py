@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import ctypes
-import shutil
-import subprocess
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+from host_kernel import KINDS, compiled
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_loader import SIZES, published
-from test_loader_device import HOST, ROOT, aligned
+from test_loader_device import HOST, aligned
 
 import stages.shard_writer
 from loader.dataset import Dataset, open_dataset
@@ -53,21 +52,11 @@ extern "C" void rows(const Work* work) {
 """The kernels' own functions, threads one after the other."""
 
 
-@pytest.fixture(scope="module", params=[(2, "int64"), (4, "int32")], ids=str)
+@pytest.fixture(scope="module", params=KINDS, ids=str)
 def kernel(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """(function, bytes of an id, type of the outputs)."""
-    compiler = shutil.which("g++") or shutil.which("clang++")
-    if compiler is None:
-        pytest.skip("no C++ compiler here to run the kernels' code on the CPU")
-    itemsize, dtype = request.param
-    folder = tmp_path_factory.mktemp("kernel")
-    (folder / "host.cpp").write_text(ROWS)
-    ids = {2: "unsigned short", 4: "unsigned int"}[itemsize]
-    outs = {"int64": "long long", "int32": "int"}[dtype]
-    command = [compiler, "-O1", "-shared", "-fPIC", "-w", f"-DID={ids}", f"-DOUT={outs}"]
-    command += [f"-I{ROOT / 'loader'}", "-o", str(folder / "host.so"), str(folder / "host.cpp")]
-    subprocess.run(command, check=True)
-    return ctypes.CDLL(str(folder / "host.so")).rows, itemsize, dtype
+    library = compiled(ROWS, request.param, tmp_path_factory.mktemp("kernel"))
+    return (library.rows, *request.param)
 
 
 def filled(kernel: Any, windows: Windows, *, ring: bool) -> tuple[Any, Any, Any]:

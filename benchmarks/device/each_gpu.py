@@ -23,6 +23,7 @@ from loader.loader import Loader
 
 T, ROWS, STEPS = 2048, 512, 6000
 CHECKED = 20
+THREADS = {"ring": 8, "gather": 2}
 
 
 def _digests(loader: Loader) -> list[tuple[int, str]]:
@@ -34,9 +35,6 @@ def _digests(loader: Loader) -> list[tuple[int, str]]:
         for sample, row in zip(batch.samples_B.tolist(), parts.numpy(), strict=True):
             found.append((sample, xxhash.xxh3_128_hexdigest(row.tobytes())))
     return found
-
-
-THREADS = {"ring": 8, "gather": 2}
 
 
 def _loader(folder: str, cache: str, path: str, rank: int, world: int) -> Loader:

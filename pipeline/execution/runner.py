@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline.erasure.exclusion import Exclusions, configured_entries, erased_lists
+from pipeline.erasure.exclusion import Exclusions, all_entries, erased_lists
 from pipeline.errors import ConfigError, InputError, IntegrityError, PipelineError, nearest
 from pipeline.execution import interrupts
 from pipeline.execution.executors import Executor, InProcess, OnRay
@@ -132,17 +132,15 @@ def exclusions_of(
 
     With `store` the list is put where workers read it.
     """
-    entries = configured_entries(plan.config)
     warnings = []
-    for number, (erased, finished) in erased_lists(storage).items():
-        entries |= erased
+    for number, (_, finished) in erased_lists(storage).items():
         if not finished:
             warnings.append(
                 f"erase {number} of {storage.root} was interrupted: its pages stay out of this "
                 f"run, but files still hold them. `python -m pipeline erase {storage.root}` "
                 f"finishes it."
             )
-    exclusions = Exclusions.of(storage, entries, limit)
+    exclusions = Exclusions.of(storage, all_entries(plan.config, storage).all, limit)
     if exclusions and store:
         exclusions.store()
     return exclusions, warnings
