@@ -11,6 +11,7 @@ import contextlib
 import io
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, BinaryIO
 
 from fastwarc.warc import ArchiveIterator, WarcRecordType
@@ -20,6 +21,8 @@ from stages.archives.http import split_head
 from stages.archives.records import Record
 
 Found = tuple[int, Record | str]
+Announced = tuple[int, Callable[[], Record | str]]
+"""A position, and what reads the record there: at most once, before the next one is asked for."""
 _SMALL = 1 << 12  # bytes of a block that are faster copied than read line by line
 TRUNCATED = "truncated record"
 _LENGTHLESS = "record without a length"
@@ -62,48 +65,61 @@ def by_fastwarc(window: io.RawIOBase, wanted: Wanted, bare_lf: bool) -> Iterator
     Positions are those of the member after the record's own, for all records of a gzip member but
     its first.
     """
+    for position, read in announced(window, wanted, bare_lf):
+        yield position, read()
+
+
+def announced(window: io.RawIOBase, wanted: Wanted, bare_lf: bool) -> Iterator[Announced]:
+    """The same, each record announced before its block is read.
+
+    What is proved by a record's position can so be given away before the next block takes memory.
+    """
     skipped = 0 if wanted.all_kinds else _UNWANTED_TYPES
     # `quirks_mode` reads headers that end in a bare LF, but would not be strict with others.
     for raw in ArchiveIterator(window, parse_http=False, quirks_mode=bare_lf, fsspec_args=False):
-        if skipped & int(raw.record_type):
-            length = raw.content_length
-            whole = raw.reader.consume() == length
-            found = Record(raw.stream_pos, "unwanted", length=length) if whole else TRUNCATED
-            yield raw.stream_pos, found
-            continue
-        # One call for all headers: `get` costs as much for each as parsing them all.
-        headers = _by_name(raw.headers.items())
-        declared = headers.get("content-length", "").strip()
-        if not declared.isdigit():
-            yield raw.stream_pos, _LENGTHLESS
-            continue
-        record = _record(headers, raw.stream_pos, int(declared))
-        if wanted.wants(record):
-            record.head, record.body = _block(raw.reader, record.length)
-            whole = len(record.head) + len(record.body) == record.length
-        else:
-            whole = raw.reader.consume() == record.length
-        yield raw.stream_pos, record if whole else TRUNCATED
+        unwanted = bool(skipped & int(raw.record_type))
+        yield raw.stream_pos, partial(_skipped if unwanted else _read, raw, wanted)
+
+
+def _skipped(raw: Any, wanted: Wanted) -> Record | str:
+    """A record that is never looked at, as far as its length goes."""
+    length = raw.content_length
+    if raw.reader.consume() != length:
+        return TRUNCATED
+    return Record(raw.stream_pos, "unwanted", length=length)
+
+
+def _read(raw: Any, wanted: Wanted) -> Record | str:
+    """A record of fastwarc's with its block, if it is wanted."""
+    # One call for all headers: `get` costs as much for each as parsing them all.
+    headers = _by_name(raw.headers.items())
+    declared = headers.get("content-length", "").strip()
+    if not declared.isdigit():
+        return _LENGTHLESS
+    record = _record(headers, raw.stream_pos, int(declared))
+    if wanted.wants(record):
+        record.head, record.body = _block(raw.reader, record.length)
+        whole = len(record.head) + len(record.body) == record.length
+    else:
+        whole = raw.reader.consume() == record.length
+    return record if whole else TRUNCATED
 
 
 def _by_name(items: Iterable[tuple[str, str]]) -> dict[str, str]:
     """Headers by their names in lower case; of a repeated one the first."""
-    headers: dict[str, str] = {}
-    for name, value in items:
-        name = _LOWER.get(name) or name.lower()
-        if name not in headers:
-            headers[name] = value
-    return headers
+    lower = _LOWER.get
+    return {lower(name) or name.lower(): value for name, value in reversed(list(items))}
 
 
 def _block(reader: Any, length: int) -> tuple[bytes, bytes]:
     """(header, body) of an HTTP block, (empty, block) of another."""
+    # What is asked for by its size is not collected piece by piece.
     if length <= _SMALL:
-        return split_head(reader.read())
+        return split_head(reader.read(length))
     # A large body is read apart from its header, which spares a copy of it.
     line = reader.readline()
     if not line.startswith(b"HTTP/"):
-        return b"", line + reader.read()
+        return b"", line + reader.read(length - len(line))
     lines = [line]
     size = len(line)
     while line not in (b"\r\n", b"\n", b"") and size < HEADER_BYTES:
@@ -111,8 +127,8 @@ def _block(reader: Any, length: int) -> tuple[bytes, bytes]:
         lines.append(line)
         size += len(line)
     if line not in (b"\r\n", b"\n"):
-        return split_head(b"".join(lines) + reader.read())
-    return b"".join(lines), reader.read()
+        return split_head(b"".join(lines) + reader.read(length - size))
+    return b"".join(lines), reader.read(length - size)
 
 
 def _record(headers: Mapping[str, str], position: int, length: int) -> Record:

@@ -3,9 +3,9 @@
 A record counts only when all of it was read and something vouches for it:
 
 - gzip: its member's checksum held. fastwarc reads on to the next member, which proves the one
-  before; the last member, one of several records, and whatever fastwarc gives up on are checked by
-  zlib first and then read. Of a member that breaks off at the file's end the records before its
-  last are given; of one that is broken, those whose block digest holds.
+  before; zlib checks the last member, and one of several records or whatever fastwarc gives up on
+  before it is read. Of a member that breaks off at the file's end the records before its last are
+  given; of one that is broken, those whose block digest holds.
 - zstd: its frame was read to its end, and its block digest holds if it has one.
 - plain: its block has the declared length, is followed by a blank line, a record or the file's end,
   and its block digest holds if it has one.
@@ -43,7 +43,15 @@ from stages.archives.containers import (
     unpacked_zstd,
     unzipped_head,
 )
-from stages.archives.engines import TRUNCATED, Engine, Found, Wanted, by_fastwarc, by_warcio
+from stages.archives.engines import (
+    TRUNCATED,
+    Announced,
+    Engine,
+    Wanted,
+    announced,
+    by_fastwarc,
+    by_warcio,
+)
 from stages.archives.records import Lost, Record, digest_holds
 
 EngineName = Literal["auto", "fastwarc", "warcio"]
@@ -167,7 +175,7 @@ class _Walk:
         """Records that fastwarc reads and proves; `at` is then behind the last of them."""
         prefix = self.prefix if container == "zstd" else b""
         window = Window(self.stream, self.at, self.stop, prefix)
-        found = by_fastwarc(window, self.wanted, self.bare_lf)
+        found = announced(window, self.wanted, self.bare_lf)
         self.problem = ""
         try:
             if container == "gzip":
@@ -177,8 +185,8 @@ class _Walk:
         except OSError as error:
             self.problem = str(error).lower() or "unreadable record"
 
-    def _fast_gzip(self, found: Iterator[Found]) -> Iterator[Record]:
-        """Members of one record each, up to the first of several or the last two.
+    def _fast_gzip(self, found: Iterator[Announced]) -> Iterator[Record]:
+        """Members of one record each, up to the first of several or the end.
 
         fastwarc gives the second record of a member the position of the member behind it. So a
         record begins a member if the next one stands elsewhere, and is proved where a record is
@@ -186,9 +194,7 @@ class _Walk:
         """
         older: Record | None = None
         newer: Record | None = None
-        for position, record in found:
-            if isinstance(record, str):
-                return
+        for position, read in found:
             if newer is None:
                 # fastwarc passes over what it cannot read before its first record.
                 if position != self.at:
@@ -199,19 +205,44 @@ class _Walk:
                 assert newer is not None
                 self.at = newer.offset
                 yield older
+                older = None
+            record = read()
+            if isinstance(record, str):
+                return
             older, newer = newer, record
+        if newer is not None:
+            yield from self._last_two(older, newer)
 
-    def _fast_other(self, found: Iterator[Found], container: Container) -> Iterator[Record | Lost]:
+    def _last_two(self, older: Record | None, newer: Record) -> Iterator[Record]:
+        """The last records, if the last begins a member, and the last alone if that is whole.
+
+        Where a record begins a member, fastwarc would have given it: it is none but the last.
+        """
+        head = unzipped_head(peek(self.stream, newer.offset, min(4096, self.stop - newer.offset)))
+        if not begins_record(head):
+            return
+        if older is not None:
+            self.at = newer.offset
+            yield older
+        end, state = member_end(self.stream, newer.offset, self.stop)
+        if state == "whole":
+            self.at = end
+            yield newer
+
+    def _fast_other(
+        self, found: Iterator[Announced], container: Container
+    ) -> Iterator[Record | Lost]:
         """Plain records, each proved by the next; records of frames, as far as they are read."""
         held: Record | None = None
         frame, nth = self.at, -1
-        for position, record in found:
+        for position, read in found:
             if held is not None:
                 frame, nth = self._placed(held, position, frame, nth)
                 yield self._judged(held)
                 self.at = position
             elif position != self.at:
                 return
+            record = read()
             if isinstance(record, str):
                 self.problem = record
                 return
