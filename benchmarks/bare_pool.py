@@ -27,8 +27,8 @@ import pyarrow.parquet as pq
 from pipeline.execution.segment import run_segment
 from pipeline.execution.work import Context, Env, Link, SegmentCall
 from pipeline.execution.worker import partition_id
-from pipeline.files.storage import open_storage
 from pipeline.files.tables import single_thread
+from pipeline.files.uris import open_storage
 from pipeline.phases import Emit
 from pipeline.planning.config import load_config
 from pipeline.planning.inputs import list_inputs

@@ -32,7 +32,7 @@ from pipeline.audit.whatif import what_if
 from pipeline.execution.runner import Options as RunOptions
 from pipeline.execution.runner import run as run_plan
 from pipeline.execution.segment import Verdicts
-from pipeline.files.storage import file_sha256
+from pipeline.files.local_storage import file_sha256
 from pipeline.files.tables import ParquetSink, read_dataset
 from pipeline.planning.config import parse_config
 from pipeline.planning.plan import make_plan

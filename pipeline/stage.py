@@ -30,7 +30,8 @@ from pipeline.batch import Page, TextBatch
 from pipeline.draw import draw_column
 from pipeline.execution.warm_up import Call, example_batch
 from pipeline.files.partition import Listed, Partition
-from pipeline.files.storage import Storage, open_input
+from pipeline.files.storage import Storage
+from pipeline.files.uris import open_input
 from pipeline.knobs import (
     KnobInfo,
     input_steps,

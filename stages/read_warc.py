@@ -23,7 +23,7 @@ import pyarrow as pa
 import xxhash
 
 from pipeline.files.addresses import is_web
-from pipeline.files.storage import open_input
+from pipeline.files.uris import open_input
 from pipeline.schema import TEXT_DOCUMENTS, WEB_DOCUMENTS
 from pipeline.stage import Partition, Side, Source, SourceBatch, knob, location
 from stages.archives.engines import UNWANTED, Wanted

@@ -21,8 +21,8 @@ from pipeline.audit.lookup import open_run
 from pipeline.cli import main
 from pipeline.errors import ConfigError
 from pipeline.execution.runner import Options, run
-from pipeline.files.storage import open_storage
 from pipeline.files.tables import artefact_folder
+from pipeline.files.uris import open_storage
 from pipeline.planning.config import load_config, parse_config
 from pipeline.planning.plan import make_plan
 from pipeline.results.publish import published_sha256

@@ -11,7 +11,7 @@ import pytest
 from cli_site import Cli, age_runs, cli, copied, finished, flip, run_again, shards, step_file
 
 from pipeline.execution.lease import Lease
-from pipeline.files.storage import open_storage
+from pipeline.files.uris import open_storage
 from pipeline.results.publish import published_sha256
 
 __all__ = ["cli", "copied", "finished"]  # fixtures

@@ -19,7 +19,9 @@ from pipeline.errors import InputError, IntegrityError
 from pipeline.execution.runner import run
 from pipeline.execution.work import Env, Made, MadeFile, Work
 from pipeline.execution.worker import execute, run_call
-from pipeline.files.storage import LocalStorage, Storage, file_sha256, open_storage
+from pipeline.files.local_storage import LocalStorage, file_sha256
+from pipeline.files.storage import Storage
+from pipeline.files.uris import open_storage
 from pipeline.planning.config import parse_config
 from pipeline.planning.plan import make_plan
 from pipeline.results.manifest import (

@@ -19,7 +19,7 @@ from web_server import WebServer, serving
 
 from pipeline.errors import ConfigError, InputError
 from pipeline.execution.runner import Options, RunResult, run
-from pipeline.files.storage import open_storage
+from pipeline.files.uris import open_storage
 from pipeline.network import settings as network_settings
 from pipeline.network.settings import Network
 from pipeline.planning.config import load_config

@@ -15,7 +15,7 @@ from conftest import ROOT, RunConfig, write_jsonl
 
 from pipeline.audit.lookup import open_run
 from pipeline.audit.targets import find_target
-from pipeline.files.storage import open_storage
+from pipeline.files.uris import open_storage
 from pipeline.results.publish import published_sha256
 
 CONFIG = """\

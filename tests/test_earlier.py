@@ -17,7 +17,7 @@ from pipeline.audit.verify import verify
 from pipeline.cli import main as cli
 from pipeline.errors import ConfigError
 from pipeline.execution.runner import RunResult
-from pipeline.files.storage import open_storage
+from pipeline.files.uris import open_storage
 from pipeline.results.publish import published_sha256
 from stages.dedup import stored
 from stages.dedup.minhash import MinhashDedup

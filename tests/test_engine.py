@@ -14,7 +14,7 @@ from conftest import RunConfig, split_files, write_jsonl
 
 from pipeline.errors import StageError
 from pipeline.execution.runner import RunResult
-from pipeline.files.storage import open_storage
+from pipeline.files.uris import open_storage
 from pipeline.results.manifest import load_manifest
 from pipeline.results.publish import published_sha256
 

@@ -35,7 +35,8 @@ from pipeline.erasure.pages import MIN_BYTES, Windows, windows
 from pipeline.erasure.url_form import url_entry
 from pipeline.errors import InputError, IntegrityError
 from pipeline.execution.lease import Lease
-from pipeline.files.storage import LocalStorage, file_sha256, open_storage
+from pipeline.files.local_storage import LocalStorage, file_sha256
+from pipeline.files.uris import open_storage
 
 GONE = ("a3k", "b17k")
 PARTS = [part for name in GONE for part in (*sentences(name), url_of(name), f"page/{name}")]

@@ -17,7 +17,8 @@ import stages.fetch.forget
 from pipeline.erasure.erase import Erased, erase
 from pipeline.erasure.url_form import url_entry
 from pipeline.errors import InputError
-from pipeline.files.storage import LocalStorage, open_storage
+from pipeline.files.local_storage import LocalStorage
+from pipeline.files.uris import open_storage
 
 
 @pytest.fixture

@@ -32,7 +32,7 @@ from pipeline.execution.work import (
     ReduceCall,
     ScatterCall,
 )
-from pipeline.files.storage import LocalStorage
+from pipeline.files.local_storage import LocalStorage
 from pipeline.phases import Combine, Exchange, OutputFile, Tables
 from pipeline.results.manifest import Dataset, FileRef
 from pipeline.stage import Output, Side

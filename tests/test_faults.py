@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from conftest import ROOT, write_jsonl
 
-from pipeline.files.storage import open_storage
+from pipeline.files.uris import open_storage
 from pipeline.results.publish import published_sha256
 
 CONFIG = """\

@@ -32,8 +32,8 @@ import pytest
 from pipeline.audit.lookup import Run, open_run
 from pipeline.draw import draw
 from pipeline.execution.runner import Options, RunResult, run
-from pipeline.files.storage import open_storage
 from pipeline.files.tables import artefact_folder, read_dataset
+from pipeline.files.uris import open_storage
 from pipeline.mixture.sampling import canonical_url
 from pipeline.planning.build import catalogue, stage_class
 from pipeline.planning.config import load_config, parse_config

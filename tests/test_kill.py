@@ -19,7 +19,7 @@ import psutil
 import pytest
 from conftest import ROOT
 
-from pipeline.files.storage import open_storage
+from pipeline.files.uris import open_storage
 from pipeline.results.publish import published_sha256
 
 CONFIG = "configs/c4like.yaml"

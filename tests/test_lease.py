@@ -17,7 +17,8 @@ import pytest
 from pipeline.errors import InputError
 from pipeline.execution import lease
 from pipeline.execution.lease import PATH, STALE_SECONDS, Lease
-from pipeline.files.storage import LocalStorage, Storage
+from pipeline.files.local_storage import LocalStorage
+from pipeline.files.storage import Storage
 
 
 @pytest.fixture

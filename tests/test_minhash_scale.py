@@ -191,7 +191,7 @@ import numpy as np
 import pyarrow as pa
 from pipeline.execution.combine import run_merge
 from pipeline.results.manifest import Dataset, FileRef
-from pipeline.files.storage import open_storage
+from pipeline.files.uris import open_storage
 from pipeline.files.tables import write_table
 from pipeline.execution.work import Context, Env, MergeCall
 from stages.dedup.forests import FOREST

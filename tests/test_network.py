@@ -29,7 +29,7 @@ from web_server import Answering, WebServer, behind_the_probe, busy, cut, lie, s
 from pipeline.errors import ConfigError, InputError
 from pipeline.files.addresses import content_name, redacted, shown
 from pipeline.files.spans import Spans
-from pipeline.files.storage import find_inputs, open_storage
+from pipeline.files.uris import find_inputs, open_storage
 from pipeline.network import rates
 from pipeline.network import settings as network_settings
 from pipeline.network.cache import Cache
@@ -342,7 +342,7 @@ import sys
 from pathlib import Path
 from pipeline.network import settings
 from pipeline.stage import Partition, Side
-from pipeline.files.storage import find_inputs
+from pipeline.files.uris import find_inputs
 from stages.read_warc import ReadWarc
 
 settings.use(settings.Network(requests_per_second=0))

@@ -12,7 +12,8 @@ from s3_server import moto, proxied
 
 from pipeline.errors import InputError
 from pipeline.execution.lease import Lease
-from pipeline.files.storage import AlreadyExists, find_inputs, open_input, open_storage
+from pipeline.files.storage import AlreadyExists
+from pipeline.files.uris import find_inputs, open_input, open_storage
 from pipeline.network import settings as network_settings
 from pipeline.network.settings import Network
 from pipeline.results.publish import published_sha256

@@ -25,7 +25,7 @@ from pipeline.errors import StageError
 from pipeline.execution import sample
 from pipeline.execution.segment import run_segment
 from pipeline.execution.work import Context, Env, Link, Made, SegmentCall
-from pipeline.files.storage import LocalStorage
+from pipeline.files.local_storage import LocalStorage
 from pipeline.phases import Apply, Emit
 from pipeline.results.manifest import Dataset, FileRef
 from pipeline.schema import PROVENANCE

@@ -22,17 +22,10 @@ from s3_server import moto
 from pipeline.errors import InputError
 from pipeline.execution.runner import read_quarantine
 from pipeline.files import object_storage
+from pipeline.files.local_storage import LocalStorage
 from pipeline.files.object_storage import ObjectStorage
-from pipeline.files.storage import (
-    AlreadyExists,
-    LocalStorage,
-    Storage,
-    find_inputs,
-    fixed_prefix,
-    open_input,
-    open_storage,
-    split_uri,
-)
+from pipeline.files.storage import AlreadyExists, Storage
+from pipeline.files.uris import find_inputs, fixed_prefix, open_input, open_storage, split_uri
 from pipeline.results.publish import published_sha256
 from pipeline.results.records import runs_of
 
@@ -217,7 +210,8 @@ def test_a_shard_of_100_mb_is_put_if_absent_without_being_held_in_memory(
     script = f"""
 import threading
 from pathlib import Path
-from pipeline.files.storage import AlreadyExists, open_storage
+from pipeline.files.storage import AlreadyExists
+from pipeline.files.uris import open_storage
 storage = open_storage({bucket!r})
 storage.put("small", b"x")
 def held():
@@ -254,7 +248,7 @@ except AlreadyExists:
 
 KILLED_WHILE_WRITING = """
 import os, sys, time
-from pipeline.files.storage import open_storage
+from pipeline.files.uris import open_storage
 
 def never(descriptor):
     print("written", flush=True)

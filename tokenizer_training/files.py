@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.errors import InputError
-from pipeline.files.storage import find_inputs, open_input
+from pipeline.files.uris import find_inputs, open_input
 from pipeline.texts.bounded import capped_texts
 
 ROWS = 1000

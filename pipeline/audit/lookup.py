@@ -19,8 +19,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.errors import ConfigError, InputError, IntegrityError
-from pipeline.files.storage import Storage, open_storage
+from pipeline.files.storage import Storage
 from pipeline.files.tables import iter_batches
+from pipeline.files.uris import open_storage
 from pipeline.phases import Emit
 from pipeline.planning.lowering import Lowering
 from pipeline.planning.nodes import Node, OutputNode, SegmentNode

@@ -23,7 +23,7 @@ import pyarrow as pa
 from pipeline.audit.lookup import Run
 from pipeline.audit.shards import first_line, open_parquet, read_row
 from pipeline.errors import InputError, PipelineError
-from pipeline.files.storage import open_input, open_storage, split_uri
+from pipeline.files.uris import open_input, open_storage, split_uri
 from pipeline.planning.inputs import list_inputs
 
 HEAD_BYTES = 1 << 20

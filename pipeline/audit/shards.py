@@ -16,7 +16,8 @@ import pyarrow.parquet as pq
 import xxhash
 
 from pipeline.errors import InputError, IntegrityError
-from pipeline.files.storage import Storage, open_storage
+from pipeline.files.storage import Storage
+from pipeline.files.uris import open_storage
 from pipeline.schema import SHARD_FOOTER
 
 """Key of the footer's metadata that makes a Parquet file a token shard."""

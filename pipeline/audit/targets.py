@@ -23,7 +23,8 @@ from pipeline.audit.artefacts import artefact_tables
 from pipeline.audit.lookup import Run
 from pipeline.audit.shards import first_line, open_parquet
 from pipeline.errors import ConfigError, InputError, IntegrityError, nearest
-from pipeline.files.storage import Storage, open_storage, split_uri
+from pipeline.files.storage import Storage
+from pipeline.files.uris import open_storage, split_uri
 from pipeline.phases import Emit
 from pipeline.planning.nodes import EachNode, MergeNode, Node, OutputNode, ReduceNode
 from pipeline.schema import VERDICTS

@@ -13,7 +13,7 @@ from pipeline.erasure.erase import Erased, erase
 from pipeline.erasure.exclusion import read_entries
 from pipeline.erasure.replay import Replayed
 from pipeline.execution.runner import Options, run
-from pipeline.files.storage import open_storage
+from pipeline.files.uris import open_storage
 from pipeline.results.records import workdir_of
 
 _SHOWN = 8

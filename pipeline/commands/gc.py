@@ -11,7 +11,7 @@ from pipeline.audit.display import counted, paint, size_text
 from pipeline.cli import count
 from pipeline.errors import ConfigError
 from pipeline.execution.lease import Lease
-from pipeline.files.storage import open_storage
+from pipeline.files.uris import open_storage
 from pipeline.results.records import runs_of, workdir_of
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from pipeline.cli import add_config, count
 from pipeline.execution.runner import exclusions_of, read_quarantine
 from pipeline.execution.schedule import Schedule
-from pipeline.files.storage import open_storage
+from pipeline.files.uris import open_storage
 from pipeline.phases import Emit
 from pipeline.planning.config import load_config
 from pipeline.planning.inputs import list_inputs

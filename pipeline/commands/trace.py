@@ -26,7 +26,8 @@ from pipeline.audit.original import Original, input_path, read_original
 from pipeline.audit.shards import Decoder, footer_of, open_parquet, read_row, tokenizer_beside
 from pipeline.cli import count
 from pipeline.errors import ConfigError, InputError, PipelineError, nearest
-from pipeline.files.storage import Storage, open_storage, split_uri
+from pipeline.files.storage import Storage
+from pipeline.files.uris import open_storage, split_uri
 from pipeline.results.publish import dataset_folder
 from pipeline.results.records import runs_of
 

@@ -13,7 +13,7 @@ from pipeline.audit.expected import Report
 from pipeline.audit.verify import repair, verify
 from pipeline.errors import InputError, IntegrityError
 from pipeline.execution.lease import Lease
-from pipeline.files.storage import open_storage
+from pipeline.files.uris import open_storage
 from pipeline.results.records import workdir_of
 
 _SHOWN = 20

@@ -16,7 +16,8 @@ import pyarrow as pa
 
 from pipeline.erasure.url_form import domain_entries, url_entry
 from pipeline.errors import IntegrityError
-from pipeline.files.storage import Storage, open_storage
+from pipeline.files.storage import Storage
+from pipeline.files.uris import open_storage
 from pipeline.planning.fingerprint import digest
 from pipeline.stage import SourceBatch
 

@@ -14,7 +14,8 @@ from typing import Any
 from pipeline.audit.collect import kind_of as gc_kind
 from pipeline.erasure.pages import CONTENT, NAMES, Pages
 from pipeline.erasure.tables import kind_of, opened, rewrite, tables_of
-from pipeline.files.storage import AlreadyExists, Storage, file_sha256
+from pipeline.files.local_storage import file_sha256
+from pipeline.files.storage import AlreadyExists, Storage
 from pipeline.results.manifest import Dataset, FileRef
 
 TABLES = ("step outputs", "documents", "token shards", "dataset files")

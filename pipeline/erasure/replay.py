@@ -62,7 +62,8 @@ class Replayed:
         )  # fmt: skip
         results = self.schedule.results
         keys = {n: {u: m.key for u, m in units.items()} for n, units in results.items() if units}
-        record.finish(storage, make_funnel(self.plan, self.schedule), version, keys)
+        funnel = make_funnel(self.plan, self.schedule).to_json()
+        record.finish(storage, funnel, version, keys)
 
 
 def replay(

@@ -12,7 +12,7 @@ from pipeline.execution import interrupts
 from pipeline.execution.attempts import Attempts
 from pipeline.execution.work import Work
 from pipeline.execution.worker import execute
-from pipeline.files.storage import open_storage
+from pipeline.files.uris import open_storage
 from pipeline.network.rates import OfActor, Slots, Spacing, use_slots
 from pipeline.network.settings import Network, use
 from pipeline.results.manifest import Manifest

@@ -24,8 +24,9 @@ from pipeline.execution.progress import Progress, Quiet
 from pipeline.execution.schedule import Schedule
 from pipeline.execution.work import Work
 from pipeline.files.addresses import is_web
-from pipeline.files.storage import Storage, open_storage
+from pipeline.files.storage import Storage
 from pipeline.files.tables import read_dataset
+from pipeline.files.uris import open_storage
 from pipeline.planning.build import first_run_note
 from pipeline.planning.fetching import FetchingSource
 from pipeline.planning.inputs import fetch_inputs, list_inputs
@@ -109,7 +110,7 @@ def run(plan: Plan, options: Options = Options(), progress: Progress | None = No
             # What was done can be looked at: `inspect` and `explain` read the latest record.
             with contextlib.suppress(PipelineError):  # a full disk must not hide the first error
                 funnel = make_funnel(plan, schedule)
-                record.finish(storage, funnel, None, _keys(schedule), str(error))
+                record.finish(storage, funnel.to_json(), None, _keys(schedule), str(error))
             raise
         for warning in judged:
             progress.note(f"warning: {warning}")
@@ -118,7 +119,7 @@ def run(plan: Plan, options: Options = Options(), progress: Progress | None = No
         if not options.until:
             version, dataset = publish(plan, schedule, storage, options.limit)
         keys = _keys(schedule)
-        record.finish(storage, funnel, version, keys)
+        record.finish(storage, funnel.to_json(), version, keys)
     return RunResult(
         record.run_id, funnel, version, dataset, engine.executed, engine.reused,
         time.monotonic() - started, [*warnings, *judged], keys, engine.executed_keys,

@@ -32,8 +32,10 @@ from pipeline.execution.work import (
     SegmentCall,
     Work,
 )
-from pipeline.files.storage import AlreadyExists, Storage, file_sha256, open_storage
+from pipeline.files.local_storage import file_sha256
+from pipeline.files.storage import AlreadyExists, Storage
 from pipeline.files.tables import single_thread
+from pipeline.files.uris import open_storage
 from pipeline.results.manifest import Dataset, FileRef, Manifest, commit_manifest, load_manifest
 from pipeline.stage import Partition
 

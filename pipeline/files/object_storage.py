@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from pipeline.errors import InputError
-from pipeline.files.storage import AlreadyExists, ObjectInfo, own_temporary_folder
+from pipeline.files.local_storage import own_temporary_folder
+from pipeline.files.storage import AlreadyExists, ObjectInfo
 from pipeline.network.backoff import Backoff
 from pipeline.network.opening import buffered, cached
 from pipeline.network.remote_file import RemoteFile

@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 
 from pipeline.errors import IntegrityError, StageError
 from pipeline.execution.work import Context, Env, MadeFile
-from pipeline.files.storage import Storage, own_temporary_folder
+from pipeline.files.local_storage import own_temporary_folder
+from pipeline.files.storage import Storage
 from pipeline.results.manifest import Dataset
 from pipeline.stage import Side
 

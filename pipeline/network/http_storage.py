@@ -8,7 +8,8 @@ from typing import BinaryIO
 
 from pipeline.errors import InputError
 from pipeline.files.addresses import shown
-from pipeline.files.storage import ObjectInfo, own_temporary_folder
+from pipeline.files.local_storage import own_temporary_folder
+from pipeline.files.storage import ObjectInfo
 from pipeline.network.opening import http_version, open_http
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import ConfigError
-from pipeline.files.storage import find_inputs, fixed_prefix, open_input
+from pipeline.files.uris import find_inputs, fixed_prefix, open_input
 from pipeline.knobs import knob_info
 from pipeline.schema import FORMAT_VERSION
 from pipeline.stage import Stage

@@ -11,7 +11,8 @@ from pipeline.errors import InputError
 from pipeline.files.addresses import content_name, is_web, shown
 from pipeline.files.checksums import split_checksum
 from pipeline.files.reading import opened
-from pipeline.files.storage import Storage, find_inputs, fixed_prefix, open_storage
+from pipeline.files.storage import Storage
+from pipeline.files.uris import find_inputs, fixed_prefix, open_storage
 from pipeline.network.settings import use
 from pipeline.planning.fetching import FetchingSource, Watch
 from pipeline.planning.plan import Plan

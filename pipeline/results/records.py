@@ -15,11 +15,11 @@ from typing import Any
 
 from pipeline.errors import InputError, IntegrityError
 from pipeline.files.addresses import redacted_values
-from pipeline.files.storage import Storage, open_storage
+from pipeline.files.storage import Storage
+from pipeline.files.uris import open_storage
 from pipeline.network.settings import Network
 from pipeline.planning.config import Config, parse_config
 from pipeline.planning.plan import Plan
-from pipeline.results.funnel import Funnel
 
 
 def new_run_id() -> str:
@@ -47,7 +47,7 @@ class RunRecord:
     def finish(
         self,
         storage: Storage,
-        funnel: Funnel,
+        funnel: Mapping[str, Any],
         version: int | None,
         keys: Mapping[str, Mapping[str, str]],
         error: str | None = None,
@@ -63,7 +63,7 @@ class RunRecord:
             "version": version,
             "error": error,
             "config": self.config,
-            "funnel": funnel.to_json(),
+            "funnel": funnel,
             "keys": keys,
         }
         data = json.dumps(body, indent=1, ensure_ascii=False).encode()

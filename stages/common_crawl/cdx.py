@@ -19,7 +19,7 @@ import pyarrow as pa
 from pipeline.errors import InputError
 from pipeline.files.addresses import shown
 from pipeline.files.spans import Spans
-from pipeline.files.storage import input_ranges, open_input
+from pipeline.files.uris import input_ranges, open_input
 from pipeline.network.spanned_file import SpannedFile
 from stages.common_crawl.columnar import PLACES
 from stages.common_crawl.wanted import Wanted

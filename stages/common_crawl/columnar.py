@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from pipeline.errors import InputError, nearest
 from pipeline.files.addresses import shown
-from pipeline.files.storage import open_input
+from pipeline.files.uris import open_input
 from stages.common_crawl.wanted import Wanted
 
 PLACES = pa.schema([("file", pa.string()), ("offset", pa.int64()), ("length", pa.int64())])

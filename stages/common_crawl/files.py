@@ -11,7 +11,7 @@ import xxhash
 
 from pipeline.errors import InputError, nearest
 from pipeline.files.addresses import shown
-from pipeline.files.storage import open_input
+from pipeline.files.uris import open_input
 
 
 def listed(base: str, crawl: str, name: str) -> list[str]:

@@ -27,7 +27,8 @@ import pyarrow.parquet as pq
 
 from pipeline.errors import InputError
 from pipeline.files.spans import Spans
-from pipeline.files.storage import AlreadyExists, Storage, input_ranges, open_input, open_storage
+from pipeline.files.storage import AlreadyExists, Storage
+from pipeline.files.uris import input_ranges, open_input, open_storage
 from pipeline.network.spanned_file import SpannedFile, places_of
 from pipeline.planning.fingerprint import digest
 from pipeline.schema import WEB_DOCUMENTS

@@ -31,7 +31,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.errors import InputError, nearest
-from pipeline.files.storage import find_inputs, open_input
+from pipeline.files.uris import find_inputs, open_input
 from pipeline.planning.fingerprint import path_digest
 
 if TYPE_CHECKING:

@@ -26,7 +26,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.errors import ConfigError
-from pipeline.files.storage import open_input
+from pipeline.files.uris import open_input
 from pipeline.phases import Combine, Exchange, OutputFile, Phase, Tables
 from pipeline.stage import Side
 from stages.dedup.clusters import Int64s, matching_rows

@@ -22,7 +22,8 @@ from typing import BinaryIO, ClassVar
 import pyarrow as pa
 
 from pipeline.errors import InputError
-from pipeline.files.storage import Storage, find_inputs, open_input
+from pipeline.files.storage import Storage
+from pipeline.files.uris import find_inputs, open_input
 from pipeline.planning.fetching import FetchedInputs, FetchingSource, Kept, Watch
 from pipeline.stage import Partition, Side, SourceBatch, knob, location
 from stages.documents import MAX_HTML_BYTES, BatchBuilder, refusal_key
