@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import xxhash
 
@@ -122,7 +123,7 @@ def write_shard(
         write_statistics=["doc_id", "copy", "num_tokens"],
     ) as writer:
         for start, stop in row_groups(sizes, ROW_GROUP_TOKENS):
-            table, checksum = _narrowed(rows.slice(start, stop - start), schema, tokenizer, name)
+            table, checksum = _of_group(rows.slice(start, stop - start), schema, tokenizer, name)
             writer.write_table(table, row_group_size=table.num_rows)
             tokens = int(sizes[start:stop].sum())
             group = {"tokens": tokens, "documents": stop - start, "checksum": checksum}
@@ -139,25 +140,37 @@ def write_shard(
     }
 
 
-def _narrowed(
+def narrowed(tokens: pa.ChunkedArray, tokenizer: TokenizerFacts) -> pa.Array:
+    """Lists of ids in the shard's type. Raises StageError for an id that the tokenizer lacks."""
+    lists = tokens.combine_chunks()
+    values = lists.flatten().to_numpy()
+    if len(values) and values.max() > tokenizer.max_id:
+        raise StageError(
+            f"write_shards: got ids up to {values.max()}, expected {tokenizer.max_id} at most. The "
+            f"documents were not encoded with this tokenizer."
+        )
+    dtype = np.dtype(tokenizer.dtype).newbyteorder("<")
+    offsets = lists.offsets.to_numpy()
+    kind = shard_schema(tokenizer.dtype).field("tokens").type
+    ids = pa.array(values.astype(dtype, copy=False))
+    return pa.ListArray.from_arrays(pa.array(offsets - offsets[0]), ids, type=kind)
+
+
+def _of_group(
     rows: pa.Table, schema: pa.Schema, tokenizer: TokenizerFacts, name: ShardName
 ) -> tuple[pa.Table, str]:
     """The rows in the shard's schema, and the xxh3-128 of their little-endian token bytes."""
-    tokens = rows["tokens"].combine_chunks()
-    values = tokens.flatten().to_numpy()
-    lengths = rows["num_tokens"].to_numpy().astype(np.int64)
-    if len(values) != lengths.sum() or (len(values) and values.max() > tokenizer.max_id):
+    lists = narrowed(rows["tokens"], tokenizer)
+    lengths = lists.value_lengths()
+    if not lengths.equals(rows["num_tokens"].combine_chunks()):
         raise StageError(
-            f"write_shards: shard {name.number} of {name.split}/{name.group} got {len(values):,} "
-            f"ids up to {values.max()}, expected {lengths.sum():,} up to {tokenizer.max_id}. The "
-            f"documents were not encoded with this tokenizer."
+            f"write_shards: shard {name.number} of {name.split}/{name.group} got "
+            f"{len(lists.values):,} ids, expected {pc.sum(rows['num_tokens']).as_py():,}. The "
+            f"documents' `num_tokens` are not those of their `tokens`."
         )
-    narrow = values.astype(np.dtype(tokenizer.dtype).newbyteorder("<"))
-    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
-    kind = schema.field("tokens").type
-    lists = pa.ListArray.from_arrays(pa.array(offsets), pa.array(narrow), type=kind)
     columns = [lists if field.name == "tokens" else rows[field.name] for field in schema]
-    return pa.table(columns, schema=schema), xxhash.xxh3_128_hexdigest(narrow)
+    checksum = xxhash.xxh3_128_hexdigest(lists.values.to_numpy())
+    return pa.table(columns, schema=schema), checksum
 
 
 def _footer(name: ShardName, tokenizer: TokenizerFacts, checksums: list[str]) -> bytes:

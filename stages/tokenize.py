@@ -33,8 +33,9 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 SMALL_INPUT = 64_000_000
-"""Stored bytes of all inputs. The kernel takes 13 s of CPU time to compile and is the faster one
-from then on; where that has paid off was reckoned, not measured, and no output depends on it."""
+"""Stored bytes of all inputs. The kernel takes 13 s of CPU time to compile, once a machine, and is
+the faster one from then on (docs/notes/documents-to-shards.md); where that has paid off was reckoned, not
+measured, and no output depends on it."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,8 @@ class Tokenize(RowStage):
         choices=(AUTO, LIBRARIES, *BACKENDS),
         identity=False,
         help="auto takes the first of these that is installed and gives equal ids; kernel is ours; "
-        "libraries is auto without it, which auto is too where all inputs have less than 64 MB",
+        "libraries is auto without it, as auto is where less than 64 MB of inputs would wait for "
+        "its compiling",
     )
     check_every: int = knob(
         2000,
@@ -75,9 +77,13 @@ class Tokenize(RowStage):
     tokenizer: str = reference("tokenizer")
 
     def sized(self, input_bytes: int) -> Tokenize:
-        """`auto` of a small run takes a library: its text is encoded before the kernel compiles."""
-        small = self.backend == AUTO and input_bytes < SMALL_INPUT
-        return replace(self, backend=LIBRARIES) if small else self
+        """`auto` of a small run takes a library: its text is encoded before the kernel compiles.
+
+        Where the kernel was compiled for another run, it is taken at any size.
+        """
+        if self.backend != AUTO or input_bytes >= SMALL_INPUT or _kernel_is_compiled():
+            return self
+        return replace(self, backend=LIBRARIES)
 
     def warm_up(self) -> Sequence[Call]:
         return (_compile_kernel,) if self.backend in (AUTO, Kernel.name) else ()
@@ -99,6 +105,12 @@ class Tokenize(RowStage):
         columns = {"num_tokens": num_tokens, "tokens": tokens}
         used = {"backend": encoder.backend.label, **encoder.warnings}
         return Processed(columns, {"num_tokens": num_tokens}, used=used)
+
+
+def _kernel_is_compiled() -> bool:
+    from stages.encoders.tables import kernel_is_compiled
+
+    return kernel_is_compiled()
 
 
 def _compile_kernel() -> None:

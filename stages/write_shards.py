@@ -24,7 +24,7 @@ from pipeline.mixture.sampling import TRAIN, Mixture, Take, mixture_of
 from pipeline.phases import Combine, Emit, Exchange, OutputFile, Phase, Tables
 from pipeline.schema import FORMAT_VERSION
 from pipeline.stage import GlobalStage, Side, TextBatch, knob, reference
-from stages.shard_writer import ZSTD_LEVEL, ShardName, TokenizerFacts, write_shard
+from stages.shard_writer import ZSTD_LEVEL, ShardName, TokenizerFacts, narrowed, write_shard
 
 CARRIED = ("doc_id", "source", "url", "file", "offset", "num_tokens", "tokens")
 """Document columns that reach the shard."""
@@ -37,9 +37,10 @@ class WriteShards(GlobalStage):
     `version` history:
     2: totals say what was wanted of each group and what is missing.
     3: the ids of a row group are one page.
+    4: ids meet in the shard's own type; the shards are the same.
     """
 
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     reads: ClassVar[tuple[str, ...]] = CARRIED
     draws: ClassVar[bool] = True
 
@@ -116,7 +117,11 @@ class WriteShards(GlobalStage):
         written = [(*names[row], stage) for row, stage in zip(rows, stages, strict=True)]
         bucket = np.array([first[name] for name in written], np.int64)
         bucket += scaled(h, np.array([count[name] for name in written], np.uint64))
-        table = gathered(docs.select(CARRIED), rows)
+        facts = TokenizerFacts.read(side.artefacts["tokenizer"])
+        carried = docs.select(CARRIED)
+        at = CARRIED.index("tokens")
+        carried = carried.set_column(at, "tokens", narrowed(carried["tokens"], facts))
+        table = gathered(carried, rows)
         added = {"copy": copies, "h": h, "bucket": bucket}
         for name, values in added.items():
             table = table.append_column(name, pa.array(values))

@@ -115,13 +115,27 @@ def test_later_steps_are_compiled_for_before_waiting_and_only_where_something_co
     assert len(made) == 3
 
 
-def test_a_small_run_takes_a_library_and_a_large_one_the_kernel() -> None:
+def test_a_small_run_takes_a_library_and_a_large_one_the_kernel(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from stages import tokenize
     from stages.tokenize import SMALL_INPUT, Tokenize
 
+    monkeypatch.setattr(tokenize, "_kernel_is_compiled", lambda: False)
     assert Tokenize().sized(SMALL_INPUT) == Tokenize()
     assert Tokenize().sized(SMALL_INPUT - 1).backend == "libraries"
     assert not Tokenize().sized(0).warm_up()
     assert Tokenize(backend="kernel").sized(0).backend == "kernel"
+
+
+def test_a_kernel_that_another_run_compiled_is_taken_at_any_size() -> None:
+    from stages.encoders.tables import compile_kernel, kernel_is_compiled
+    from stages.tokenize import Tokenize
+
+    compile_kernel()
+    assert kernel_is_compiled()
+    assert Tokenize().sized(0) == Tokenize()
+    assert Tokenize(backend="libraries").sized(0).backend == "libraries"
 
 
 def test_an_error_of_a_call_is_left_to_the_first_batch() -> None:

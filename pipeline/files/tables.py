@@ -25,6 +25,7 @@ MAX_BATCH_ROWS = 8192
 
 # Statistics of long columns would put whole pages into the footer, and a dictionary of distinct
 # texts only costs; short repeated strings gain from both.
+IDS = "tokens.list.element"
 _LONG = ("text", "html", "tokens", "signature")
 
 
@@ -50,6 +51,8 @@ class ParquetSink:
             compression_level=1,
             use_dictionary=[n for n in short if pa.types.is_string(schema.field(n).type)] or False,
             write_statistics=short,
+            # Of four bytes of an id two are mostly zero: apart they take a third less time.
+            use_byte_stream_split=[IDS] if "tokens" in schema.names else False,
         )
         self._waiting: list[pa.Table] = []
         self._waiting_rows = self._waiting_bytes = 0

@@ -19,6 +19,7 @@ from stages.encoders.source import Ids, Lengths, Source, Unsuitable, byte_alphab
 from stages.kernels.bpe_encode import BLOCK, SPARE, Cache, encode
 from stages.kernels.bpe_join import EMPTY, ID_BITS, NONE, Merges, Work, fill
 from stages.kernels.expressions import DIGITS, NAMES, WHITESPACE, cut, regular_expression
+from stages.kernels.jit import is_compiled
 from stages.kernels.piece_classes import piece_classes
 from stages.kernels.piece_rules import Cut
 
@@ -141,6 +142,11 @@ def _aligned(rows: int) -> Any:
     values = np.zeros(4 * rows + 8, np.uint64)
     start = (-values.ctypes.data % 64) // 8
     return values[start : start + 4 * rows].reshape(rows, 4)
+
+
+def kernel_is_compiled() -> bool:
+    """Whether no column would wait for a compiler on this machine."""
+    return is_compiled(encode)
 
 
 def compile_kernel() -> None:

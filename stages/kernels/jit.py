@@ -126,6 +126,11 @@ def jit(function: F) -> F:
     return _cached(numba.njit(nogil=True, no_cfunc_wrapper=True)(function), function)
 
 
+def is_compiled(kernel: Any) -> bool:
+    """Whether the disk holds machine code of a kernel, for its folder's files as they are now."""
+    return bool(kernel._cache._cache_file._load_index())
+
+
 def _folder(function: Callable[..., Any]) -> Path:
     return Path(function.__code__.co_filename).parent
 
