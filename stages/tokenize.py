@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
 SMALL_INPUT = 64_000_000
 """Stored bytes of all inputs. The kernel takes 13 s of CPU time to compile, once a machine, and is
-the faster one from then on (docs/notes/documents-to-shards.md); where that has paid off was reckoned, not
-measured, and no output depends on it."""
+the faster one from then on (docs/notes/documents-to-shards.md). Where that has paid off was
+reckoned, not measured, and no output depends on it."""
 
 
 @dataclass(frozen=True)
