@@ -117,6 +117,11 @@ class Context:
         """Give an event back for another use; who waits for it already is not touched by that."""
         self._events.append(event)
 
+    def passed(self, event: int) -> None:
+        """Let the calling thread wait for an event."""
+        done = self._cuda.cuEventSynchronize(ctypes.c_void_p(event))
+        self._check(done, "cuEventSynchronize")
+
     def wait(self, stream: int, event: int) -> None:
         """Let a stream wait for an event."""
         done = self._cuda.cuStreamWaitEvent(ctypes.c_void_p(stream), ctypes.c_void_p(event), 0)

@@ -19,7 +19,7 @@ from loader.instructions import call, copy_bytes, copy_line, fence, pointer, pre
 
 Ints = npt.NDArray[np.int64]
 
-_CONTEXT, _SYNCHRONIZE, _TO_DEVICE, _ON_DEVICE, _LAUNCH, _RECORD, _WAIT = range(7)
+_CONTEXT, _SYNCHRONIZE, _TO_DEVICE, _ON_DEVICE, _LAUNCH, _RECORD, _WAIT, _TO_HOST = range(8)
 """Places in `loader.device_kernels.CALLS`."""
 FIELDS = (
     "begins", "lengths", "next", "stops", "rows", "rows_a_batch", "seq_len", "edges", "addresses",
@@ -151,8 +151,8 @@ def _put(values: Any, host: int) -> None:
 def queue_rows(
     calls: Any, context: int, before: int, begins_R: Ints, lengths_R: Ints, stops_R: Ints,
     edges_G: Ints, addresses_G: Any, itemsize: int, past_caches: bool, host: int, device: int,
-    work: Any, arguments: Any, functions: Any, blocks: int, copies: int, copied: int, lane: int,
-    event_L: Ints, step: int,
+    work: Any, arguments: Any, functions: Any, blocks: int, copies: int, copied: int, plans: int,
+    planned: int, facts: int, lane: int, event_L: Ints, step: int,
 ) -> Any:  # fmt: skip
     """Wait for the event `before`, then queue the rows' plan and launches of `step` batches; 0 or
     CUDA's error.
@@ -160,7 +160,8 @@ def queue_rows(
     work: `FIELDS`, of which `row_bytes`, 0 for the fast lane, says which path it is; begins,
     lengths, next, stops, staging, first_batch and batch_count are set here. host, device: pinned
     bytes and as many on the device. copies, copied: stream of the ring's transfers, and the slot's
-    event on it. event_L: of each launch.
+    event on it. plans, planned: stream of the kernels that plan, and the event after which the
+    batches' facts are at the pinned address `facts`. event_L: of each launch.
     """
     done = call(calls[_CONTEXT], (np.int64(context),))
     if done == 0:
@@ -168,7 +169,7 @@ def queue_rows(
     if done != 0:
         return done
     rows, rows_a_batch, seq_len, row_bytes = work[4], work[5], work[6], work[13]
-    batches, over = rows // rows_a_batch, copies if row_bytes else lane
+    batches, over = rows // rows_a_batch, copies if row_bytes else plans
     at = _up(rows * row_bytes)
     work[12] = device if row_bytes else 0
     work[1] = work[2] = work[3] = 0
@@ -208,9 +209,18 @@ def queue_rows(
         if done == 0:
             done = call(calls[_RECORD], (np.int64(copied), np.int64(copies)))
         if done == 0:
-            done = call(calls[_WAIT], (np.int64(lane), np.int64(copied), np.int64(0)))
+            done = call(calls[_WAIT], (np.int64(plans), np.int64(copied), np.int64(0)))
     if done == 0:
-        done = _planned(calls, functions, rows, lane, arguments)
+        done = _planned(calls, functions, rows, plans, arguments)
+    if done == 0:
+        size = 4 * (2 + 3 * batches)
+        done = call(
+            calls[_TO_HOST], (np.int64(facts), np.int64(work[19]), np.int64(size), np.int64(plans))
+        )
+    if done == 0:
+        done = call(calls[_RECORD], (np.int64(planned), np.int64(plans)))
+    if done == 0:
+        done = call(calls[_WAIT], (np.int64(lane), np.int64(planned), np.int64(0)))
     for number in range(len(event_L)):
         work[24] = number * step
         work[25] = min(step, batches - number * step)

@@ -129,10 +129,12 @@ class Slot:
         return self.scratch
 
     def scratch_on_device(self, size: int, device: torch.device) -> int:
-        """Address of at least `size` bytes that launches on this slot's lane use in turn."""
+        """Address of at least `size` bytes that this slot's launches use in turn."""
         if self._device_scratch is None or self._device_scratch.numel() < size:
             self.lane.synchronize()  # what is given up here may still be read
             self._device_scratch = torch.empty(size, dtype=torch.uint8, device=device)
+            # Plans are made on another stream: what was here before is done first.
+            self.lane.synchronize()
         return int(self._device_scratch.data_ptr())
 
     def reserve(self, size: int, device: torch.device | None = None) -> int:
@@ -181,6 +183,8 @@ class CudaBackend:
             self.context = Context(number)
             self.context.use()
             self.calls = np.array(addresses(CALLS), np.int64)
+            # Ahead of what is queued: what a batch's cu_seqlens are must not wait for launches.
+            self.plans = torch.cuda.Stream(self.device, priority=-1)
             lanes = [torch.cuda.Stream(self.device) for _ in range(LANES)]
             for slot in range(slots):
                 self._free.put(Slot(self.context, lanes[slot % LANES]))
@@ -292,6 +296,16 @@ class CudaBackend:
         size = before + -(-block_bytes // self.dtype.itemsize)
         whole = torch.empty(size, dtype=self.dtype, device=self.device)
         return whole, stride, whole[before:].view(torch.int32)
+
+    def plan_outputs(
+        self, segments: int, facts: int, lane: torch.cuda.Stream
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """int32 for what a plan says of batches: on the device, with room for `facts` behind the
+        segments, and pinned. `lane` reads it."""
+        with torch.cuda.stream(self.plans):
+            starts = torch.empty(segments + facts, dtype=torch.int32, device=self.device)
+        starts.record_stream(lane)
+        return starts, torch.empty(facts, dtype=torch.int32, pin_memory=True)
 
     def _outputs(
         self, plans: Sequence[Plan], slot: Slot, block_bytes: int

@@ -260,9 +260,10 @@ def test_a_launch_of_rows_stops_at_the_first_call_that_fails(failing: str) -> No
     none = np.empty(0, np.int64)
     begin, to_device = ["cuCtxSetCurrent", "cuEventSynchronize"], "cuMemcpyHtoDAsync_v2"
     plan, expansion = 3 * ["cuLaunchKernel"], ["cuLaunchKernel", "cuEventRecord"]
+    facts = ["cuMemcpyDtoHAsync_v2", "cuEventRecord", "cuStreamWaitEvent"]
     expected = {
-        0: [*begin, to_device, *plan, *2 * expansion],
-        1024: [*begin, *3 * [to_device], "cuEventRecord", "cuStreamWaitEvent", *plan,
+        0: [*begin, to_device, *plan, *facts, *2 * expansion],
+        1024: [*begin, *3 * [to_device], "cuEventRecord", "cuStreamWaitEvent", *plan, *facts,
                *2 * expansion],
     }  # fmt: skip
     for row_bytes, order in expected.items():
@@ -271,7 +272,7 @@ def test_a_launch_of_rows_stops_at_the_first_call_that_fails(failing: str) -> No
         said_last = queue_rows(
             calls, 1, 0, np.array([0, 4700, 9], np.int64), none, none, table.edges_G,
             table.addresses_G, 2, True, host.ctypes.data, host.ctypes.data, work,
-            np.array([work.ctypes.data]), np.arange(4), 16, 0, 0, 0, np.arange(2), 2,
+            np.array([work.ctypes.data]), np.arange(4), 16, 0, 0, 0, 0, 0, 0, np.arange(2), 2,
         )  # fmt: skip
         stop = order.index(failing) + 1 if failing in order else len(order)
         assert said == order[:stop]
@@ -297,21 +298,28 @@ def test_a_launch_lays_out_its_memory_as_the_kernels_read_it(
         return 0
 
     def launched(function: int, *rest: int) -> int:
-        if function == len(KERNELS) - 1:
+        if function == KERNELS.index("write_rows"):  # before the host is told the facts
             pointer = ctypes.cast(rest[8], ctypes.POINTER(ctypes.c_void_p))[0]
             kernel[0](ctypes.c_void_p(pointer))
         return 0
 
-    does = {"cuMemcpyHtoDAsync_v2": copied, "cuLaunchKernel": launched}
+    does = {
+        "cuMemcpyHtoDAsync_v2": copied, "cuMemcpyDtoHAsync_v2": copied, "cuLaunchKernel": launched
+    }  # fmt: skip
     functions = [kind(does.get(name, lambda *_: 0)) for name in CALLS]
-    context: Any = SimpleNamespace(handle=1, event=lambda: 0, forget=lambda _: None)
+    context: Any = SimpleNamespace(
+        handle=1, event=lambda: 0, forget=lambda _: None, passed=lambda _: None
+    )
     backend: Any = SimpleNamespace(
         context=context, device=torch.device("cpu"), kinds=3, dtype=getattr(torch, kernel[2]),
         calls=np.array([ctypes.cast(f, ctypes.c_void_p).value for f in functions], np.int64),
         blocks=16, row_functions=lambda _: np.arange(len(KERNELS)), check=lambda done: None,
     )  # fmt: skip
     backend.outputs = lambda *given: CudaBackend.outputs(backend, *given)
-    lane: Any = SimpleNamespace(cuda_stream=0, synchronize=lambda: None)
+    backend.plans = lane = SimpleNamespace(cuda_stream=0, synchronize=lambda: None)
+    backend.plan_outputs = lambda *counts: tuple(
+        torch.empty(size, dtype=torch.int32) for size in (sum(counts[:2]), counts[1])
+    )
 
     class CpuSlot(Slot):
         def reserve(self, size: int, device: Any = None) -> int:
