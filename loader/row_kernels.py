@@ -32,7 +32,7 @@ KERNELS = ("count_rows", "scan_rows", "write_rows", "expand_rows")
 _ROW_BLOCK, _SCAN_BLOCK, _THREADS = 128, 1024, 288
 """Threads of a block, as in loader/rows.cu and loader/expand.cu."""
 AHEAD = 4
-"""Lines of the next row asked for while this one is copied; the processor goes on from there."""
+"""Lines of a coming row asked for while others are copied; the processor goes on from there."""
 
 
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]

@@ -297,16 +297,6 @@ class CudaBackend:
         whole = torch.empty(size, dtype=self.dtype, device=self.device)
         return whole, stride, whole[before:].view(torch.int32)
 
-    def plan_outputs(
-        self, segments: int, facts: int, lane: torch.cuda.Stream
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """int32 for what a plan says of batches: on the device, with room for `facts` behind the
-        segments, and pinned. `lane` reads it."""
-        with torch.cuda.stream(self.plans):
-            starts = torch.empty(segments + facts, dtype=torch.int32, device=self.device)
-        starts.record_stream(lane)
-        return starts, torch.empty(facts, dtype=torch.int32, pin_memory=True)
-
     def _outputs(
         self, plans: Sequence[Plan], slot: Slot, block_bytes: int
     ) -> tuple[torch.Tensor, int, torch.Tensor]:

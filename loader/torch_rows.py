@@ -7,7 +7,9 @@ them to the host: `cu_seqlens` and `max_seqlen` wait for the plan, never for the
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -37,8 +39,7 @@ class RowBatch:
     @property
     def cu_seqlens(self) -> torch.Tensor:
         """int32, on the device. Waits for the plan: its length is known there alone."""
-        first, end = self._unit.facts[self._number : self._number + 2]
-        return self._unit.starts[first:end]
+        return self._unit.lists[self._number]
 
     @property
     def max_seqlen(self) -> int:
@@ -72,10 +73,10 @@ class RowLaunches:
         self, backend: CudaBackend, windows: Windows, table: DeviceTable, step: int,
         whole: torch.Tensor, stride: int, starts: torch.Tensor, facts: torch.Tensor,
     ) -> None:  # fmt: skip
-        """`table` is kept while launches read it; `whole` owns the batches' memory; `starts`, on
-        the device, and `facts`, pinned: int32, as in loader/rows.cu."""
+        """`table` is kept while launches read it; `whole` owns the memory; `starts`, on the device,
+        and `facts`, pinned: int32, as in loader/rows.cu."""
         self._context, self._device = backend.context, backend.device
-        self.windows, self.step, self.starts = windows, step, starts
+        self.windows, self.step, self._starts = windows, step, starts
         self.planned = self._context.event()
         self.event_L = np.array(
             [self._context.event() for _ in range(-(-windows.batches // step))], np.int64
@@ -106,9 +107,7 @@ class RowLaunches:
         if self._waits[launch] != stream:
             self._context.wait(stream, int(self.event_L[launch]))
             if stream not in self._waits:
-                current = torch.cuda.current_stream(self._device)
-                self._whole.record_stream(current)
-                self.starts.record_stream(current)
+                self._whole.record_stream(torch.cuda.current_stream(self._device))
             self._waits[launch] = stream
         return RowBatch(self, number)
 
@@ -117,10 +116,19 @@ class RowLaunches:
         """First segment of each batch, and all | longest segment of each | first piece of each, and
         all. Waits for the plan."""
         self._context.passed(self.planned)
-        found: list[int] = self._facts.tolist()
+        found: list[int] = self._facts[: 2 + 3 * self.windows.batches].tolist()
         return found
 
+    @cached_property
+    def lists(self) -> Sequence[torch.Tensor]:
+        """cu_seqlens of each batch. Waits for the plan."""
+        edges = self.facts[: self.windows.batches + 1]
+        sizes = [end - first for first, end in pairwise(edges)]
+        return self._starts[: edges[-1]].split(sizes)
+
     def __del__(self) -> None:
+        # The slot of these launches has let go of them: the device is done with all of it.
+        self._context.unpinned(self._facts)
         for event in (self.planned, *self.event_L.tolist()):
             self._context.forget(event)
 
@@ -151,9 +159,11 @@ def queue(
     host = slot.reserve(rows * (row_bytes + 32) + 512, backend.device)
     assert slot.staging is not None
     scratch = slot.scratch_on_device(16 * rows + 16 * pieces + 4 * segments, backend.device)
-    whole, stride, _ = backend.outputs(batches, windows.rows * t, 0)
-    # Written by the plan, which does not wait for what the lane did before: memory of its stream.
-    starts, facts = backend.plan_outputs(segments, 2 + 3 * batches, slot.lane)
+    size = 4 * (segments + 2 + 3 * batches)
+    # The plan writes to it without waiting for the lane: a slot keeps its last launches until the
+    # device is done with them, so memory that comes back to the lane is not in use there.
+    whole, stride, starts = backend.outputs(batches, windows.rows * t, size)
+    facts = backend.context.pinned(2 + 3 * batches)
     unit = RowLaunches(backend, windows, table, step, whole, stride, starts, facts)
     first, apart = whole.data_ptr(), stride * batches * whole.element_size()
     int32s = starts.data_ptr()

@@ -308,8 +308,9 @@ def test_a_launch_lays_out_its_memory_as_the_kernels_read_it(
     }  # fmt: skip
     functions = [kind(does.get(name, lambda *_: 0)) for name in CALLS]
     context: Any = SimpleNamespace(
-        handle=1, event=lambda: 0, forget=lambda _: None, passed=lambda _: None
-    )
+        handle=1, event=lambda: 0, forget=lambda _: None, passed=lambda _: None,
+        pinned=lambda count: torch.empty(count + 3, dtype=torch.int32), unpinned=lambda _: None,
+    )  # fmt: skip
     backend: Any = SimpleNamespace(
         context=context, device=torch.device("cpu"), kinds=3, dtype=getattr(torch, kernel[2]),
         calls=np.array([ctypes.cast(f, ctypes.c_void_p).value for f in functions], np.int64),
@@ -317,9 +318,6 @@ def test_a_launch_lays_out_its_memory_as_the_kernels_read_it(
     )  # fmt: skip
     backend.outputs = lambda *given: CudaBackend.outputs(backend, *given)
     backend.plans = lane = SimpleNamespace(cuda_stream=0, synchronize=lambda: None)
-    backend.plan_outputs = lambda *counts: tuple(
-        torch.empty(size, dtype=torch.int32) for size in (sum(counts[:2]), counts[1])
-    )
 
     class CpuSlot(Slot):
         def reserve(self, size: int, device: Any = None) -> int:
