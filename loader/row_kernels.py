@@ -33,6 +33,8 @@ _ROW_BLOCK, _SCAN_BLOCK, _THREADS = 128, 1024, 288
 """Threads of a block, as in loader/rows.cu and loader/expand.cu."""
 AHEAD = 4
 """Lines of a coming row asked for while others are copied; the processor goes on from there."""
+TOGETHER = 4
+"""Rows copied a line of each in turn: more reads under way, 8.5 GB/s of a core became 9.8."""
 
 
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
@@ -72,6 +74,51 @@ def _copied(to: int, source: int, size: int, past_caches: bool) -> None:
 
 
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def _copied_four(to: int, apart: int, source_R: Any, size: int) -> None:
+    """Four rows past the caches, a line of each in turn; `to` and `apart` are multiples of 64."""
+    a, b = np.int64(source_R[0]), np.int64(source_R[1])
+    c, d = np.int64(source_R[2]), np.int64(source_R[3])
+    for at in range(0, size - 63, 64):
+        copy_line(np.int64(to + at), a + at)
+        copy_line(np.int64(to + apart + at), b + at)
+        copy_line(np.int64(to + 2 * apart + at), c + at)
+        copy_line(np.int64(to + 3 * apart + at), d + at)
+    rest = size % 64
+    if rest:
+        for number in range(4):
+            place, source = to + number * apart + size - rest, source_R[number] + size - rest
+            copy_bytes(np.int64(place), np.int64(source), np.int64(rest))
+
+
+@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def _copied_row(
+    to: int, token: int, end: int, group: int, edges_G: Ints, addresses_G: Any, itemsize: int,
+    past_caches: bool,
+) -> None:  # fmt: skip
+    """A row from however many row groups it lies in."""
+    while token < end:
+        stop = min(end, edges_G[group + 1])
+        source = np.int64(addresses_G[group]) + (token - edges_G[group]) * itemsize
+        _copied(to, source, (stop - token) * itemsize, past_caches)
+        to += (stop - token) * itemsize
+        token = stop
+        group += 1
+
+
+@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def _id_at(token: int, group: int, edges_G: Ints, addresses_G: Any, itemsize: int) -> int:
+    """The id of a token that lies in `group` or behind it; -1 at the line's end."""
+    if token >= edges_G[len(edges_G) - 1]:
+        return -1
+    while edges_G[group + 1] <= token:
+        group += 1
+    place = np.int64(addresses_G[group]) + (token - edges_G[group]) * itemsize
+    if itemsize == 2:
+        return np.int64(numba.carray(pointer(place), 1, np.uint16)[0])
+    return np.int64(numba.carray(pointer(place), 1, np.uint32)[0])
+
+
+@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
 def copy_rows(
     begins_R: Ints, lengths_R: Ints, seq_len: int, edges_G: Ints, addresses_G: Any, itemsize: int,
     row_bytes: int, past_caches: bool, slot: int, next_R: Ints,
@@ -80,34 +127,35 @@ def copy_rows(
 
     lengths_R may be empty: all rows are full.
     """
-    total = edges_G[len(edges_G) - 1]
-    group = _last_at_most(edges_G[:-1], begins_R[0])
-    for row in range(len(begins_R)):
-        token = begins_R[row]
-        end = token + (lengths_R[row] if len(lengths_R) else seq_len)
-        following = group
-        if row + 1 < len(begins_R):
-            following = _last_at_most(edges_G[:-1], begins_R[row + 1])
-            place = (begins_R[row + 1] - edges_G[following]) * itemsize
+    count = len(begins_R)
+    group_R, source_R = np.empty(count, np.int64), np.empty(count, np.int64)
+    for row in range(count):
+        group = _last_at_most(edges_G[:-1], begins_R[row])
+        group_R[row] = group
+        source_R[row] = np.int64(addresses_G[group]) + (begins_R[row] - edges_G[group]) * itemsize
+    fours = past_caches and len(lengths_R) == 0 and slot % 64 == 0 and row_bytes % 64 == 0
+    row = 0
+    while row < count:
+        step = min(TOGETHER, count - row)
+        whole = fours and step == TOGETHER
+        for at in range(row, row + step):
+            whole &= begins_R[at] + seq_len <= edges_G[group_R[at] + 1]
+        for at in range(row + step, min(row + 2 * step, count)):
             for line in range(AHEAD):
-                prefetch(np.int64(addresses_G[following]) + np.int64(place + 64 * line))
-        to = slot + row * row_bytes
-        while token < end:
-            stop = min(end, edges_G[group + 1])
-            source = np.int64(addresses_G[group]) + (token - edges_G[group]) * itemsize
-            _copied(to, source, (stop - token) * itemsize, past_caches)
-            to += (stop - token) * itemsize
-            token = stop
-            if stop == edges_G[group + 1]:
-                group += 1
-        next_R[row] = -1
-        if end < total:  # `group` holds the token behind the row
-            behind = np.int64(addresses_G[group]) + (end - edges_G[group]) * itemsize
-            if itemsize == 2:
-                next_R[row] = np.int64(numba.carray(pointer(behind), 1, np.uint16)[0])
-            else:
-                next_R[row] = np.int64(numba.carray(pointer(behind), 1, np.uint32)[0])
-        group = following
+                prefetch(np.int64(source_R[at] + 64 * line))
+        if whole:
+            _copied_four(
+                slot + row * row_bytes, row_bytes, source_R[row : row + 4], seq_len * itemsize
+            )
+        for at in range(row, row + step):
+            end = begins_R[at] + (lengths_R[at] if len(lengths_R) else seq_len)
+            if not whole:
+                _copied_row(
+                    slot + at * row_bytes, begins_R[at], end, group_R[at], edges_G, addresses_G,
+                    itemsize, past_caches,
+                )  # fmt: skip
+            next_R[at] = _id_at(end, group_R[at], edges_G, addresses_G, itemsize)
+        row += step
     fence()
 
 

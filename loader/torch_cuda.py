@@ -33,6 +33,7 @@ DTYPES = {torch.int64: "long long", torch.int32: "int"}
 LAUNCH_TOKENS = 1 << 22
 """Small batches share a launch up to so many tokens: 100 MB of int64 outputs."""
 PLANNED_TOKENS = 1 << 24
+"""Planned together by one thread."""
 LANES = 2
 """Streams: while one launch ends, the next is on its way."""
 
@@ -158,6 +159,7 @@ class CudaBackend:
     name = ""
     blocks = 0
     """Multiprocessors that the kernel runs on."""
+    planned_tokens = PLANNED_TOKENS
 
     def __init__(
         self, device: int | None = None, *, dtype: torch.dtype = torch.int64,
@@ -191,7 +193,7 @@ class CudaBackend:
 
     def rows_at_once(self, seq_len: int) -> int:
         """Rows planned together: several launches, so that Python's share of each is small."""
-        return max(1, max(PLANNED_TOKENS, self._launch_tokens) // seq_len)
+        return max(1, max(self.planned_tokens, self._launch_tokens) // seq_len)
 
     def give(self, filled: Filled) -> CudaBatch | RowBatch:
         """The batch, for the calling thread's current stream."""

@@ -71,7 +71,7 @@ class RowLaunches:
 
     def __init__(
         self, backend: CudaBackend, windows: Windows, table: DeviceTable, step: int,
-        whole: torch.Tensor, stride: int, starts: torch.Tensor, facts: torch.Tensor,
+        whole: torch.Tensor, stride: int, starts: torch.Tensor, facts: npt.NDArray[np.int32],
     ) -> None:  # fmt: skip
         """`table` is kept while launches read it; `whole` owns the memory; `starts`, on the device,
         and `facts`, pinned: int32, as in loader/rows.cu."""
@@ -183,7 +183,7 @@ def queue(
             windows.lengths_R, windows.stops_R, table.of.edges_G, table.of.addresses_G,
             windows.itemsize, past_caches, host, slot.staging.data_ptr(), work, slot.work_pointer,
             backend.row_functions(windows.itemsize), backend.blocks, copies, slot.copied,
-            backend.plans.cuda_stream, unit.planned, facts.data_ptr(), slot.lane.cuda_stream,
+            backend.plans.cuda_stream, unit.planned, facts.ctypes.data, slot.lane.cuda_stream,
             unit.event_L, step,
         )
     )  # fmt: skip

@@ -231,6 +231,31 @@ def test_any_rows_of_any_line_have_the_definitions_labels_and_positions(
         assert [int(one[-1]) for one in lists] == [3 * seq_len] * 2
 
 
+@pytest.mark.parametrize("seq_len", [33, 100, 2048])
+@pytest.mark.parametrize("past_caches", [True, False])
+def test_full_rows_are_copied_whole_whether_together_or_across_row_groups(
+    seq_len: int, past_caches: bool
+) -> None:
+    """Thirteen rows: some fours, one of them with a row over a row group's end, and one alone."""
+    table, ids = line([3000, 4000, 70, 5000], [1], 2)
+    edge, total = int(table.edges_G[1]), len(ids)
+    begins = np.linspace(0, total - seq_len, 13).astype(np.int64)
+    begins[5] = edge - seq_len // 2
+    row_bytes = -(-2 * seq_len // LINE) * LINE
+    slot, next_R = aligned(13 * row_bytes), np.zeros(13, np.int64)
+    slot[:] = 0xAB
+    copy_rows(
+        begins, np.empty(0, np.int64), seq_len, table.edges_G, table.addresses_G, 2, row_bytes,
+        past_caches, slot.ctypes.data, next_R,
+    )  # fmt: skip
+    rows = slot.view("<u2").reshape(13, -1)
+    for row, begin in enumerate(begins.tolist()):
+        assert (rows[row, :seq_len] == ids[begin : begin + seq_len]).all()
+        assert (rows[row, seq_len:] == 0xABAB).all()
+        end = begin + seq_len
+        assert next_R[row] == (ids[end] if end < total else -1)
+
+
 def test_a_line_with_an_empty_document_is_left_to_the_host() -> None:
     table, _ = line([3, 4], [], 2)
     held = table.held[0]
@@ -309,7 +334,7 @@ def test_a_launch_lays_out_its_memory_as_the_kernels_read_it(
     functions = [kind(does.get(name, lambda *_: 0)) for name in CALLS]
     context: Any = SimpleNamespace(
         handle=1, event=lambda: 0, forget=lambda _: None, passed=lambda _: None,
-        pinned=lambda count: torch.empty(count + 3, dtype=torch.int32), unpinned=lambda _: None,
+        pinned=lambda count: np.zeros(count + 3, np.int32), unpinned=lambda _: None,
     )  # fmt: skip
     backend: Any = SimpleNamespace(
         context=context, device=torch.device("cpu"), kinds=3, dtype=getattr(torch, kernel[2]),
