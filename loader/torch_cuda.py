@@ -34,8 +34,8 @@ LAUNCH_TOKENS = 1 << 22
 """Small batches share a launch up to so many tokens: 100 MB of int64 outputs."""
 PLANNED_TOKENS = 1 << 24
 """Planned together by one thread."""
-LANES = 2
-"""Streams: while one launch ends, the next is on its way."""
+LANES = 3
+"""Streams: while one launch ends, the next are on their way."""
 
 
 class CudaBatch:

@@ -66,8 +66,8 @@ class GatherBackend(CudaBackend):
     """`fill(plan)`: one kernel, no host copy."""
 
     name = "gather"
-    blocks = 32
-    """More fill the wire no better (docs/benchmarks.md)."""
+    blocks = 24
+    """On LANES at once; more fill the wire no better (docs/notes/loader-gpu.md)."""
     planned_tokens = 2 * PLANNED_TOKENS
     """Python's share of a launch is what bounds batches of 1 M tokens and less."""
 
