@@ -114,8 +114,10 @@ def _id_at(token: int, group: int, edges_G: Ints, addresses_G: Any, itemsize: in
         group += 1
     place = np.int64(addresses_G[group]) + (token - edges_G[group]) * itemsize
     if itemsize == 2:
-        return np.int64(numba.carray(pointer(place), 1, np.uint16)[0])
-    return np.int64(numba.carray(pointer(place), 1, np.uint32)[0])
+        found: int = np.int64(numba.carray(pointer(place), 1, np.uint16)[0])
+    else:
+        found = np.int64(numba.carray(pointer(place), 1, np.uint32)[0])
+    return found
 
 
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]

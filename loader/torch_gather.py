@@ -67,7 +67,7 @@ class GatherBackend(CudaBackend):
 
     name = "gather"
     blocks = 24
-    """On LANES at once; more fill the wire no better (docs/notes/loader-gpu.md)."""
+    """On LANES at once; more fill the wire no better (docs/notes/loader.md, section 5)."""
     planned_tokens = 2 * PLANNED_TOKENS
     """Python's share of a launch is what bounds batches of 1 M tokens and less."""
 

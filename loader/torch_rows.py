@@ -124,7 +124,8 @@ class RowLaunches:
         """cu_seqlens of each batch. Waits for the plan."""
         edges = self.facts[: self.windows.batches + 1]
         sizes = [end - first for first, end in pairwise(edges)]
-        return self._starts[: edges[-1]].split(sizes)
+        found: Sequence[torch.Tensor] = self._starts[: edges[-1]].split(sizes)
+        return found
 
     def __del__(self) -> None:
         # The slot of these launches has let go of them: the device is done with all of it.
