@@ -106,7 +106,7 @@ def _copied_row(
 
 
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def _id_at(token: int, group: int, edges_G: Ints, addresses_G: Any, itemsize: int) -> int:
+def _id_at(token: int, group: int, edges_G: Ints, addresses_G: Any, itemsize: int) -> Any:
     """The id of a token that lies in `group` or behind it; -1 at the line's end."""
     if token >= edges_G[len(edges_G) - 1]:
         return -1
@@ -114,10 +114,8 @@ def _id_at(token: int, group: int, edges_G: Ints, addresses_G: Any, itemsize: in
         group += 1
     place = np.int64(addresses_G[group]) + (token - edges_G[group]) * itemsize
     if itemsize == 2:
-        found: int = np.int64(numba.carray(pointer(place), 1, np.uint16)[0])
-    else:
-        found = np.int64(numba.carray(pointer(place), 1, np.uint32)[0])
-    return found
+        return np.int64(numba.carray(pointer(place), 1, np.uint16)[0])
+    return np.int64(numba.carray(pointer(place), 1, np.uint32)[0])
 
 
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
