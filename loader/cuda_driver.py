@@ -82,16 +82,19 @@ class Context:
 
     def __init__(self, device: int) -> None:
         self._cuda = driver()
+        # Holds the GIL: for calls shorter than the wait to have it back from another thread.
+        self._short = ctypes.PyDLL("libcuda.so.1")
         handle, context = ctypes.c_int(), ctypes.c_void_p()
         self._check(self._cuda.cuDeviceGet(ctypes.byref(handle), device), "cuDeviceGet")
         retained = self._cuda.cuDevicePrimaryCtxRetain(ctypes.byref(context), handle)
         self._check(retained, "cuDevicePrimaryCtxRetain")
         self.handle = int(context.value or 0)
         self._events: list[int] = []
+        self._pinned: list[Any] = []
 
     def use(self) -> None:
         """Make it the calling thread's; a new thread has none."""
-        self._check(self._cuda.cuCtxSetCurrent(ctypes.c_void_p(self.handle)), "cuCtxSetCurrent")
+        self._check(self._short.cuCtxSetCurrent(ctypes.c_void_p(self.handle)), "cuCtxSetCurrent")
 
     def functions(self, code: bytes, names: Sequence[str]) -> list[int]:
         """Load compiled code; the kernels' handles."""
@@ -117,9 +120,29 @@ class Context:
         """Give an event back for another use; who waits for it already is not touched by that."""
         self._events.append(event)
 
+    def pinned(self, count: int) -> Any:
+        """Pinned int32 memory, `count` of them or more, as an array that owns it."""
+        with contextlib.suppress(IndexError):
+            found = self._pinned.pop()
+            if len(found) >= count:
+                return found
+        import torch
+
+        return torch.empty(max(count, 256), dtype=torch.int32, pin_memory=True).numpy()
+
+    def unpinned(self, array: Any) -> None:
+        """Give pinned memory back for another use; nothing on the device may use it any more."""
+        self._pinned.append(array)
+
+    def passed(self, event: int) -> None:
+        """Let the calling thread wait for an event."""
+        if self._short.cuEventQuery(ctypes.c_void_p(event)):  # not yet, or an error: the next says
+            done = self._cuda.cuEventSynchronize(ctypes.c_void_p(event))
+            self._check(done, "cuEventSynchronize")
+
     def wait(self, stream: int, event: int) -> None:
         """Let a stream wait for an event."""
-        done = self._cuda.cuStreamWaitEvent(ctypes.c_void_p(stream), ctypes.c_void_p(event), 0)
+        done = self._short.cuStreamWaitEvent(ctypes.c_void_p(stream), ctypes.c_void_p(event), 0)
         self._check(done, "cuStreamWaitEvent")
 
     def _check(self, result: int, what: str) -> None:

@@ -33,8 +33,9 @@ DTYPES = {torch.int64: "long long", torch.int32: "int"}
 LAUNCH_TOKENS = 1 << 22
 """Small batches share a launch up to so many tokens: 100 MB of int64 outputs."""
 PLANNED_TOKENS = 1 << 24
-LANES = 2
-"""Streams: while one launch ends, the next is on its way."""
+"""Planned together by one thread."""
+LANES = 3
+"""Streams: while one launch ends, the next are on their way."""
 
 
 class CudaBatch:
@@ -129,10 +130,12 @@ class Slot:
         return self.scratch
 
     def scratch_on_device(self, size: int, device: torch.device) -> int:
-        """Address of at least `size` bytes that launches on this slot's lane use in turn."""
+        """Address of at least `size` bytes that this slot's launches use in turn."""
         if self._device_scratch is None or self._device_scratch.numel() < size:
             self.lane.synchronize()  # what is given up here may still be read
             self._device_scratch = torch.empty(size, dtype=torch.uint8, device=device)
+            # Plans are made on another stream: what was here before is done first.
+            self.lane.synchronize()
         return int(self._device_scratch.data_ptr())
 
     def reserve(self, size: int, device: torch.device | None = None) -> int:
@@ -156,6 +159,7 @@ class CudaBackend:
     name = ""
     blocks = 0
     """Multiprocessors that the kernel runs on."""
+    planned_tokens = PLANNED_TOKENS
 
     def __init__(
         self, device: int | None = None, *, dtype: torch.dtype = torch.int64,
@@ -181,13 +185,15 @@ class CudaBackend:
             self.context = Context(number)
             self.context.use()
             self.calls = np.array(addresses(CALLS), np.int64)
+            # Ahead of what is queued: what a batch's cu_seqlens are must not wait for launches.
+            self.plans = torch.cuda.Stream(self.device, priority=-1)
             lanes = [torch.cuda.Stream(self.device) for _ in range(LANES)]
             for slot in range(slots):
                 self._free.put(Slot(self.context, lanes[slot % LANES]))
 
     def rows_at_once(self, seq_len: int) -> int:
         """Rows planned together: several launches, so that Python's share of each is small."""
-        return max(1, max(PLANNED_TOKENS, self._launch_tokens) // seq_len)
+        return max(1, max(self.planned_tokens, self._launch_tokens) // seq_len)
 
     def give(self, filled: Filled) -> CudaBatch | RowBatch:
         """The batch, for the calling thread's current stream."""

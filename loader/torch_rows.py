@@ -1,12 +1,15 @@
 """Launches of rows that the device plans itself: `loader.windows` on CUDA.
 
 The line's table lies on the device, uploaded once. How many documents a batch has is known there
-alone, so `cu_seqlens` and `max_seqlen` are fetched when they are asked for, once a launch.
+alone. Plans are made on a stream of their own, ahead of the launches that wait, and how many follow
+them to the host: `cu_seqlens` and `max_seqlen` wait for the plan, never for the tokens.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -35,14 +38,13 @@ class RowBatch:
 
     @property
     def cu_seqlens(self) -> torch.Tensor:
-        """int32, on the device. Waits for the launch: its length is known there alone."""
-        first, end = self._unit.facts[self._number : self._number + 2].tolist()
-        return self._unit.starts[first:end]
+        """int32, on the device. Waits for the plan: its length is known there alone."""
+        return self._unit.lists[self._number]
 
     @property
     def max_seqlen(self) -> int:
-        """Length of the longest segment. Waits for the launch."""
-        return int(self._unit.facts[1 + self._unit.windows.batches + self._number])
+        """Length of the longest segment. Waits for the plan."""
+        return self._unit.facts[1 + self._unit.windows.batches + self._number]
 
     @property
     def plan(self) -> Plan:
@@ -69,12 +71,13 @@ class RowLaunches:
 
     def __init__(
         self, backend: CudaBackend, windows: Windows, table: DeviceTable, step: int,
-        whole: torch.Tensor, stride: int, starts: torch.Tensor, facts: torch.Tensor,
+        whole: torch.Tensor, stride: int, starts: torch.Tensor, facts: npt.NDArray[np.int32],
     ) -> None:  # fmt: skip
-        """`table` is kept while launches read it; `whole` owns the memory; `starts`, `facts`:
-        int32, as in loader/rows.cu."""
+        """`table` is kept while launches read it; `whole` owns the memory; `starts`, on the device,
+        and `facts`, pinned: int32, as in loader/rows.cu."""
         self._context, self._device = backend.context, backend.device
-        self.windows, self.step, self.starts = windows, step, starts
+        self.windows, self.step, self._starts = windows, step, starts
+        self.planned = self._context.event()
         self.event_L = np.array(
             [self._context.event() for _ in range(-(-windows.batches // step))], np.int64
         )
@@ -109,14 +112,25 @@ class RowLaunches:
         return RowBatch(self, number)
 
     @cached_property
-    def facts(self) -> npt.NDArray[np.int32]:
+    def facts(self) -> list[int]:
         """First segment of each batch, and all | longest segment of each | first piece of each, and
-        all. Ready before the first launch is."""
-        found: npt.NDArray[np.int32] = self._facts.cpu().numpy()
+        all. Waits for the plan."""
+        self._context.passed(self.planned)
+        found: list[int] = self._facts[: 2 + 3 * self.windows.batches].tolist()
+        return found
+
+    @cached_property
+    def lists(self) -> Sequence[torch.Tensor]:
+        """cu_seqlens of each batch. Waits for the plan."""
+        edges = self.facts[: self.windows.batches + 1]
+        sizes = [end - first for first, end in pairwise(edges)]
+        found: Sequence[torch.Tensor] = self._starts[: edges[-1]].split(sizes)
         return found
 
     def __del__(self) -> None:
-        for event in self.event_L.tolist():
+        # The slot of these launches has let go of them: the device is done with all of it.
+        self._context.unpinned(self._facts)
+        for event in (self.planned, *self.event_L.tolist()):
             self._context.forget(event)
 
 
@@ -146,14 +160,14 @@ def queue(
     host = slot.reserve(rows * (row_bytes + 32) + 512, backend.device)
     assert slot.staging is not None
     scratch = slot.scratch_on_device(16 * rows + 16 * pieces + 4 * segments, backend.device)
-    facts = 2 + 3 * batches
-    whole, stride, behind = backend.outputs(batches, windows.rows * t, 4 * (segments + facts))
-    starts = behind[:segments]
-    unit = RowLaunches(
-        backend, windows, table, step, whole, stride, starts, behind[segments : segments + facts]
-    )
+    size = 4 * (segments + 2 + 3 * batches)
+    # The plan writes to it without waiting for the lane: a slot keeps its last launches until the
+    # device is done with them, so memory that comes back to the lane is not in use there.
+    whole, stride, starts = backend.outputs(batches, windows.rows * t, size)
+    facts = backend.context.pinned(2 + 3 * batches)
+    unit = RowLaunches(backend, windows, table, step, whole, stride, starts, facts)
     first, apart = whole.data_ptr(), stride * batches * whole.element_size()
-    int32s = behind.data_ptr()
+    int32s = starts.data_ptr()
     work = slot.work
     work[4:12] = (
         rows, windows.rows, t, table.edges, table.addresses, len(table.of.addresses_G),
@@ -170,7 +184,8 @@ def queue(
             windows.lengths_R, windows.stops_R, table.of.edges_G, table.of.addresses_G,
             windows.itemsize, past_caches, host, slot.staging.data_ptr(), work, slot.work_pointer,
             backend.row_functions(windows.itemsize), backend.blocks, copies, slot.copied,
-            slot.lane.cuda_stream, unit.event_L, step,
+            backend.plans.cuda_stream, unit.planned, facts.ctypes.data, slot.lane.cuda_stream,
+            unit.event_L, step,
         )
     )  # fmt: skip
     return unit

@@ -231,6 +231,31 @@ def test_any_rows_of_any_line_have_the_definitions_labels_and_positions(
         assert [int(one[-1]) for one in lists] == [3 * seq_len] * 2
 
 
+@pytest.mark.parametrize("seq_len", [33, 100, 2048])
+@pytest.mark.parametrize("past_caches", [True, False])
+def test_full_rows_are_copied_whole_whether_together_or_across_row_groups(
+    seq_len: int, past_caches: bool
+) -> None:
+    """Thirteen rows: some fours, one of them with a row over a row group's end, and one alone."""
+    table, ids = line([3000, 4000, 70, 5000], [1], 2)
+    edge, total = int(table.edges_G[1]), len(ids)
+    begins = np.linspace(0, total - seq_len, 13).astype(np.int64)
+    begins[5] = edge - seq_len // 2
+    row_bytes = -(-2 * seq_len // LINE) * LINE
+    slot, next_R = aligned(13 * row_bytes), np.zeros(13, np.int64)
+    slot[:] = 0xAB
+    copy_rows(
+        begins, np.empty(0, np.int64), seq_len, table.edges_G, table.addresses_G, 2, row_bytes,
+        past_caches, slot.ctypes.data, next_R,
+    )  # fmt: skip
+    rows = slot.view("<u2").reshape(13, -1)
+    for row, begin in enumerate(begins.tolist()):
+        assert (rows[row, :seq_len] == ids[begin : begin + seq_len]).all()
+        assert (rows[row, seq_len:] == 0xABAB).all()
+        end = begin + seq_len
+        assert next_R[row] == (ids[end] if end < total else -1)
+
+
 def test_a_line_with_an_empty_document_is_left_to_the_host() -> None:
     table, _ = line([3, 4], [], 2)
     held = table.held[0]
@@ -260,9 +285,10 @@ def test_a_launch_of_rows_stops_at_the_first_call_that_fails(failing: str) -> No
     none = np.empty(0, np.int64)
     begin, to_device = ["cuCtxSetCurrent", "cuEventSynchronize"], "cuMemcpyHtoDAsync_v2"
     plan, expansion = 3 * ["cuLaunchKernel"], ["cuLaunchKernel", "cuEventRecord"]
+    facts = ["cuMemcpyDtoHAsync_v2", "cuEventRecord", "cuStreamWaitEvent"]
     expected = {
-        0: [*begin, to_device, *plan, *2 * expansion],
-        1024: [*begin, *3 * [to_device], "cuEventRecord", "cuStreamWaitEvent", *plan,
+        0: [*begin, to_device, *plan, *facts, *2 * expansion],
+        1024: [*begin, *3 * [to_device], "cuEventRecord", "cuStreamWaitEvent", *plan, *facts,
                *2 * expansion],
     }  # fmt: skip
     for row_bytes, order in expected.items():
@@ -271,7 +297,7 @@ def test_a_launch_of_rows_stops_at_the_first_call_that_fails(failing: str) -> No
         said_last = queue_rows(
             calls, 1, 0, np.array([0, 4700, 9], np.int64), none, none, table.edges_G,
             table.addresses_G, 2, True, host.ctypes.data, host.ctypes.data, work,
-            np.array([work.ctypes.data]), np.arange(4), 16, 0, 0, 0, np.arange(2), 2,
+            np.array([work.ctypes.data]), np.arange(4), 16, 0, 0, 0, 0, 0, 0, np.arange(2), 2,
         )  # fmt: skip
         stop = order.index(failing) + 1 if failing in order else len(order)
         assert said == order[:stop]
@@ -297,21 +323,26 @@ def test_a_launch_lays_out_its_memory_as_the_kernels_read_it(
         return 0
 
     def launched(function: int, *rest: int) -> int:
-        if function == len(KERNELS) - 1:
+        if function == KERNELS.index("write_rows"):  # before the host is told the facts
             pointer = ctypes.cast(rest[8], ctypes.POINTER(ctypes.c_void_p))[0]
             kernel[0](ctypes.c_void_p(pointer))
         return 0
 
-    does = {"cuMemcpyHtoDAsync_v2": copied, "cuLaunchKernel": launched}
+    does = {
+        "cuMemcpyHtoDAsync_v2": copied, "cuMemcpyDtoHAsync_v2": copied, "cuLaunchKernel": launched
+    }  # fmt: skip
     functions = [kind(does.get(name, lambda *_: 0)) for name in CALLS]
-    context: Any = SimpleNamespace(handle=1, event=lambda: 0, forget=lambda _: None)
+    context: Any = SimpleNamespace(
+        handle=1, event=lambda: 0, forget=lambda _: None, passed=lambda _: None,
+        pinned=lambda count: np.zeros(count + 3, np.int32), unpinned=lambda _: None,
+    )  # fmt: skip
     backend: Any = SimpleNamespace(
         context=context, device=torch.device("cpu"), kinds=3, dtype=getattr(torch, kernel[2]),
         calls=np.array([ctypes.cast(f, ctypes.c_void_p).value for f in functions], np.int64),
         blocks=16, row_functions=lambda _: np.arange(len(KERNELS)), check=lambda done: None,
     )  # fmt: skip
     backend.outputs = lambda *given: CudaBackend.outputs(backend, *given)
-    lane: Any = SimpleNamespace(cuda_stream=0, synchronize=lambda: None)
+    backend.plans = lane = SimpleNamespace(cuda_stream=0, synchronize=lambda: None)
 
     class CpuSlot(Slot):
         def reserve(self, size: int, device: Any = None) -> int:

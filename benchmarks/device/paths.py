@@ -14,7 +14,7 @@ from loader.dataset import open_dataset
 from loader.loader import Loader
 from loader.plan import Plan
 
-TURNS = 2
+TURNS = 3
 LARGE = [(2048, 2048), (8192, 512), (2048, 512), (8192, 128)]
 """(T, B): 4 M tokens a batch twice, 1 M twice."""
 GATHER = [(2, 22, True), (2, 24, True), (2, 22, False)]
