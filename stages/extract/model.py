@@ -22,6 +22,7 @@ from stages.extract.kind import PAGE_VECTOR
 from stages.extract.result import SHIPPED_MODEL
 from stages.kernels.html_columns import NUM_FEATURES, LogOdds
 from stages.kernels.html_context import NUM_CONTEXT
+from stages.kernels.trees import MAX_DEPTH
 
 TOKEN_SLOTS, WORD_SLOTS = 1 << 14, 1 << 15
 _MAX_BYTES = 1 << 20
@@ -86,7 +87,7 @@ def _trees(arrays: dict[str, Any], name: str, width: int) -> Trees:
     depth = int(arrays[f"{name}_depth"])
     inner = (1 << depth) - 1
     number, rest = divmod(len(features), max(inner, 1))
-    if not 1 <= depth <= 12 or rest or len(thresholds) != len(features):
+    if not 1 <= depth <= MAX_DEPTH or rest or len(thresholds) != len(features):
         raise ValueError(f"'{name}': {len(features)} inner nodes are no trees of depth {depth}")
     if len(leaves) != number * (inner + 1):
         raise ValueError(f"'{name}': {len(leaves)} leaves, expected {number * (inner + 1)}")
