@@ -150,7 +150,7 @@ def _fill_names(nodes: Any, tokens: Any, places: Any, odds: Any, names: Any) -> 
     for n in range(len(nodes)):
         total = np.float32(0.0)
         for k in range(nodes[n, TOKENS_FROM], nodes[n, TOKENS_TO]):
-            total += odds_of(odds.token_keys, odds.token_values, tokens[k])
+            total += odds_of(odds.token_factors, odds.token_keys, odds.token_values, tokens[k])
         if total > np.float32(8.0):
             total = np.float32(8.0)
         elif total < np.float32(-8.0):
@@ -184,7 +184,7 @@ def _odds(
         total, least, most = np.float32(0.0), np.float32(0.0), np.float32(0.0)
         row[at + 8] = 0
         for k in range(first, last):
-            value = odds_of(odds.word_keys, odds.word_values, words[k])
+            value = odds_of(odds.word_factors, odds.word_keys, odds.word_values, words[k])
             total += value
             least = value if value < least else least
             most = value if value > most else most

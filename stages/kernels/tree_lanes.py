@@ -138,9 +138,7 @@ def add_root(typing: Any, room: Any, to: Any) -> Any:
 
     def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         data = _data(context, builder, signature, arguments, 0)
-        total = builder.fadd(
-            _lanes(builder, data, arguments[1]), _lanes(builder, data, _int(0))
-        )
+        total = builder.fadd(_lanes(builder, data, arguments[1]), _lanes(builder, data, _int(0)))
         builder.store(total, _lanes_at(builder, data, arguments[1]), align=4)
         return context.get_dummy_value()
 
