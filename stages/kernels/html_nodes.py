@@ -103,10 +103,11 @@ def sum_nodes(nodes: Any, blocks: Any, counts: Any, places: Any, sums: Any) -> A
 @leaf
 def best_node(sums: Any, column: Any) -> Any:
     """The node with the highest value; of equal ones the last, which is the innermost."""
-    best = np.int64(0)
+    best, most = np.int64(0), sums[0, column]
     for n in range(len(sums)):
-        if sums[n, column] >= sums[best, column]:
-            best = np.int64(n)
+        value = sums[n, column]
+        if value >= most:
+            best, most = np.int64(n), value
     return best
 
 
