@@ -85,7 +85,8 @@ def slots(hashes: Any, values: Any, size: int) -> tuple[Factors, Factors, Floats
         if key:  # as 0 is an empty place
             groups.setdefault(key & size // 4 - 1, {}).setdefault(key, value)
     factors = np.zeros(size // 4, dtype=np.uint32)
-    keys, found = np.zeros(size, dtype=np.uint32), np.zeros(size, dtype=np.float32)
+    keys = np.zeros(2 * size, dtype=np.uint32)
+    found = keys.view(np.float32)
     taken: set[int] = set()
     left = _MAX_TRIES
     for low, group in sorted(groups.items(), key=lambda group: -len(group[1])):
@@ -101,7 +102,7 @@ def slots(hashes: Any, values: Any, size: int) -> tuple[Factors, Factors, Floats
         taken.update(places)
         factors[low] = factor
         for at, key in places.items():
-            keys[at], found[at] = key, group[key]
+            keys[2 * at], found[2 * at + 1] = key, group[key]
     return factors, keys, found
 
 

@@ -22,6 +22,7 @@ from stages.kernels.html_related import RUNS
 from stages.kernels.html_repeats import CHUNK, EVERY
 from stages.kernels.html_words import COUNT_COLUMNS, WORDS
 from stages.kernels.jit import called, jit_bare, shared
+from stages.kernels.tree_lanes import LANES
 
 WIDTH = NUM_FEATURES + NUM_CONTEXT
 PAGE_FLAGS = 10
@@ -143,7 +144,7 @@ def desk_for(num_blocks: int, num_nodes: int, size: int) -> Desk:
         sample_owners=np.empty(samples, i32),
         slots=np.empty(slots_for(num_blocks), i32),
         sets=np.empty((3, SET_SLOTS), np.uint32),
-        columns=np.empty(WIDTH * trees.LANES, f32),
+        columns=np.empty(WIDTH * LANES, f32),
         lanes=np.empty(trees.NODE_ROOM, f32),
         row=np.empty(ROW, f32),
         kinds=np.empty(len(KINDS), f32),

@@ -22,6 +22,8 @@ from stages.kernels.tree_lanes import (
     turn_tile,
 )
 
+FEW = 8
+"""So few rows walk: on twice as many both ways take as long."""
 MAX_DEPTH = 12
 NODE_ROOM = ((1 << MAX_DEPTH) + 2) * LANES
 """Numbers: what each node of a tree says of each row, and a sum a row."""
@@ -88,6 +90,9 @@ def _add_trees(
         return
     for k in range(0, count, LANES):
         rows = waiting[k : min(k + LANES, count)]
+        if len(rows) <= FEW:
+            _walk(flat, width, features, thresholds, leaves, depth, rows, first, last, out)
+            continue
         _side_by_side(flat, width, used, rows, columns)
         for lane in range(len(rows)):
             room[sums * LANES + lane] = out[rows[lane]]
@@ -97,6 +102,49 @@ def _add_trees(
             add_root(room, sums)
         for lane in range(len(rows)):
             out[rows[lane]] = room[sums * LANES + lane]
+
+
+@leaf
+def _walk(
+    flat: Any, width: Any, features: Any, thresholds: Any, leaves: Any, depth: Any, rows: Any,
+    first: Any, last: Any, out: Any,
+) -> Any:  # fmt: skip
+    """Add the leaves of some trees to the sums of up to eight rows.
+
+    They go down a tree side by side, so that their loads do not wait for each other; where fewer
+    are left, the last one goes several times.
+    """
+    inside, end, wide = (1 << depth) - 1, len(rows) - 1, np.uint64(width)
+    na, nb, nc, nd = rows[0], rows[min(1, end)], rows[min(2, end)], rows[min(3, end)]
+    ne, nf, ng, nh = rows[min(4, end)], rows[min(5, end)], rows[min(6, end)], rows[min(7, end)]
+    ra, rb, rc, rd = na * wide, nb * wide, nc * wide, nd * wide
+    re, rf, rg, rh = ne * wide, nf * wide, ng * wide, nh * wide
+    sa, sb, sc, sd, se, sf, sg, sh = (
+        out[na], out[nb], out[nc], out[nd], out[ne], out[nf], out[ng], out[nh]
+    )  # fmt: skip
+    for t in range(first, last):
+        base = np.uint64(t * inside)
+        a = b = c = d = e = f = g = h = np.uint64(0)
+        for _ in range(depth):
+            a = _step(flat, ra, features, thresholds, base, a)
+            b = _step(flat, rb, features, thresholds, base, b)
+            c = _step(flat, rc, features, thresholds, base, c)
+            d = _step(flat, rd, features, thresholds, base, d)
+            e = _step(flat, re, features, thresholds, base, e)
+            f = _step(flat, rf, features, thresholds, base, f)
+            g = _step(flat, rg, features, thresholds, base, g)
+            h = _step(flat, rh, features, thresholds, base, h)
+        behind = np.uint64(t * (inside + 1)) - np.uint64(inside)
+        sa += leaves[behind + a]
+        sb += leaves[behind + b]
+        sc += leaves[behind + c]
+        sd += leaves[behind + d]
+        se += leaves[behind + e]
+        sf += leaves[behind + f]
+        sg += leaves[behind + g]
+        sh += leaves[behind + h]
+    out[na], out[nb], out[nc], out[nd] = sa, sb, sc, sd
+    out[ne], out[nf], out[ng], out[nh] = se, sf, sg, sh
 
 
 @inner
