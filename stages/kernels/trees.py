@@ -150,8 +150,12 @@ def _walk(
 @inner
 def _side_by_side(flat: Any, width: Any, used: Any, rows: Any, columns: Any) -> Any:
     """The first columns of some rows. Lanes without a row hold what they held, or the last row."""
+    if used < TILE:
+        for lane in range(len(rows)):
+            for column in range(used):
+                columns[column * LANES + lane] = flat[np.int64(rows[lane]) * width + column]
+        return
     end = len(rows) - 1
-    whole = used - used % TILE
     for lane in range(0, len(rows), TILE):
         starts = (
             np.int64(rows[lane]) * width,
@@ -163,11 +167,8 @@ def _side_by_side(flat: Any, width: Any, used: Any, rows: Any, columns: Any) -> 
             np.int64(rows[min(lane + 6, end)]) * width,
             np.int64(rows[min(lane + 7, end)]) * width,
         )
-        for column in range(0, whole, TILE):
-            turn_tile(flat, starts, column, columns, lane)
-    for lane in range(len(rows)):
-        for column in range(whole, used):
-            columns[column * LANES + lane] = flat[np.int64(rows[lane]) * width + column]
+        for column in range(0, used, TILE):  # the last tile ends with the last column
+            turn_tile(flat, starts, min(column, used - TILE), columns, lane)
 
 
 @inner
