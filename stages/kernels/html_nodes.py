@@ -103,11 +103,10 @@ def sum_nodes(nodes: Any, blocks: Any, counts: Any, places: Any, sums: Any) -> A
 @leaf
 def best_node(sums: Any, column: Any) -> Any:
     """The node with the highest value; of equal ones the last, which is the innermost."""
-    best, most = np.int64(0), sums[0, column]
+    best = np.int64(0)
     for n in range(len(sums)):
-        value = sums[n, column]
-        if value >= most:
-            best, most = np.int64(n), value
+        if sums[n, column] >= sums[best, column]:
+            best = np.int64(n)
     return best
 
 

@@ -32,8 +32,6 @@ from stages.kernels.html_text import ANCESTORS, KIND, NODE
 from stages.kernels.html_words import WORDS, WORDS_FROM, WORDS_TO
 from stages.kernels.jit import inner, leaf
 
-_REACH = np.int64(8)
-"""Blocks of the window on either side."""
 _NEAR = np.array(NEIGHBOURS, dtype=np.int64)
 _ARTICLE, _MAIN = tags.TAG["article"], tags.TAG["main"]
 _TOKEN_ALL = len(SHAPE) + len(TAGS) + len(FLAGS) + 3
@@ -125,20 +123,9 @@ def _since(b: Any, other: Any) -> Any:
     return b - other if b - other < 200 else 200
 
 
-@inner
-def _is_prose(counts: Any, shares: Any, b: Any) -> Any:
-    """1 for a block with `PROSE_WORDS` outside links, else 0."""
-    free = np.float32(counts[b, WORDS]) - shares[b, LINKED_WORDS]
-    return np.int64(free >= t.PROSE_WORDS)
-
-
 @leaf
 def near_columns(out: Any, at: Any, counts: Any, shares: Any) -> Any:
     num = len(counts)
-    words, long = np.int64(0), np.int64(0)  # of the window: sums of whole numbers may slide
-    for b in range(_REACH if num > _REACH else num):
-        words += counts[b, WORDS]
-        long += _is_prose(counts, shares, b)
     for b in range(num):
         row, k = out[b], at
         for step in _NEAR:
@@ -149,16 +136,12 @@ def near_columns(out: Any, at: Any, counts: Any, shares: Any) -> Any:
             else:
                 row[k], row[k + 1], row[k + 2] = -1, -1, 0
             k += 3
-        if b + _REACH < num:
-            words += counts[b + _REACH, WORDS]
-            long += _is_prose(counts, shares, b + _REACH)
-        if b > _REACH:
-            words -= counts[b - _REACH - 1, WORDS]
-            long -= _is_prose(counts, shares, b - _REACH - 1)
-        links = np.float32(0.0)
-        first, last = b - _REACH if b > _REACH else 0, b + _REACH + 1
-        for other in range(first, last if last < num else num):
-            links += shares[other, LINKED_WORDS]
+        words, links, long = np.int64(0), np.float32(0.0), 0
+        for other in range(b - 8 if b > 8 else 0, b + 9 if b + 9 < num else num):
+            words += counts[other, WORDS]
+            linked = shares[other, LINKED_WORDS]
+            links += linked
+            long += np.float32(counts[other, WORDS]) - linked >= t.PROSE_WORDS
         row[k], row[k + 2] = log(words), long
         row[k + 1] = links / np.float32(one_or_more(words))
     return at + 3 * len(_NEAR) + 3
