@@ -20,12 +20,13 @@ from stages.extract.comments import comment_blocks, part_hash
 from stages.extract.features import PageFeatures, features_of
 from stages.extract.forest import Trees, sums
 from stages.extract.json_ld import read_json_ld
-from stages.extract.model import BlocksModel, load_model
+from stages.extract.model import TOKEN_SLOTS, BlocksModel, load_model, slots
 from stages.extract.page import Scanner
-from stages.kernels.html_columns import FEATURES
+from stages.kernels.html_columns import FEATURES, odds_of
 from stages.kernels.html_groups import number_groups, slots_for
 from stages.kernels.html_select import FLOOR, SURE
 from stages.kernels.html_text import BLOCK_COLUMNS, END, NODE, NODE_COLUMNS, PARENT
+from stages.kernels.tree_lanes import LANES, TILE
 from stages.kernels.trees import FAR, STOPS
 
 Floats = npt.NDArray[np.float32]
@@ -34,6 +35,11 @@ Floats = npt.NDArray[np.float32]
 @numba.njit  # type: ignore[untyped-decorator]  # number_groups has no entry of its own from Python
 def _number_groups(keys: Any, slots: Any, firsts: Any, groups: Any) -> Any:
     return number_groups(keys, slots, firsts, groups)
+
+
+@numba.njit  # type: ignore[untyped-decorator]  # nor has odds_of
+def _odds_of(factors: Any, keys: Any, values: Any, key: Any) -> Any:
+    return odds_of(factors, keys, values, key)
 
 
 PROBABILITIES = st.integers(0, 20).map(lambda n: np.float32(n / 20))
@@ -114,19 +120,23 @@ def walked(row: Floats, trees: Trees) -> np.float32:
 
 
 @given(
-    st.integers(0, 19), st.sampled_from([0, 1, 5, 39, 40, 41, 80, 95]), st.integers(1, 5),
-    st.integers(0, 2**32 - 1),
+    st.sampled_from([0, 1, 7, 8, 9, LANES - 1, LANES, LANES + 1, 2 * LANES + 5]),
+    st.integers(1, 2 * TILE + 1), st.sampled_from([0, 1, 5, 39, 40, 41, 80, 95]),
+    st.integers(1, 7), st.integers(0, 2**32 - 1),
 )  # fmt: skip
 @settings(max_examples=60, deadline=None)
 def test_trees_in_heap_order_sum_what_walking_them_sums(
-    rows: int, number: int, depth: int, seed: int
+    rows: int, width: int, number: int, depth: int, seed: int
 ) -> None:
     draw = np.random.default_rng(seed)
     inner = (1 << depth) - 1
-    values = draw.integers(0, 4, (rows, 5)).astype(np.float32)
+    values = draw.integers(0, 4, (rows, width)).astype(np.float32)
+    values[draw.random(values.shape) < 0.05] = np.nan
+    thresholds = draw.integers(0, 4, number * inner).astype(np.float32)
+    thresholds[draw.random(number * inner) < 0.2] = np.inf
     trees = Trees(
-        draw.integers(0, 5, number * inner).astype(np.uint16),
-        draw.integers(0, 4, number * inner).astype(np.float32),
+        draw.integers(0, width, number * inner).astype(np.uint16),
+        thresholds,
         draw.normal(size=number * (inner + 1)).astype(np.float32) / 3,
         depth,
     )
@@ -143,6 +153,29 @@ def test_a_row_far_from_0_at_a_stop_gets_no_more_trees() -> None:
             np.full(2 * number, sign * step, np.float32), 1,
         )  # fmt: skip
         assert sums(np.zeros((1, 1), np.float32), trees) == pytest.approx([sign * step * STOPS[0]])
+
+
+# --- Log-odds ---------------------------------------------------------------------------------
+
+
+@given(st.dictionaries(st.integers(0, 2**32 - 1), st.floats(-4, 4, width=32), max_size=32))
+@settings(deadline=None)
+def test_log_odds_are_found_by_their_hash_and_no_others(known: dict[int, float]) -> None:
+    values = np.array(list(known.values()), dtype=np.float32)
+    table = slots(np.array(list(known), dtype=np.uint32), values, 64)
+    near = {key ^ 1 << bit for key in known for bit in range(32)} - known.keys()
+    for key, wanted in [*known.items(), *((key, 0.0) for key in near)]:
+        assert _odds_of(*table, np.uint32(key)) == (wanted if key else 0)
+
+
+def test_hashes_that_were_made_to_share_a_place_are_refused() -> None:
+    high = np.random.default_rng(5).choice(1 << 18, TOKEN_SLOTS // 2, replace=False)
+    shared = high.astype(np.uint32) * np.uint32(TOKEN_SLOTS // 4)
+    with pytest.raises(ValueError, match="find no places"):
+        slots(shared, np.zeros(len(shared), np.float32), TOKEN_SLOTS)
+
+
+# --- Groups -----------------------------------------------------------------------------------
 
 
 @given(st.lists(st.integers(0, 6), max_size=40), st.integers(0, 60))

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stages.kernels import trees as kernels
+from stages.kernels.tree_lanes import LANES
 
 Floats = npt.NDArray[np.float32]
 
@@ -24,7 +25,11 @@ class Trees(NamedTuple):
 def sums(rows: Floats, trees: Trees) -> Floats:
     """The sum of leaves of each row; trees that cannot matter any more are left out (`STOPS`)."""
     out = np.empty(len(rows), dtype=np.float32)
-    kernels.evaluate(rows.reshape(-1), *trees, np.empty(len(rows), dtype=np.uint64), out)
+    waiting = np.empty(len(rows), dtype=np.uint64)
+    columns = np.empty(rows.shape[1] * LANES, dtype=np.float32)
+    room = np.empty(kernels.NODE_ROOM, dtype=np.float32)
+    flat, used = rows.reshape(-1), rows.shape[1]
+    kernels.evaluate(flat, used, *trees, waiting, columns, room, out)
     return out
 
 

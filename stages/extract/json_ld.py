@@ -97,6 +97,7 @@ _IN_STRING = re.compile(
         |([\x00-\x1f])""",
     re.VERBOSE,
 )
+_IN_NEED = re.compile(rb"[\\\x00-\x1f]")
 _CONTROL = {b"\n": rb"\n", b"\r": rb"\n", b"\t": rb"\t"}
 
 
@@ -137,7 +138,9 @@ def unescaped(text: str) -> str:
 def _mended(found: re.Match[bytes]) -> bytes:
     """A string that is valid JSON, or nothing for a comma before a closing bracket."""
     text = found.group()
-    return _IN_STRING.sub(_mended_escape, text) if text[:1] == b'"' else b""
+    if text == b",":
+        return b""
+    return _IN_STRING.sub(_mended_escape, text) if _IN_NEED.search(text) else text
 
 
 def _mended_escape(found: re.Match[bytes]) -> bytes:
@@ -152,11 +155,13 @@ def _mended_escape(found: re.Match[bytes]) -> bytes:
 
 # --- Reading -------------------------------------------------------------------------------------
 
-_OWN = ("@graph", "mainEntity", "mainEntityOfPage")
+_NESTED = frozenset({dict, list})
+_OWN = frozenset({"@graph", "mainEntity", "mainEntityOfPage"})
 """Properties that lead from a node that describes the page to another one."""
 _ARTICLE_ENDINGS = ("Article", "Posting")
 _ARTICLES = frozenset({"Report", "Recipe", "HowTo"})
 _PAGE_ENDING = "Page"
+_FOR_PAGE, _FOR_ARTICLE = 1, 2
 _PAGES = frozenset({"CreativeWork", "Question", "Book", "Dataset", "Course", "Chapter"})
 
 
@@ -174,10 +179,11 @@ def _read(documents: list[Any]) -> JsonLd:
             names.setdefault(identity, name)
         if isinstance(text, str) and len(text) > len(body):
             body = text
-        if own:
-            if any(kind.endswith(_ARTICLE_ENDINGS) or kind in _ARTICLES for kind in kinds):
+        if own and kinds:
+            spoken = max(map(_speaks, kinds))
+            if spoken == _FOR_ARTICLE:
                 articles.append(node)
-            elif any(kind.endswith(_PAGE_ENDING) or kind in _PAGES for kind in kinds):
+            elif spoken == _FOR_PAGE:
                 pages.append(node)
     speakers = articles + pages
     return JsonLd(
@@ -191,6 +197,14 @@ def _read(documents: list[Any]) -> JsonLd:
     )
 
 
+@lru_cache(maxsize=1024)
+def _speaks(kind: str) -> int:
+    """Whether a node of this type describes an article, a page, or neither (0)."""
+    if kind.endswith(_ARTICLE_ENDINGS) or kind in _ARTICLES:
+        return _FOR_ARTICLE
+    return _FOR_PAGE if kind.endswith(_PAGE_ENDING) or kind in _PAGES else 0
+
+
 def _nodes(documents: list[Any]) -> Iterator[tuple[dict[str, Any], bool]]:
     """Every object in page order, with whether it describes the page or its main entity."""
     waiting: list[tuple[Any, bool, int]] = [(documents, True, 0)]
@@ -198,16 +212,16 @@ def _nodes(documents: list[Any]) -> Iterator[tuple[dict[str, Any], bool]]:
         if not waiting:
             return
         value, own, depth = waiting.pop()
-        inside: list[tuple[Any, bool, int]] = []
+        deeper = depth + 1
         if type(value) is dict:  # of the parser's own making, so never of a subclass
             yield value, own
-            for key, each in value.items():
-                if type(each) is dict or type(each) is list:
-                    inside.append((each, own and key in _OWN, depth + 1))
+            inside = [
+                (each, own and key in _OWN, deeper)
+                for key, each in value.items()
+                if type(each) in _NESTED
+            ]
         else:
-            for each in value:
-                if type(each) is dict or type(each) is list:
-                    inside.append((each, own, depth + 1))
+            inside = [(each, own, deeper) for each in value if type(each) in _NESTED]
         if inside and depth < MAX_DEPTH:
             inside.reverse()
             waiting += inside

@@ -22,10 +22,16 @@ from stages.extract.kind import PAGE_VECTOR
 from stages.extract.result import SHIPPED_MODEL
 from stages.kernels.html_columns import NUM_FEATURES, LogOdds
 from stages.kernels.html_context import NUM_CONTEXT
+from stages.kernels.trees import MAX_DEPTH
 
 TOKEN_SLOTS, WORD_SLOTS = 1 << 14, 1 << 15
 _MAX_BYTES = 1 << 20
+_FACTOR, _NEXT_FACTOR = 0x9E3779B1, 0x01000193
+"""Odd, so that the products of two hashes differ; the second one's powers are 2^30 numbers."""
+_MAX_TRIES = 1 << 20
+"""Of a hash with a factor, in a table: ours takes some 20,000."""
 
+Factors = npt.NDArray[np.uint32]
 Floats = npt.NDArray[np.float32]
 
 
@@ -65,17 +71,39 @@ def load_model(path: Path = SHIPPED_MODEL) -> BlocksModel:
         ) from error
 
 
-def slots(hashes: Any, values: Any, size: int) -> tuple[npt.NDArray[np.uint32], Floats]:
-    """The table that the kernel looks hashes up in. Raises ValueError if it gets too full."""
+def slots(hashes: Any, values: Any, size: int) -> tuple[Factors, Factors, Floats]:
+    """The factors and the table by which the kernel looks hashes up (`html_columns.odds_of`).
+
+    Hashes that share a factor are placed together, the largest groups first: the first factor
+    is taken that gives each a free place. Raises ValueError if the table gets too full, or if the
+    hashes were made to fall on each other.
+    """
     if len(hashes) > size // 2:
         raise ValueError(f"{len(hashes):,} hashes, expected at most {size // 2:,}")
-    keys, found = np.zeros(size, dtype=np.uint32), np.zeros(size, dtype=np.float32)
+    groups: dict[int, dict[int, float]] = {}
     for key, value in zip(hashes.tolist(), values.tolist(), strict=True):
-        at = key & (size - 1)
-        while keys[at]:
-            at = (at + 1) & (size - 1)
-        keys[at], found[at] = key, value
-    return keys, found
+        if key:  # as 0 is an empty place
+            groups.setdefault(key & size // 4 - 1, {}).setdefault(key, value)
+    factors = np.zeros(size // 4, dtype=np.uint32)
+    keys = np.zeros(2 * size, dtype=np.uint32)
+    found = keys.view(np.float32)
+    taken: set[int] = set()
+    left = _MAX_TRIES
+    for low, group in sorted(groups.items(), key=lambda group: -len(group[1])):
+        factor = _FACTOR
+        while True:
+            places = {(key * factor & 0xFFFFFFFF) * size >> 32: key for key in group}
+            if len(places) == len(group) and taken.isdisjoint(places):
+                break
+            factor = factor * _NEXT_FACTOR & 0xFFFFFFFF
+            left -= len(group)
+            if left < 0:
+                raise ValueError(f"{len(group)} hashes with the low bits {low:#x} find no places")
+        taken.update(places)
+        factors[low] = factor
+        for at, key in places.items():
+            keys[2 * at], found[2 * at + 1] = key, group[key]
+    return factors, keys, found
 
 
 def _trees(arrays: dict[str, Any], name: str, width: int) -> Trees:
@@ -86,7 +114,7 @@ def _trees(arrays: dict[str, Any], name: str, width: int) -> Trees:
     depth = int(arrays[f"{name}_depth"])
     inner = (1 << depth) - 1
     number, rest = divmod(len(features), max(inner, 1))
-    if not 1 <= depth <= 12 or rest or len(thresholds) != len(features):
+    if not 1 <= depth <= MAX_DEPTH or rest or len(thresholds) != len(features):
         raise ValueError(f"'{name}': {len(features)} inner nodes are no trees of depth {depth}")
     if len(leaves) != number * (inner + 1):
         raise ValueError(f"'{name}': {len(leaves)} leaves, expected {number * (inner + 1)}")

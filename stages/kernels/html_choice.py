@@ -176,6 +176,8 @@ def _settle_comments(
     """Readers' comments leave what is kept, but for forums and where they are most of it; or join
     it, those of prose that are not mostly links."""
     marked = desk.marked[: len(kept)]
+    if not options & COMMENTS and desk.kinds[_FORUM] >= FORUM:
+        return
     _under_names(
         nodes, blocks, tokens, lists.comments, lists.comments_sieve, desk.named[: len(nodes)],
         marked,
@@ -184,7 +186,7 @@ def _settle_comments(
         for b in range(len(kept)):
             links = desk.table[b * _WIDTH + _LINK_SHARE]
             kept[b] |= marked[b] and desk.words[b] >= MIN_WORDS and links < _HALF
-    elif desk.kinds[_FORUM] < FORUM:
+    else:
         _take_out(kept, marked, desk.words)
 
 

@@ -76,8 +76,9 @@ def page_features(
     at = _tags(out, at, nodes, blocks, places)
     _fill_names(nodes, tokens, places, odds, names)
     at = _odds(out, at, blocks, counts, words, places, names, odds)
-    at = _containers(out, at, blocks, places, sums)
-    at = _tops(out, at, blocks, places, sums, lasts)
+    score_top, value_top = t.best_node(sums, N_SCORE), t.best_node(sums, N_VALUE)
+    at = _containers(out, at, blocks, places, sums, score_top, value_top)
+    at = _tops(out, at, blocks, places, sums, lasts, score_top, value_top)
     at = _paths(
         out, at, blocks, counts, places, paths, hashes, shares, keys, slots, groups, firsts, totals
     )
@@ -150,7 +151,7 @@ def _fill_names(nodes: Any, tokens: Any, places: Any, odds: Any, names: Any) -> 
     for n in range(len(nodes)):
         total = np.float32(0.0)
         for k in range(nodes[n, TOKENS_FROM], nodes[n, TOKENS_TO]):
-            total += odds_of(odds.token_keys, odds.token_values, tokens[k])
+            total += odds_of(odds.token_factors, odds.token_keys, odds.token_values, tokens[k])
         if total > np.float32(8.0):
             total = np.float32(8.0)
         elif total < np.float32(-8.0):
@@ -184,7 +185,7 @@ def _odds(
         total, least, most = np.float32(0.0), np.float32(0.0), np.float32(0.0)
         row[at + 8] = 0
         for k in range(first, last):
-            value = odds_of(odds.word_keys, odds.word_values, words[k])
+            value = odds_of(odds.word_factors, odds.word_keys, odds.word_values, words[k])
             total += value
             least = value if value < least else least
             most = value if value > most else most
@@ -201,11 +202,13 @@ def _odds(
 
 
 @leaf
-def _containers(out: Any, at: Any, blocks: Any, places: Any, sums: Any) -> Any:
-    best_score = sums[t.best_node(sums, N_SCORE), N_SCORE]
+def _containers(
+    out: Any, at: Any, blocks: Any, places: Any, sums: Any, score_top: Any, value_top: Any
+) -> Any:
+    best_score = sums[score_top, N_SCORE]
     if best_score < np.float32(1e-3):
         best_score = np.float32(1e-3)
-    best_value = mass_or_one(sums[t.best_node(sums, N_VALUE), N_VALUE])
+    best_value = mass_or_one(sums[value_top, N_VALUE])
     total = mass_or_one(sums[0, N_WORDS])
     for b in range(len(blocks)):
         row = out[b]
@@ -229,9 +232,11 @@ def _containers(out: Any, at: Any, blocks: Any, places: Any, sums: Any) -> Any:
 
 
 @leaf
-def _tops(out: Any, at: Any, blocks: Any, places: Any, sums: Any, lasts: Any) -> Any:
+def _tops(
+    out: Any, at: Any, blocks: Any, places: Any, sums: Any, lasts: Any, score_top: Any,
+    value_top: Any,
+) -> Any:  # fmt: skip
     """Where a block stands to the two candidates for the root of the main text."""
-    score_top, value_top = t.best_node(sums, N_SCORE), t.best_node(sums, N_VALUE)
     total = mass_or_one(sums[0, N_WORDS])
     for b in range(len(blocks)):
         row, node = out[b], np.int64(blocks[b, NODE])

@@ -22,6 +22,7 @@ from stages.kernels.html_related import RUNS
 from stages.kernels.html_repeats import CHUNK, EVERY
 from stages.kernels.html_words import COUNT_COLUMNS, WORDS
 from stages.kernels.jit import called, jit_bare, shared
+from stages.kernels.tree_lanes import LANES
 
 WIDTH = NUM_FEATURES + NUM_CONTEXT
 PAGE_FLAGS = 10
@@ -88,6 +89,9 @@ class Desk(NamedTuple):
     # By number of blocks, or of fixed size
     slots: Any
     sets: Any
+    columns: Any
+    lanes: Any
+    """float32, the trees' room."""
     row: Any
     kinds: Any
     """float32, probability of each of `KINDS`."""
@@ -140,6 +144,8 @@ def desk_for(num_blocks: int, num_nodes: int, size: int) -> Desk:
         sample_owners=np.empty(samples, i32),
         slots=np.empty(slots_for(num_blocks), i32),
         sets=np.empty((3, SET_SLOTS), np.uint32),
+        columns=np.empty(WIDTH * LANES, f32),
+        lanes=np.empty(trees.NODE_ROOM, f32),
         row=np.empty(ROW, f32),
         kinds=np.empty(len(KINDS), f32),
         cell_words=np.empty(CELL_ROOM, np.uint32),
@@ -177,12 +183,18 @@ def judge(
     for k in range(PAGE_FLAGS):
         desk.row[2 * NUM_FEATURES + k] = flags >> k & _ONE
     _votes(desk.row, kind.features, kind.thresholds, kind.leaves, kind.depth, desk.kinds)
-    _evaluate(flat, first.features, first.thresholds, first.leaves, first.depth, keys, prob)
+    _evaluate(
+        flat, np.int64(NUM_FEATURES), first.features, first.thresholds, first.leaves, first.depth,
+        keys, desk.columns, desk.lanes, prob,
+    )  # fmt: skip
     _logistic(prob)
     _context_features(
         table, prob, words, blocks, places, paths, desk.kinds, desk.mass[:num],
         desk.pairs[: max(num, num_nodes)], keys, desk.slots, groups, firsts,
     )  # fmt: skip
-    _evaluate(flat, second.features, second.thresholds, second.leaves, second.depth, keys, prob)
+    _evaluate(
+        flat, np.int64(WIDTH), second.features, second.thresholds, second.leaves, second.depth,
+        keys, desk.columns, desk.lanes, prob,
+    )  # fmt: skip
     _logistic(prob)
     return written

@@ -94,7 +94,9 @@ def place_columns(
             if tag == h._H1:
                 h1 = b
             for k in range(first, last):
-                about_heading += odds_of(odds.word_keys, odds.word_values, words[k])
+                about_heading += odds_of(
+                    odds.word_factors, odds.word_keys, odds.word_values, words[k]
+                )
             about_heading /= np.float32(seen)
         row[at] = b / len(blocks)
         row[at + 1] = log(before)

@@ -23,7 +23,8 @@ def survey(html: bytes) -> tuple[int, bool]:
     """(number of `<`, whether all of it is valid UTF-8, as `bytes.decode` judges)."""
     if len(html) >= WIDE:
         data = np.frombuffer(html, dtype=np.uint8)
-        return int(_count(data)), bool(_is_utf8(data))
+        count = int(_surveyed(data))
+        return (count, True) if count >= 0 else (-1 - count, False)
     try:
         html.decode()
     except UnicodeDecodeError:
@@ -32,29 +33,27 @@ def survey(html: bytes) -> tuple[int, bool]:
 
 
 @jit_bare
-def _count(data: Any) -> Any:
-    count, i, n = np.int64(0), np.int64(0), np.int64(len(data))
+def _surveyed(data: Any) -> Any:
+    """The number of `<`, or -1 - that number if the page is no UTF-8. One walk: a page as it was
+    crawled is cold."""
+    count, valid, i, n = np.int64(0), True, np.int64(0), np.int64(len(data))
+    checked = np.int64(0)
     while i < n:
         count += num_bits(bits_of(data, i, _LT))
-        i += WIDE
-    return count
-
-
-@jit_bare
-def _is_utf8(data: Any) -> Any:
-    i, n = np.int64(0), np.int64(len(data))
-    while i < n:
         bits = bits_beyond_ascii(data, i)
-        if bits == _NONE:
-            i += WIDE
-            continue
-        i += lowest_bit(bits)
-        while i < n and data[i] >= 0x80:  # such characters come in runs
-            width = _width(data, i, n)
-            if width == 0:
-                return False
-            i += width
-    return True
+        while bits != _NONE and valid:
+            at = max(i + lowest_bit(bits), checked)
+            while at < n and data[at] >= 0x80:  # such characters come in runs
+                width = _width(data, at, n)
+                if width == 0:
+                    valid, at = False, n
+                at += width
+            checked = at
+            if at >= i + WIDE:
+                break
+            bits = bits >> np.uint64(at - i) << np.uint64(at - i)
+        i += WIDE
+    return count if valid else -1 - count
 
 
 @inner
