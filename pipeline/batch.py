@@ -8,11 +8,13 @@ text makes a new batch, so a cache never outlives its text.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import Any, TypeVar
 
 import pyarrow as pa
+
+from pipeline.execution import watch
 
 T = TypeVar("T")
 
@@ -92,7 +94,12 @@ class TextBatch:
         return int(self.table.num_rows)
 
     def __iter__(self) -> Iterator[Page]:
-        return (Page(self, row) for row in range(len(self)))
+        return self.one_by_one(Page(self, row) for row in range(len(self)))
+
+    def one_by_one(self, rows: Iterable[T]) -> Iterator[T]:
+        """Rows of which each is one document's, under the watchdog: on Ray a worker that has one
+        of them in hand for a minute is killed, and its work done again without that document."""
+        return watch.one_by_one(lambda: self.values("doc_id"), rows)
 
     def column(self, name: str) -> pa.Array:
         """One column as a single Arrow array (no copy when it is in one chunk)."""

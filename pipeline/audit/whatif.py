@@ -29,7 +29,7 @@ from pipeline.audit.lookup import Run
 from pipeline.audit.moves import Move, MovedRule, moved_rules, moved_stage
 from pipeline.audit.sampled import Changed, Sampler
 from pipeline.errors import InputError, IntegrityError
-from pipeline.execution.runner import read_quarantine
+from pipeline.execution.quarantine import read_quarantine
 from pipeline.execution.segment import QUARANTINED
 from pipeline.files.tables import iter_groups
 from pipeline.phases import Apply, Emit

@@ -7,7 +7,8 @@ import json
 from typing import Any
 
 from pipeline.cli import add_config, count
-from pipeline.execution.runner import exclusions_of, read_quarantine
+from pipeline.execution.quarantine import read_quarantine
+from pipeline.execution.runner import exclusions_of
 from pipeline.execution.schedule import Schedule
 from pipeline.files.uris import open_storage
 from pipeline.phases import Emit

@@ -20,7 +20,7 @@ from pipeline.erasure.excluded import REASON
 from pipeline.erasure.exclusion import Exclusions, configured_entries
 from pipeline.erasure.files import Rewritten
 from pipeline.errors import InputError, PipelineError
-from pipeline.execution.runner import read_quarantine
+from pipeline.execution.quarantine import read_quarantine
 from pipeline.execution.schedule import Schedule
 from pipeline.execution.segment import QUARANTINED
 from pipeline.execution.work import SegmentCall, Work

@@ -8,14 +8,17 @@ from collections import deque
 from typing import Any, Protocol
 
 from pipeline.errors import InputError, PipelineError, StageError
-from pipeline.execution import interrupts
+from pipeline.execution import interrupts, watch
 from pipeline.execution.attempts import Attempts
+from pipeline.execution.quarantine import NewlyQuarantinedError
 from pipeline.execution.work import Work
 from pipeline.execution.worker import execute
 from pipeline.files.uris import open_storage
 from pipeline.network.rates import OfActor, Slots, Spacing, use_slots
 from pipeline.network.settings import Network, use
 from pipeline.results.manifest import Manifest
+
+Answer = tuple[Work, Manifest | NewlyQuarantinedError]
 
 
 class Executor(Protocol):
@@ -27,8 +30,9 @@ class Executor(Protocol):
 
     def submit(self, work: Work) -> None: ...
 
-    def wait(self, seconds: float) -> list[tuple[Work, Manifest]]:
-        """Finished works; empty after `seconds` without one. Raises the error of a failed work."""
+    def wait(self, seconds: float) -> list[Answer]:
+        """Finished works, and those that have to be made anew; empty after `seconds` without one.
+        Raises the error of a failed work."""
 
     def close(self) -> None: ...
 
@@ -49,9 +53,9 @@ class InProcess:
     def submit(self, work: Work) -> None:
         self._queue.append(work)
 
-    def wait(self, seconds: float) -> list[tuple[Work, Manifest]]:
+    def wait(self, seconds: float) -> list[Answer]:
         self._queue.extendleft(self._attempts.due())
-        done: list[tuple[Work, Manifest]] = []
+        done: list[Answer] = []
         if self._queue:
             work = self._queue.popleft()
             try:
@@ -81,6 +85,7 @@ def _execute_remote(
 ) -> list[Manifest | PipelineError]:
     """In a Ray worker. Our own errors come back as values: Ray retries only dead workers."""
     use(network)
+    watch.kill_when_late()
     if slots is not None:
         use_slots(slots)
     answers: list[Manifest | PipelineError] = []
@@ -199,7 +204,7 @@ class OnRay:
                 size += pack[-1].num_bytes
             self._packs[self._remote.remote(self.root, pack, self.network, self._slots)] = pack
 
-    def wait(self, seconds: float) -> list[tuple[Work, Manifest]]:
+    def wait(self, seconds: float) -> list[Answer]:
         lost = (self.ray.exceptions.LocalRayletDiedError, self.ray.exceptions.RaySystemError)
         try:
             return self._wait(seconds)
@@ -212,20 +217,22 @@ class OnRay:
             self._reconnect()
             return []
 
-    def _wait(self, seconds: float) -> list[tuple[Work, Manifest]]:
+    def _wait(self, seconds: float) -> list[Answer]:
         self._pending = self._attempts.due() + self._pending
         self._flush()
         if not self._packs:
             self._attempts.sleep(seconds)
             return []
         ready, _ = self.ray.wait(list(self._packs), num_returns=1, timeout=seconds)
-        done: list[tuple[Work, Manifest]] = []
+        done: list[Answer] = []
         for reference in ready:
             pack = self._packs[reference]
             answers = self._answers(reference, pack)
             del self._packs[reference]
             for work, answer in zip(pack, answers, strict=False):
-                if isinstance(answer, PipelineError):
+                if isinstance(answer, NewlyQuarantinedError):
+                    done.append((work, answer))
+                elif isinstance(answer, PipelineError):
                     self._attempts.failed(work, answer)
                 else:
                     done.append((work, answer))

@@ -7,7 +7,7 @@ finished run submits nothing and never starts Ray.
 from __future__ import annotations
 
 import contextlib
-import json
+import logging
 import shutil
 import time
 from collections import deque
@@ -21,6 +21,7 @@ from pipeline.execution import interrupts
 from pipeline.execution.executors import Executor, InProcess, OnRay
 from pipeline.execution.lease import Lease
 from pipeline.execution.progress import Progress, Quiet
+from pipeline.execution.quarantine import NewlyQuarantinedError, entries_of, read_quarantine
 from pipeline.execution.schedule import Schedule
 from pipeline.execution.work import Work
 from pipeline.files.addresses import is_web
@@ -38,6 +39,7 @@ from pipeline.results.publish import dataset_folder, publish
 from pipeline.results.records import RunRecord, new_run_id
 from pipeline.stage import Partition, Side, Stage
 
+_log = logging.getLogger(__name__)
 MIN_FREE_BYTES = 64 << 20
 """Below this a local workdir is refused before work starts."""
 
@@ -196,26 +198,6 @@ def _preflight(storage: Storage) -> None:
             )
 
 
-def read_quarantine(storage: Storage) -> dict[str, list[tuple[str, str]]]:
-    """Documents to skip, by partition id, from `quarantine/<partition id>.json`."""
-    found: dict[str, list[tuple[str, str]]] = {}
-    for info in storage.list("quarantine"):
-        if not info.path.endswith(".json"):
-            continue
-        try:
-            entries = json.loads(storage.get(info.path))
-            named = sorted({(entry["doc_id"], entry["step"]) for entry in entries})
-            for doc_id, _ in named:
-                bytes.fromhex(doc_id)
-        except (ValueError, KeyError, TypeError) as error:
-            raise InputError(
-                f"{info.path}: not a quarantine list: {error}. "
-                f'Expected [{{"doc_id": "<32 hex digits>", "step": "<step id>"}}].'
-            ) from error
-        found[info.path.rpartition("/")[2].removesuffix(".json")] = named
-    return found
-
-
 class _Engine:
     """The scheduling loop. Works become ready by node, and one by one behind a single segment."""
 
@@ -290,6 +272,9 @@ class _Engine:
                 assert self.executor is not None
                 for work, manifest in self.executor.wait(1.0):
                     self.in_flight -= 1
+                    if isinstance(manifest, NewlyQuarantinedError):
+                        self._make_anew(work, manifest)
+                        continue
                     self.executed += 1
                     self.executed_keys.add(work.key)
                     self._finish(work, manifest)
@@ -315,6 +300,12 @@ class _Engine:
                 self.executor = self._make_executor()
             self.executor.submit(work)
             self.in_flight += 1
+
+    def _make_anew(self, work: Work, news: NewlyQuarantinedError) -> None:
+        """The work without the document that the watchdog has put into quarantine."""
+        _log.warning("%s", news)
+        self.schedule.quarantine[news.unit] = entries_of(self.storage, news.unit)
+        self.waiting.appendleft(self.schedule.made_anew(work))
 
     def _say_if_kernels_are_compiled_first(self) -> None:
         """A minute of silence would look like a hang."""

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pipeline.erasure.excluded import Excluding
+from pipeline.execution.quarantine import Entry
 from pipeline.execution.work import (
     Context,
     EachCall,
@@ -50,7 +51,7 @@ MAX_BUCKETS = 4096
 UNKNOWN_BYTES = 1 << 30
 """What a file counts whose size is not known before it is read: it travels alone."""
 
-Quarantine = Mapping[str, Sequence[tuple[str, str]]]
+Quarantine = Mapping[str, Sequence[Entry]]
 """Partition id -> (doc_id in hex, step id) of documents to skip."""
 
 
@@ -76,7 +77,8 @@ class Schedule:
         exclusions: Exclusions | None = None,
     ) -> None:
         self.exclusions = exclusions
-        self.plan, self.inputs, self.quarantine, self.dataset = plan, inputs, quarantine, dataset
+        self.plan, self.inputs, self.dataset = plan, inputs, dataset
+        self.quarantine = dict(quarantine)
         self.lowering = Lowering(plan)
         self.nodes = self.lowering.run()
         self.results: dict[str, dict[str, Manifest]] = {name: {} for name in self.nodes}
@@ -144,6 +146,16 @@ class Schedule:
     def segment_work(self, node: SegmentNode, unit: str, documents: Dataset) -> Work:
         """The work of a segment on one partition of the segment before it."""
         return self._segment(node, unit, {"docs": documents.digest}, None, documents)
+
+    def made_anew(self, work: Work) -> Work:
+        """The work of a segment once more, by the quarantine as it is now."""
+        node, call = self.nodes[work.node], work.call
+        assert isinstance(node, SegmentNode)
+        assert isinstance(call, SegmentCall)
+        if call.source:
+            return self._source_work(node, call.source[2])
+        assert call.documents is not None
+        return self.segment_work(node, work.unit, call.documents)
 
     def _segment(
         self,

@@ -24,7 +24,9 @@ import pyarrow.compute as pc
 from pipeline.batch import TextBatch
 from pipeline.erasure.excluded import REASON, entries_at, without_excluded, work_key
 from pipeline.errors import PipelineError, StageError
+from pipeline.execution import watch
 from pipeline.execution.measured import check_metrics, first_failure, num_chars, spread
+from pipeline.execution.quarantine import NewlyQuarantinedError, entries_of
 from pipeline.execution.sample import DroppedSample
 from pipeline.execution.warm_up import take_turns
 from pipeline.execution.work import Env, Link, Made, SegmentCall
@@ -294,7 +296,8 @@ class _Segment:
         side = self.sides[id(link)]
         call = link.phase.call if isinstance(link.phase, Apply) else link.stage.process
         try:
-            return call(batch, side)
+            with watch.at(self.env.storage.root, self.call.partition, link.step):
+                return call(batch, side)
         except PipelineError:
             raise
         except Exception as error:
@@ -366,8 +369,18 @@ def _emit(link: Link) -> Emit:
     return link.phase
 
 
+def _check_quarantine(call: SegmentCall, env: Env) -> None:
+    """Raises NewlyQuarantinedError where the watchdog has killed an earlier attempt."""
+    steps = {link.step for link in call.links}
+    listed = [entry for entry in entries_of(env.storage, call.partition) if entry[1] in steps]
+    if news := tuple(entry for entry in listed if entry not in call.quarantine):
+        raise NewlyQuarantinedError(env.where, call.partition, news)
+
+
 def run_segment(call: SegmentCall, env: Env) -> Made:
     """Run the chain on the partition; see the module's docstring for what comes out."""
+    if watch.kills():
+        _check_quarantine(call, env)
     take_turns(
         (task for link in call.links for task in link.stage.warm_up()),
         lambda: (task for stage in call.later for task in stage.warm_up()),

@@ -182,7 +182,8 @@ class Extract(RowStage):
         urls = batch.values("url") if "url" in batch.table.column_names else [None] * len(pages)
         dates = batch.values("date") if "date" in batch.table.column_names else [None] * len(pages)
         reader = _reader(self.engine, tuple(sorted(self.options().items())))
-        found = [reader.read(*each) for each in zip(pages, urls, dates, strict=True)]
+        each_page = batch.one_by_one(zip(pages, urls, dates, strict=True))
+        found = [reader.read(*each) for each in each_page]
         return Processed(
             columns=_columns([text for text, _, _ in found], [said for _, said, _ in found]),
             metrics={

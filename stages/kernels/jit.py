@@ -21,6 +21,7 @@ import xxhash
 from numba.core.caching import FunctionCache
 
 from pipeline.execution.warm_up import Busy, impatient, note_compiling
+from pipeline.execution.watch import rest, resume
 
 F = TypeVar("F", bound=Callable[..., Any])
 PATIENCE = 300
@@ -45,11 +46,14 @@ class SharedCache(FunctionCache):  # type: ignore[misc]
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         found = super().load_overload(sig, target_context)
+        if found is None:
+            rest()
         if found is None and self._lock is None and self._take_lock():
             found = super().load_overload(sig, target_context)
             if found is None:
                 note_compiling()
             else:
+                resume()
                 self._free_lock()
         return found
 
@@ -57,6 +61,7 @@ class SharedCache(FunctionCache):  # type: ignore[misc]
         try:
             super().save_overload(sig, data)
         finally:
+            resume()
             self._free_lock()
 
     def _take_lock(self) -> bool:
