@@ -198,3 +198,35 @@ def test_ctrl_c_twice_is_as_good_as_once(terminal: Terminal) -> None:
         time.sleep(0.002)
     assert terminal.finish() in (130, -signal.SIGINT)
     assert termios.tcgetattr(terminal.slave) == terminal.before
+
+
+LOST = """
+import os, signal
+from pipeline.execution import interrupts
+
+class Thing:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGINT)
+        for _ in range(1000):
+            pass
+
+class Broken:
+    def __del__(self):
+        raise ValueError("said")
+
+interrupts.listen()
+Broken()
+Thing()
+try:
+    interrupts.check()
+except KeyboardInterrupt:
+    print("heard")
+"""
+
+
+def test_a_ctrl_c_that_falls_into_a_destructor_is_heard_and_prints_no_traceback() -> None:
+    words = [sys.executable, "-c", LOST]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "heard\n"
+    assert "KeyboardInterrupt" not in done.stderr
+    assert "ValueError: said" in done.stderr

@@ -16,7 +16,7 @@ from conftest import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.errors import InputError
+from pipeline.errors import ConfigError, InputError
 from pipeline.execution import quarantine, watch
 from pipeline.files.uris import open_storage
 from pipeline.results.publish import published_sha256
@@ -154,6 +154,12 @@ def test_a_limit_of_nothing_starts_no_watchdog(monkeypatch: pytest.MonkeyPatch) 
     with watch.at("root", "unit", "step"):
         assert list(watch.one_by_one(lambda: [bytes(16)], ["row"])) == ["row"]
     assert watch._watched is None
+
+
+def test_a_limit_that_is_no_number_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(watch.VARIABLE, "soon")
+    with pytest.raises(ConfigError, match="WATCHDOG_SECONDS='soon' in the environment"):
+        watch.limit()
 
 
 def test_what_is_in_hand_is_told_from_the_first_row_to_the_last(

@@ -22,6 +22,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from pipeline.errors import ConfigError
+
 T = TypeVar("T")
 
 SECONDS = 60.0
@@ -167,6 +169,17 @@ def at(root: str, unit: str, step: str) -> Iterator[None]:
         _place = before
 
 
+def limit() -> float:
+    """Seconds that a document may take; 0 = no limit. Raises ConfigError."""
+    value = os.environ.get(VARIABLE, "")
+    try:
+        return float(value) if value else SECONDS
+    except ValueError:
+        raise ConfigError(
+            f"{VARIABLE}='{value}' in the environment, expected a number of seconds; 0 = none."
+        ) from None
+
+
 def rest() -> None:
     """What a document waits for from here to `resume` is not its own fault: kernels compile."""
     if _watched:
@@ -186,7 +199,7 @@ def one_by_one(doc_ids: Callable[[], Iterable[bytes]], rows: Iterable[T]) -> Ite
     """
     global _watched
     place = _place
-    seconds = float(os.environ.get(VARIABLE) or SECONDS)
+    seconds = limit()
     if place is None or not seconds:
         yield from rows
         return
