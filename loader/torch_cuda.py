@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import queue
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -153,7 +154,7 @@ class Slot:
         return int(self.host.data_ptr())
 
 
-class CudaBackend:
+class CudaBackend(ABC):
     """Slots, the kernel, and its launch. A path says how the ids come to the device."""
 
     name = ""
@@ -216,9 +217,9 @@ class CudaBackend:
             slot.launch = self._queued(plans, slot, function)
             return [(slot.launch, number) for number in range(len(plans))]
 
+    @abstractmethod
     def _queued(self, plans: Sequence[Plan], slot: Slot, function: int) -> Launch:
         """Wait until the slot is free, and queue a launch. Raises CudaError."""
-        raise NotImplementedError
 
     @contextmanager
     def _taken(self) -> Iterator[Slot]:
@@ -245,14 +246,14 @@ class CudaBackend:
             slot.launch = unit = self._queued_rows(windows, slot, table, step)
         return [(unit, number) for number in range(windows.batches)]
 
-    def _reach(self, table: LineTable) -> None:
+    def _reach(self, table: LineTable) -> None:  # noqa: B027  # the ring copies on the host
         """Make the line's row groups readable where this path reads them. Raises CudaError."""
 
+    @abstractmethod
     def _queued_rows(
         self, windows: Windows, slot: Slot, table: DeviceTable, step: int
     ) -> RowLaunches:
         """Wait until the slot is free, and queue launches of `step` batches. Raises CudaError."""
-        raise NotImplementedError
 
     def function(self, itemsize: int) -> int:
         """The kernel for ids of 2 or 4 bytes; compiled at first use."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import struct
+from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,16 +96,17 @@ class _Chunked(Writer):
         """What stands between the offsets and the samples."""
         return b""
 
+    @abstractmethod
     def chunk_name(self, number: int) -> str:
-        raise NotImplementedError
+        """The chunk's file."""
 
+    @abstractmethod
     def about(self, chunk: Chunk) -> dict[str, Any]:
         """The chunk's entry in the index."""
-        raise NotImplementedError
 
+    @abstractmethod
     def index(self) -> dict[str, Any]:
         """The content of index.json."""
-        raise NotImplementedError
 
 
 class _ChunkReader(Reader):

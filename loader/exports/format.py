@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,7 +52,7 @@ class Part:
     """None in a format that knows no documents."""
 
 
-class Writer:
+class Writer(ABC):
     """Writes one split under a folder. `write` gets its blocks in order, then `close` is called."""
 
     def __init__(self, folder: Path, split: str, facts: Facts) -> None:
@@ -63,19 +64,20 @@ class Writer:
         """Type of the ids in this format. Raises ConfigError where the vocabulary does not fit."""
         return facts.int32()
 
+    @abstractmethod
     def write(self, block: Block) -> None:
-        raise NotImplementedError
+        """Add a block's documents."""
 
+    @abstractmethod
     def close(self) -> None:
         """Finish the files."""
-        raise NotImplementedError
 
-    def abort(self) -> None:
+    def abort(self) -> None:  # noqa: B027  # a writer may have nothing open
         """Close what is open; the files are deleted by the caller."""
 
 
 @dataclass(frozen=True)
-class Reader:
+class Reader(ABC):
     """Reads one split back, in bounded memory, with no knowledge of what was written."""
 
     keeps_documents: ClassVar[bool] = True
@@ -84,9 +86,9 @@ class Reader:
     split: str
     facts: Facts
 
+    @abstractmethod
     def parts(self) -> Iterator[Part]:
         """Everything that the split holds. Raises IntegrityError where it breaks its format."""
-        raise NotImplementedError
 
     def expect(self, path: Path, got: Any, expected: Any, what: str = "") -> None:
         """Raises IntegrityError unless the two are equal."""

@@ -33,11 +33,11 @@ def main(descriptor: int, parent: int, seconds: float) -> None:
         if found.place.kill:
             _kill(page, parent, found)
         else:
-            place, seconds = found.place, found.seconds
+            place = found.place
             print(
                 f"warning: step '{place.step}' has had the document {found.doc_id.hex()} of "
-                f"partition {place.unit} for {seconds:g} s. To leave it out, end the run and name "
-                f"it in {quarantine.path_of(place.unit)}; on Ray that happens by itself.",
+                f"partition {place.unit} for {found.seconds:g} s. To leave it out, end the run and "
+                f"name it in {quarantine.path_of(place.unit)}; on Ray that happens by itself.",
                 file=sys.stderr, flush=True,
             )  # fmt: skip
 
@@ -45,14 +45,17 @@ def main(descriptor: int, parent: int, seconds: float) -> None:
 def _kill(page: mmap.mmap, parent: int, late: InHand) -> None:
     from pipeline.files.uris import open_storage
 
-    storage, place = open_storage(late.place.root), late.place
-    if not _still(page, late):
-        return
-    added = quarantine.add(storage, place.unit, late.doc_id.hex(), place.step)
+    place, added = late.place, False
+    entry = (place.unit, late.doc_id.hex(), place.step)
+    try:
+        storage = open_storage(place.root)
+        added = _still(page, late) and quarantine.add(storage, *entry)
+    except Exception as error:  # killed all the same: a run that ends is better than one that hangs
+        print(f"warning: {entry} is not in quarantine: {error}", file=sys.stderr, flush=True)
     if _still(page, late):
         os.kill(parent, signal.SIGKILL)
     elif added:
-        quarantine.remove(storage, place.unit, late.doc_id.hex(), place.step)
+        quarantine.remove(storage, *entry)
 
 
 def _age(found: InHand) -> float:
