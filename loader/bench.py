@@ -47,8 +47,11 @@ def speed(
     loader: Loader, seconds: float, wait: Callable[[], None], warm: int = 8, *,
     lengths: bool = False,
 ) -> dict[str, Any]:  # fmt: skip
-    """Tokens and CPU seconds a second of an endless loader, its threads full at both ends.
+    """Tokens and CPU seconds a second of an endless loader under way, for at least `seconds`.
 
+    `wait` returns when the batches taken so far are there. It is called at the end alone: while it
+    waited at the beginning, batches would be made ahead that no second is counted for. What was
+    made before the first one was taken is taken before the clock starts, twice over.
     `lengths`: every batch's cu_seqlens and max_seqlen are asked for too.
     """
     size = loader.batch_size // loader.world_size * loader.seq_len
@@ -61,14 +64,11 @@ def speed(
             if lengths:
                 batch.cu_seqlens, batch.max_seqlen  # noqa: B018
 
-    take(warm + loader.ahead)
-    wait()
-    begin = time.perf_counter()
-    take(warm)
-    wait()
-    count = max(warm, int(warm * seconds / (time.perf_counter() - begin)))
-    cpu, begin = time.process_time(), time.perf_counter()
-    take(count)
+    take(warm + 2 * loader.ahead)
+    cpu, begin, count = time.process_time(), time.perf_counter(), 0
+    while count == 0 or time.perf_counter() - begin < seconds:
+        take(warm)
+        count += warm
     wait()
     wall = time.perf_counter() - begin
     return {
@@ -85,20 +85,25 @@ def path_speed(
     lengths: bool = False, **options: Any,
 ) -> dict[str, Any]:  # fmt: skip
     """One row of the table."""
-    wait: Callable[[], None] = _nothing
-    if path != "numpy":
-        import torch
-
-        wait = torch.cuda.synchronize
     made = made_backend(path, slots=threads + 3, **(backend or {}))
     with Loader(
         dataset, seq_len, batch_size, epochs=None, backend=made, threads=threads,
         prefetch=prefetch or prefetched(threads, made, seq_len, batch_size), cache=cache, **options,
     ) as loader:  # fmt: skip
         touch_all(loader)
-        found = speed(loader, seconds, wait, lengths=lengths)
-    wait()
+        found = speed(loader, seconds, _nothing if path == "numpy" else consumed, lengths=lengths)
     return {"path": path, "threads": threads, "seq_len": seq_len, "rows": batch_size, **found}
+
+
+def consumed() -> None:
+    """Wait for what the calling thread's CUDA stream waits for."""
+    import torch
+
+    torch.cuda.current_stream().synchronize()
+
+
+def _nothing() -> None:
+    pass
 
 
 def prefetched(threads: int, backend: Any, seq_len: int, rows: int) -> int:
@@ -112,10 +117,6 @@ def touch_all(loader: Loader) -> None:
 
     for number in range(len(loader.line.edges_R) - 1):
         loader.line.hold(np.array([number]))
-
-
-def _nothing() -> None:
-    pass
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -137,6 +137,7 @@ def copy_runs(runs_R3: Any, slot: int, low: int, high: int, past_caches: bool) -
 CALLS = (
     "cuCtxSetCurrent", "cuEventSynchronize", "cuMemcpyHtoDAsync_v2", "cuMemcpyDtoDAsync_v2",
     "cuLaunchKernel", "cuEventRecord", "cuStreamWaitEvent", "cuMemcpyDtoHAsync_v2",
+    "cuEventQuery",
 )  # fmt: skip
 """The driver's functions, in the order of `calls`."""
 _CONTEXT, _SYNCHRONIZE, _TO_DEVICE, _ON_DEVICE, _LAUNCH, _RECORD, _WAIT = range(7)

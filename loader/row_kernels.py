@@ -15,11 +15,19 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from loader.instructions import call, copy_bytes, copy_line, fence, pointer, prefetch
+from loader.instructions import (
+    call,
+    copy_bytes,
+    copy_line,
+    copy_line_kept,
+    fence,
+    pointer,
+    prefetch,
+)  # fmt: skip
 
 Ints = npt.NDArray[np.int64]
 
-_CONTEXT, _SYNCHRONIZE, _TO_DEVICE, _ON_DEVICE, _LAUNCH, _RECORD, _WAIT, _TO_HOST = range(8)
+_CONTEXT, _SYNCHRONIZE, _TO_DEVICE, _ON_DEVICE, _LAUNCH, _RECORD, _WAIT, _TO_HOST, _QUERY = range(9)
 """Places in `loader.device_kernels.CALLS`."""
 FIELDS = (
     "begins", "lengths", "next", "stops", "rows", "rows_a_batch", "seq_len", "edges", "addresses",
@@ -74,15 +82,22 @@ def _copied(to: int, source: int, size: int, past_caches: bool) -> None:
 
 
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def _copied_four(to: int, apart: int, source_R: Any, size: int) -> None:
-    """Four rows past the caches, a line of each in turn; `to` and `apart` are multiples of 64."""
+def _copied_four(to: int, apart: int, source_R: Any, size: int, past_caches: bool) -> None:
+    """Four rows, a line of each in turn; `to` and `apart` are multiples of 64."""
     a, b = np.int64(source_R[0]), np.int64(source_R[1])
     c, d = np.int64(source_R[2]), np.int64(source_R[3])
-    for at in range(0, size - 63, 64):
-        copy_line(np.int64(to + at), a + at)
-        copy_line(np.int64(to + apart + at), b + at)
-        copy_line(np.int64(to + 2 * apart + at), c + at)
-        copy_line(np.int64(to + 3 * apart + at), d + at)
+    if past_caches:
+        for at in range(0, size - 63, 64):
+            copy_line(np.int64(to + at), a + at)
+            copy_line(np.int64(to + apart + at), b + at)
+            copy_line(np.int64(to + 2 * apart + at), c + at)
+            copy_line(np.int64(to + 3 * apart + at), d + at)
+    else:
+        for at in range(0, size - 63, 64):
+            copy_line_kept(np.int64(to + at), a + at)
+            copy_line_kept(np.int64(to + apart + at), b + at)
+            copy_line_kept(np.int64(to + 2 * apart + at), c + at)
+            copy_line_kept(np.int64(to + 3 * apart + at), d + at)
     rest = size % 64
     if rest:
         for number in range(4):
@@ -133,7 +148,7 @@ def copy_rows(
         group = _last_at_most(edges_G[:-1], begins_R[row])
         group_R[row] = group
         source_R[row] = np.int64(addresses_G[group]) + (begins_R[row] - edges_G[group]) * itemsize
-    fours = past_caches and len(lengths_R) == 0 and slot % 64 == 0 and row_bytes % 64 == 0
+    fours = len(lengths_R) == 0 and slot % 64 == 0 and row_bytes % 64 == 0
     row = 0
     while row < count:
         step = min(TOGETHER, count - row)
@@ -145,8 +160,9 @@ def copy_rows(
                 prefetch(np.int64(source_R[at] + 64 * line))
         if whole:
             _copied_four(
-                slot + row * row_bytes, row_bytes, source_R[row : row + 4], seq_len * itemsize
-            )
+                slot + row * row_bytes, row_bytes, source_R[row : row + 4], seq_len * itemsize,
+                past_caches,
+            )  # fmt: skip
         for at in range(row, row + step):
             end = begins_R[at] + (lengths_R[at] if len(lengths_R) else seq_len)
             if not whole:
@@ -171,6 +187,13 @@ def _launched(
             np.int64(arguments.ctypes.data), np.int64(0),
         ),
     )  # fmt: skip
+
+
+@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def _passed(calls: Any, event: int) -> Any:
+    """Wait for an event; who waits in vain does not sleep."""
+    done = call(calls[_QUERY], (np.int64(event),))
+    return call(calls[_SYNCHRONIZE], (np.int64(event),)) if done != 0 else done
 
 
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
@@ -200,7 +223,8 @@ def queue_rows(
     calls: Any, context: int, before: int, begins_R: Ints, lengths_R: Ints, stops_R: Ints,
     edges_G: Ints, addresses_G: Any, itemsize: int, past_caches: bool, host: int, device: int,
     work: Any, arguments: Any, functions: Any, blocks: int, copies: int, copied: int, plans: int,
-    planned: int, facts: int, lane: int, event_L: Ints, step: int,
+    planned: int, facts: int, lane: int, event_L: Ints, step: int, ring: int, chunk_rows: int,
+    chunk_C: Ints,
 ) -> Any:  # fmt: skip
     """Wait for the event `before`, then queue the rows' plan and launches of `step` batches; 0 or
     CUDA's error.
@@ -209,7 +233,9 @@ def queue_rows(
     lengths, next, stops, staging, first_batch and batch_count are set here. host, device: pinned
     bytes and as many on the device. copies, copied: stream of the ring's transfers, and the slot's
     event on it. plans, planned: stream of the kernels that plan, and the event after which the
-    batches' facts are at the pinned address `facts`. event_L: of each launch.
+    batches' facts are at the pinned address `facts`. event_L: of each launch. ring: pinned memory
+    for `chunk_rows` rows each of the events chunk_C, which a chunk's transfer has passed before it
+    is written again.
     """
     done = call(calls[_CONTEXT], (np.int64(context),))
     if done == 0:
@@ -218,40 +244,46 @@ def queue_rows(
         return done
     rows, rows_a_batch, seq_len, row_bytes = work[4], work[5], work[6], work[13]
     batches, over = rows // rows_a_batch, copies if row_bytes else plans
-    at = _up(rows * row_bytes)
+    at = _up(rows * row_bytes)  # on the device, the rows' numbers lie behind their ids
     work[12] = device if row_bytes else 0
     work[1] = work[2] = work[3] = 0
     if row_bytes:
         work[2] = device + at
-        next_R = numba.carray(pointer(host + at), rows, np.int64)
-        for first in range(0, rows, step * rows_a_batch):
-            last = min(rows, first + step * rows_a_batch)
+        next_R = numba.carray(pointer(host), rows, np.int64)
+        for first in range(0, rows, chunk_rows):
+            last, chunk = min(rows, first + chunk_rows), first // chunk_rows % len(chunk_C)
+            place = ring + chunk * chunk_rows * row_bytes
+            done = _passed(calls, chunk_C[chunk])
+            if done != 0:
+                return done
             copy_rows(
                 begins_R[first:last], lengths_R[first:last], seq_len, edges_G, addresses_G,
-                itemsize, row_bytes, past_caches, host + first * row_bytes, next_R[first:last],
+                itemsize, row_bytes, past_caches, place, next_R[first:last],
             )  # fmt: skip
             to, size = first * row_bytes, (last - first) * row_bytes
             done = call(
                 calls[_TO_DEVICE],
-                (np.int64(device + to), np.int64(host + to), np.int64(size), np.int64(over)),
+                (np.int64(device + to), np.int64(place), np.int64(size), np.int64(over)),
             )
+            if done == 0:
+                done = call(calls[_RECORD], (np.int64(chunk_C[chunk]), np.int64(over)))
             if done != 0:
                 return done
     size = 8 * rows if row_bytes else 0
-    _put(begins_R, host + at + size)
+    _put(begins_R, host + size)
     work[0] = device + at + size
     size += 8 * rows
     if len(lengths_R):
-        _put(lengths_R, host + at + size)
+        _put(lengths_R, host + size)
         work[1] = device + at + size
         size += 8 * rows
     if len(stops_R):
-        _put(stops_R, host + at + size)
+        _put(stops_R, host + size)
         work[3] = device + at + size
         size += 8 * rows
     done = call(
         calls[_TO_DEVICE],
-        (np.int64(device + at), np.int64(host + at), np.int64(size), np.int64(over)),
+        (np.int64(device + at), np.int64(host), np.int64(size), np.int64(over)),
     )
     if row_bytes:
         if done == 0:

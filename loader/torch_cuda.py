@@ -33,8 +33,8 @@ WIDE = 4
 DTYPES = {torch.int64: "long long", torch.int32: "int"}
 LAUNCH_TOKENS = 1 << 22
 """Small batches share a launch up to so many tokens: 100 MB of int64 outputs."""
-PLANNED_TOKENS = 1 << 24
-"""Planned together by one thread."""
+PLANNED_TOKENS = 1 << 25
+"""Planned together by one thread. Threads wait for each other in Python's share of it."""
 LANES = 3
 """Streams: while one launch ends, the next are on their way."""
 
@@ -105,7 +105,7 @@ class Slot:
     """Memory of one launch under way; its launch must not be forgotten before it is done."""
 
     def __init__(self, context: Context, lane: torch.cuda.Stream) -> None:
-        self.lane = lane
+        self.lane, self._context = lane, context
         self.launch: Launch | RowLaunches | None = None
         self.copied, self._never = context.event(), context.event()
         self.values = np.zeros(8, np.int64)
@@ -118,6 +118,8 @@ class Slot:
         self._device_scratch: torch.Tensor | None = None
         self.host: torch.Tensor | None = None
         self.staging: torch.Tensor | None = None
+        self._chunks: torch.Tensor | None = None
+        self._transferred_C = np.empty(0, np.int64)
 
     @property
     def before(self) -> int:
@@ -139,19 +141,28 @@ class Slot:
             self.lane.synchronize()
         return int(self._device_scratch.data_ptr())
 
-    def reserve(self, size: int, device: torch.device | None = None) -> int:
-        """Address of at least `size` pinned bytes; as many on `device`."""
-        lacks = device is not None and self.staging is None
-        if self.host is None or self.host.numel() < size or lacks:
-            self.lane.synchronize()  # what is given up here may still be read
-            # Batches differ a little in segments: room for more, so that this is rare.
-            size = -(-size * 5 // 4)
-            self.host = torch.empty(size, dtype=torch.uint8, pin_memory=True)
-            if device is not None:
-                self.staging = torch.empty(size, dtype=torch.uint8, device=device)
-                # Transfers are on another stream: what was here before is done first.
-                self.lane.synchronize()
+    def reserve(self, size: int, staging: int = 0, device: torch.device | None = None) -> int:
+        """Address of at least `size` pinned bytes; `staging` bytes on `device`."""
+        # Batches differ a little in segments: room for more, so that new memory is rare. What is
+        # given up may still be read: it waits.
+        if self.host is None or self.host.numel() < size:
+            self.lane.synchronize()
+            self.host = torch.empty(-(-size * 5 // 4), dtype=torch.uint8, pin_memory=True)
+        if staging and (self.staging is None or self.staging.numel() < staging):
+            self.lane.synchronize()
+            room = -(-staging * 5 // 4)
+            self.staging = torch.empty(room, dtype=torch.uint8, device=device)
+            # Transfers are on another stream: what was here before is done first.
+            self.lane.synchronize()
         return int(self.host.data_ptr())
+
+    def chunks(self, size: int, count: int) -> tuple[int, npt.NDArray[np.int64]]:
+        """Address of `count` pinned chunks of `size` bytes, and the event of each transfer."""
+        if self._chunks is None or self._chunks.numel() != size * count:
+            self.lane.synchronize()
+            self._chunks = torch.empty(size * count, dtype=torch.uint8, pin_memory=True)
+            self._transferred_C = np.array([self._context.event() for _ in range(count)], np.int64)
+        return int(self._chunks.data_ptr()), self._transferred_C
 
 
 class CudaBackend(ABC):
@@ -160,7 +171,6 @@ class CudaBackend(ABC):
     name = ""
     blocks = 0
     """Multiprocessors that the kernel runs on."""
-    planned_tokens = PLANNED_TOKENS
 
     def __init__(
         self, device: int | None = None, *, dtype: torch.dtype = torch.int64,
@@ -194,7 +204,7 @@ class CudaBackend(ABC):
 
     def rows_at_once(self, seq_len: int) -> int:
         """Rows planned together: several launches, so that Python's share of each is small."""
-        return max(1, max(self.planned_tokens, self._launch_tokens) // seq_len)
+        return max(1, max(PLANNED_TOKENS, self._launch_tokens) // seq_len)
 
     def give(self, filled: Filled) -> CudaBatch | RowBatch:
         """The batch, for the calling thread's current stream."""

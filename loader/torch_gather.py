@@ -16,7 +16,7 @@ from loader.cuda_driver import CudaError, reads_registered_memory, register, unr
 from loader.device_kernels import queue_gather
 from loader.pieces import PIECE_BYTES, layout_of, table_of
 from loader.plan import Mapped, Plan
-from loader.torch_cuda import PLANNED_TOKENS, THREADS, CudaBackend, Launch, Slot
+from loader.torch_cuda import THREADS, CudaBackend, Launch, Slot
 from loader.torch_rows import DeviceTable, RowLaunches, queue
 from loader.windows import LineTable, Windows
 
@@ -68,8 +68,6 @@ class GatherBackend(CudaBackend):
     name = "gather"
     blocks = 24
     """On LANES at once; more fill the wire no better (docs/notes/loader.md, section 5)."""
-    planned_tokens = 2 * PLANNED_TOKENS
-    """Python's share of a launch is what bounds batches of 1 M tokens and less."""
 
     def __init__(self, device: int | None = None, **options: Any) -> None:
         super().__init__(device, **options)
@@ -110,4 +108,4 @@ class GatherBackend(CudaBackend):
     def _queued_rows(
         self, windows: Windows, slot: Slot, table: DeviceTable, step: int
     ) -> RowLaunches:
-        return queue(self, windows, slot, table, step, ring=False, past_caches=False, copies=0)
+        return queue(self, windows, slot, table, step)

@@ -17,8 +17,11 @@ from loader.device_kernels import queue_ring
 from loader.pieces import LINE, PIECE_BYTES, layout_of, table_of
 from loader.plan import Plan
 from loader.torch_cuda import THREADS, CudaBackend, Launch, Slot
-from loader.torch_rows import DeviceTable, RowLaunches, queue
+from loader.torch_rows import DeviceTable, Ring, RowLaunches, queue
 from loader.windows import Windows
+
+CHUNK_BYTES, CHUNKS = 1 << 23, 2
+"""Of a launch under way: one is written while the other travels. Smaller ones gain nothing."""
 
 
 class RingBackend(CudaBackend):
@@ -28,18 +31,21 @@ class RingBackend(CudaBackend):
     blocks = 64
 
     def __init__(
-        self, device: int | None = None, *, past_caches: bool = True, **options: Any
-    ) -> None:
+        self, device: int | None = None, *, past_caches: bool = True,
+        chunk_bytes: int = CHUNK_BYTES, chunks: int = CHUNKS, **options: Any,
+    ) -> None:  # fmt: skip
         """`past_caches`: write the ring by non-temporal stores."""
         super().__init__(device, **options)
         self._past_caches = past_caches
         self._copies = torch.cuda.Stream(self.device)
+        self._ring = Ring(self._copies.cuda_stream, chunk_bytes, chunks, past_caches)
 
     def _queued(self, plans: Sequence[Plan], slot: Slot, function: int) -> Launch:
         layout, first = layout_of(plans), plans[0]
         total = first.rows * first.seq_len
         room = len(plans) * total * first.itemsize + LINE * layout.segments
-        host = slot.reserve(room + layout.num_bytes + 256, self.device)
+        size = room + layout.num_bytes + 256
+        host = slot.reserve(size, size, self.device)
         assert slot.staging is not None
         whole, stride, block = self._outputs(plans, slot, 4 * layout.segments)
         starts = block[: layout.segments]
@@ -59,7 +65,4 @@ class RingBackend(CudaBackend):
     def _queued_rows(
         self, windows: Windows, slot: Slot, table: DeviceTable, step: int
     ) -> RowLaunches:
-        return queue(
-            self, windows, slot, table, step, ring=True, past_caches=self._past_caches,
-            copies=self._copies.cuda_stream,
-        )  # fmt: skip
+        return queue(self, windows, slot, table, step, self._ring)

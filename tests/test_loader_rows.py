@@ -288,9 +288,12 @@ def test_a_launch_of_rows_stops_at_the_first_call_that_fails(failing: str) -> No
     facts = ["cuMemcpyDtoHAsync_v2", "cuEventRecord", "cuStreamWaitEvent"]
     expected = {
         0: [*begin, to_device, *plan, *facts, *2 * expansion],
-        1024: [*begin, *3 * [to_device], "cuEventRecord", "cuStreamWaitEvent", *plan, *facts,
-               *2 * expansion],
+        1024: [*begin, *3 * ["cuEventQuery", to_device, "cuEventRecord"], to_device,
+               "cuEventRecord", "cuStreamWaitEvent", *plan, *facts, *2 * expansion],
     }  # fmt: skip
+    if failing == "cuEventQuery":  # a transfer under way, for which it waits
+        for at in (8, 5, 2):
+            expected[1024].insert(at + 1, "cuEventSynchronize")
     for row_bytes, order in expected.items():
         said.clear()
         work[4:7], work[13] = (3, 1, 512), row_bytes
@@ -298,23 +301,25 @@ def test_a_launch_of_rows_stops_at_the_first_call_that_fails(failing: str) -> No
             calls, 1, 0, np.array([0, 4700, 9], np.int64), none, none, table.edges_G,
             table.addresses_G, 2, True, host.ctypes.data, host.ctypes.data, work,
             np.array([work.ctypes.data]), np.arange(4), 16, 0, 0, 0, 0, 0, 0, np.arange(2), 2,
+            host.ctypes.data + 4096, 1, np.arange(2),
         )  # fmt: skip
-        stop = order.index(failing) + 1 if failing in order else len(order)
-        assert said == order[:stop]
-        assert said_last == (719 if failing in order else 0)
+        stops = failing in order and failing != "cuEventQuery"
+        assert said == order[: order.index(failing) + 1 if stops else None]
+        assert said_last == (719 if stops else 0)
 
 
 @pytest.mark.parametrize("ring", [False, True], ids=["gather", "ring"])
 @pytest.mark.parametrize("batches", [1, 2, 5])
+@pytest.mark.parametrize("chunk_bytes", [1, 600, 1 << 20], ids="chunk={}".format)
 def test_a_launch_lays_out_its_memory_as_the_kernels_read_it(
-    kernel: Any, dataset: Dataset, ring: bool, batches: int
+    kernel: Any, dataset: Dataset, ring: bool, batches: int, chunk_bytes: int
 ) -> None:
     """All of `torch_rows.queue` with the driver's calls done by the CPU."""
     if kernel[1] != dataset.dtype.itemsize:
         pytest.skip("the dataset's ids have the other size")
     torch = pytest.importorskip("torch")
     from loader.torch_cuda import CudaBackend, Slot
-    from loader.torch_rows import DeviceTable, RowBatch, queue
+    from loader.torch_rows import DeviceTable, Ring, RowBatch, queue
 
     kind = ctypes.CFUNCTYPE(ctypes.c_int, *[ctypes.c_int64] * 11)
 
@@ -345,10 +350,14 @@ def test_a_launch_lays_out_its_memory_as_the_kernels_read_it(
     backend.plans = lane = SimpleNamespace(cuda_stream=0, synchronize=lambda: None)
 
     class CpuSlot(Slot):
-        def reserve(self, size: int, device: Any = None) -> int:
-            self.host, self.staging = torch.from_numpy(aligned(size)), torch.empty(0)
-            self.staging = torch.from_numpy(aligned(size))
+        def reserve(self, size: int, staging: int = 0, device: Any = None) -> int:
+            self.host = torch.from_numpy(aligned(size))
+            self.staging = torch.from_numpy(aligned(staging))
             return int(self.host.data_ptr())
+
+        def chunks(self, size: int, count: int) -> tuple[int, Any]:
+            self._chunks = torch.from_numpy(aligned(size * count))
+            return int(self._chunks.data_ptr()), np.arange(count)
 
     with Loader(dataset, 24, 5, cache="memory", prefetch=0) as loader:
         line_table = loader._planner.table
@@ -368,9 +377,7 @@ def test_a_launch_lays_out_its_memory_as_the_kernels_read_it(
                 slot,
                 table,
                 min(2, batches),
-                ring=ring,
-                past_caches=True,
-                copies=0,
+                Ring(0, chunk_bytes, 2, True) if ring else None,
             )
             for number in range(batches):
                 batch = RowBatch(unit, number)

@@ -25,7 +25,8 @@ def compared(folder: str, cache: str) -> dict[str, dict[str, int]]:
     dataset = open_dataset(folder)
     kinds: list[tuple[str, dict[str, Any]]] = [("gather", {}), ("ring", {})]
     others: list[tuple[str, dict[str, Any]]] = [
-        ("ring", {"past_caches": False}), ("gather", {"defines": {"BULK": 0}})
+        ("ring", {"past_caches": False, "chunk_bytes": 1 << 16}),
+        ("gather", {"defines": {"BULK": 0}}),
     ]  # fmt: skip
     for (t, b), options, dtype in itertools.product(SHAPES, OPTIONS, ("int64", "int32")):
         if (t > 10_000 and options.get("packing") == "best_fit") or (dtype == "int32" and t > 2048):

@@ -14,7 +14,7 @@ from loader.dataset import open_dataset
 from loader.loader import Loader
 from loader.plan import Plan
 
-TURNS = 3
+TURNS, SECONDS = 3, 1.0
 LARGE = [(2048, 2048), (8192, 512), (2048, 512), (8192, 128)]
 """(T, B): 4 M tokens a batch twice, 1 M twice."""
 GATHER = [(2, 22, True), (2, 24, True), (2, 22, False)]
@@ -81,7 +81,7 @@ def fast_lane(folder: str, cache: str) -> list[dict[str, Any]]:
             for lengths in (False, True) if ids and log2 == 22 else (False,):
                 row = _measured(
                     lambda t=t, b=b, n=threads, log2=log2, ids=ids, lengths=lengths: path_speed(  # type: ignore[misc]
-                        dataset, "gather", t, b, threads=n, seconds=0.25, cache=cache,
+                        dataset, "gather", t, b, threads=n, seconds=SECONDS, cache=cache,
                         lengths=lengths,
                         backend={"position_ids": ids, "launch_tokens": 1 << log2},
                     ),
@@ -102,7 +102,7 @@ def ring(folder: str, cache: str) -> list[dict[str, Any]]:
         for threads in RING_THREADS:
             row = _measured(
                 lambda t=t, b=b, n=threads: path_speed(  # type: ignore[misc]
-                    dataset, "ring", t, b, threads=n, seconds=0.25, cache=cache
+                    dataset, "ring", t, b, threads=n, seconds=SECONDS, cache=cache
                 ),
                 dataset.dtype.itemsize,
             )

@@ -21,9 +21,9 @@ from loader.loader import Loader
 
 ROOT = Path(__file__).resolve().parents[2]
 ROWS, T = 32, 1024
-BLOCK, ROUNDS = 8, 24
-T95 = 1.714
-"""One-sided 95 % quantile of Student's t at 23 degrees of freedom."""
+BLOCK, ROUNDS = 8, 60
+T95 = 1.671
+"""One-sided 95 % quantile of Student's t at 59 degrees of freedom."""
 
 
 def step_time(folder: str, cache: str) -> dict[str, Any]:
