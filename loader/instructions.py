@@ -40,29 +40,18 @@ def call(typing: Any, function: Any, values: Any) -> Any:
 
 @intrinsic  # type: ignore[untyped-decorator]
 def copy_line(typing: Any, to: Any, source: Any) -> Any:
-    """64 bytes past the caches, to an address that is a multiple of 64, from any address."""
-    return types.void(to, source), _copying_line(past_caches=True)
-
-
-@intrinsic  # type: ignore[untyped-decorator]
-def copy_line_kept(typing: Any, to: Any, source: Any) -> Any:
-    """As `copy_line`, into the caches."""
-    return types.void(to, source), _copying_line(past_caches=False)
-
-
-def _copying_line(*, past_caches: bool) -> Any:
+    """64 bytes to an address that is a multiple of 64, from any address."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         del signature
         line = ir.VectorType(ir.IntType(64), 8)
         value = builder.load(builder.inttoptr(args[1], line.as_pointer()), align=1)
         store = builder.store(value, builder.inttoptr(args[0], line.as_pointer()), align=64)
-        if past_caches:
-            one = ir.Constant(ir.IntType(32), 1)
-            store.set_metadata("nontemporal", builder.module.add_metadata([one]))
+        one = ir.Constant(ir.IntType(32), 1)
+        store.set_metadata("nontemporal", builder.module.add_metadata([one]))
         return context.get_dummy_value()
 
-    return generate
+    return types.void(to, source), generate
 
 
 @intrinsic  # type: ignore[untyped-decorator]

@@ -1,7 +1,8 @@
 """A launch of rows that the device plans itself (loader/rows.cu): the host's part, without the GIL.
 
-The fast lane sends where the rows begin, 8 bytes each. The ring copies their ids into its slot, at
-the same distance from each other, and sends that along.
+The fast lane sends where the rows begin, 8 bytes each. The ring sends their ids too, at the same
+distance from each other: it copies some rows into a chunk of pinned memory, queues its transfer,
+and goes on in the next chunk.
 
 Numba's own cache on disk goes by the time stamp of a kernel's file, so a file's kernels call none
 of another file; `loader.instructions` says what to do there.
@@ -15,15 +16,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from loader.instructions import (
-    call,
-    copy_bytes,
-    copy_line,
-    copy_line_kept,
-    fence,
-    pointer,
-    prefetch,
-)  # fmt: skip
+from loader.instructions import call, copy_bytes, copy_line, fence, pointer, prefetch
 
 Ints = npt.NDArray[np.int64]
 
@@ -82,22 +75,15 @@ def _copied(to: int, source: int, size: int, past_caches: bool) -> None:
 
 
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def _copied_four(to: int, apart: int, source_R: Any, size: int, past_caches: bool) -> None:
-    """Four rows, a line of each in turn; `to` and `apart` are multiples of 64."""
+def _copied_four(to: int, apart: int, source_R: Any, size: int) -> None:
+    """Four rows past the caches, a line of each in turn; `to` and `apart` are multiples of 64."""
     a, b = np.int64(source_R[0]), np.int64(source_R[1])
     c, d = np.int64(source_R[2]), np.int64(source_R[3])
-    if past_caches:
-        for at in range(0, size - 63, 64):
-            copy_line(np.int64(to + at), a + at)
-            copy_line(np.int64(to + apart + at), b + at)
-            copy_line(np.int64(to + 2 * apart + at), c + at)
-            copy_line(np.int64(to + 3 * apart + at), d + at)
-    else:
-        for at in range(0, size - 63, 64):
-            copy_line_kept(np.int64(to + at), a + at)
-            copy_line_kept(np.int64(to + apart + at), b + at)
-            copy_line_kept(np.int64(to + 2 * apart + at), c + at)
-            copy_line_kept(np.int64(to + 3 * apart + at), d + at)
+    for at in range(0, size - 63, 64):
+        copy_line(np.int64(to + at), a + at)
+        copy_line(np.int64(to + apart + at), b + at)
+        copy_line(np.int64(to + 2 * apart + at), c + at)
+        copy_line(np.int64(to + 3 * apart + at), d + at)
     rest = size % 64
     if rest:
         for number in range(4):
@@ -148,7 +134,7 @@ def copy_rows(
         group = _last_at_most(edges_G[:-1], begins_R[row])
         group_R[row] = group
         source_R[row] = np.int64(addresses_G[group]) + (begins_R[row] - edges_G[group]) * itemsize
-    fours = len(lengths_R) == 0 and slot % 64 == 0 and row_bytes % 64 == 0
+    fours = past_caches and len(lengths_R) == 0 and slot % 64 == 0 and row_bytes % 64 == 0
     row = 0
     while row < count:
         step = min(TOGETHER, count - row)
@@ -160,9 +146,8 @@ def copy_rows(
                 prefetch(np.int64(source_R[at] + 64 * line))
         if whole:
             _copied_four(
-                slot + row * row_bytes, row_bytes, source_R[row : row + 4], seq_len * itemsize,
-                past_caches,
-            )  # fmt: skip
+                slot + row * row_bytes, row_bytes, source_R[row : row + 4], seq_len * itemsize
+            )
         for at in range(row, row + step):
             end = begins_R[at] + (lengths_R[at] if len(lengths_R) else seq_len)
             if not whole:
@@ -191,7 +176,7 @@ def _launched(
 
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
 def _passed(calls: Any, event: int) -> Any:
-    """Wait for an event; who waits in vain does not sleep."""
+    """Wait for an event. One that has passed already costs no sleep."""
     done = call(calls[_QUERY], (np.int64(event),))
     return call(calls[_SYNCHRONIZE], (np.int64(event),)) if done != 0 else done
 
@@ -230,12 +215,12 @@ def queue_rows(
     CUDA's error.
 
     work: `FIELDS`, of which `row_bytes`, 0 for the fast lane, says which path it is; begins,
-    lengths, next, stops, staging, first_batch and batch_count are set here. host, device: pinned
-    bytes and as many on the device. copies, copied: stream of the ring's transfers, and the slot's
-    event on it. plans, planned: stream of the kernels that plan, and the event after which the
-    batches' facts are at the pinned address `facts`. event_L: of each launch. ring: pinned memory
-    for `chunk_rows` rows each of the events chunk_C, which a chunk's transfer has passed before it
-    is written again.
+    lengths, next, stops, staging, first_batch and batch_count are set here. host: pinned bytes for
+    the rows' numbers; device: as many there, on the ring behind the rows' ids. copies, copied:
+    stream of the ring's transfers, and the slot's event on it. plans, planned: stream of the
+    kernels that plan, and the event after which the batches' facts are at the pinned address
+    `facts`. event_L: of each launch. ring: pinned memory for `chunk_rows` rows each of the events
+    chunk_C, which a chunk's transfer has passed before it is written again.
     """
     done = call(calls[_CONTEXT], (np.int64(context),))
     if done == 0:

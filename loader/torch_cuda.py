@@ -161,6 +161,8 @@ class Slot:
         if self._chunks is None or self._chunks.numel() != size * count:
             self.lane.synchronize()
             self._chunks = torch.empty(size * count, dtype=torch.uint8, pin_memory=True)
+            for event in self._transferred_C.tolist():
+                self._context.forget(event)
             self._transferred_C = np.array([self._context.event() for _ in range(count)], np.int64)
         return int(self._chunks.data_ptr()), self._transferred_C
 

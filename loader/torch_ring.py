@@ -1,8 +1,8 @@
-"""The default on CUDA: narrow ids gathered into a pinned ring, one copy-engine transfer a launch.
+"""The default on CUDA: narrow ids gathered into a pinned ring, which the copy engine empties.
 
 The copy engine takes no multiprocessor from training. Ids travel as they are stored, 2 or 4 bytes
 each; the device widens them and makes labels and position ids of the plans' arrays, which travel
-behind the ids in the same transfer. Several threads may fill at once, each its own batches; copying
+behind the ids. Several threads may fill at once, each its own batches; copying
 holds no lock of Python's.
 """
 
@@ -32,13 +32,13 @@ class RingBackend(CudaBackend):
 
     def __init__(
         self, device: int | None = None, *, past_caches: bool = True,
-        chunk_bytes: int = CHUNK_BYTES, chunks: int = CHUNKS, **options: Any,
+        chunk_bytes: int = CHUNK_BYTES, **options: Any,
     ) -> None:  # fmt: skip
-        """`past_caches`: write the ring by non-temporal stores."""
+        """`past_caches`: write the ring by non-temporal stores. `chunk_bytes`: pinned, of one
+        transfer."""
         super().__init__(device, **options)
-        self._past_caches = past_caches
         self._copies = torch.cuda.Stream(self.device)
-        self._ring = Ring(self._copies.cuda_stream, chunk_bytes, chunks, past_caches)
+        self._ring = Ring(self._copies.cuda_stream, chunk_bytes, CHUNKS, past_caches)
 
     def _queued(self, plans: Sequence[Plan], slot: Slot, function: int) -> Launch:
         layout, first = layout_of(plans), plans[0]
@@ -56,7 +56,7 @@ class RingBackend(CudaBackend):
                 first.itemsize, PIECE_BYTES // first.itemsize, layout.pieces, layout.segments,
                 host, slot.staging.data_ptr(), layout.num_bytes, launch.longest_K, function,
                 slot.values, slot.pointers, self.blocks, THREADS, slot.lane.cuda_stream,
-                launch.event, LINE, self._past_caches, self._copies.cuda_stream, slot.copied,
+                launch.event, LINE, self._ring.past_caches, self._copies.cuda_stream, slot.copied,
                 starts.data_ptr(), slot.room(layout.segments),
             )
         )  # fmt: skip

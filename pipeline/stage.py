@@ -58,6 +58,8 @@ Metrics = Mapping[str, Any]
 class Stage:
     """Base of all stages. Subclasses are frozen dataclasses, importable by `module:Class`."""
 
+    must_implement: ClassVar[tuple[tuple[str, ...], ...]] = ()
+    """Methods that a subclass implements: one at least of each group. Checked before a run."""
     version: ClassVar[int] = 1
     """Bump when output changes for equal knobs, with a line of history in the docstring."""
     libraries: ClassVar[tuple[str, ...]] = ()
@@ -159,6 +161,8 @@ class SourceBatch:
 
 class Source(Stage):
     """Reads documents. Subclasses declare `paths` and `base` and implement `read`."""
+
+    must_implement: ClassVar[tuple[tuple[str, ...], ...]] = (("read",),)
 
     reads: ClassVar[tuple[str, ...]] = ()
     schema: ClassVar[pa.Schema]
@@ -265,6 +269,8 @@ class Processed:
 class RowStage(Stage):
     """A stage that sees one batch at a time. The engine removes rows, never the stage."""
 
+    must_implement: ClassVar[tuple[tuple[str, ...], ...]] = (("process",),)
+
     metrics: ClassVar[Mapping[str, type]] = {}
     """Metrics besides those named by rules, and the integer ones: name -> int or float."""
     measure_kept_only: ClassVar[bool] = False
@@ -300,6 +306,10 @@ class RowStage(Stage):
 class Filter(RowStage):
     """Measures documents; `rules` judge. Implement `measure`, or `measure_batch` for speed."""
 
+    must_implement: ClassVar[tuple[tuple[str, ...], ...]] = (
+        ("measure", "measure_batch", "process"),
+    )
+
     def measure(self, page: Page) -> Metrics:
         """Named numbers of one document."""
         raise NotImplementedError
@@ -324,6 +334,8 @@ class Rewrite:
 
 class TextMap(RowStage):
     """Rewrites text. May return metrics, judged by `rules`, and the columns declared in `adds`."""
+
+    must_implement: ClassVar[tuple[tuple[str, ...], ...]] = (("rewrite", "process"),)
 
     def rewrite(self, page: Page) -> str | Rewrite:
         raise NotImplementedError
@@ -354,12 +366,16 @@ def collect_metrics(rows: Sequence[Metrics]) -> dict[str, list[Any]]:
 class GlobalStage(RowStage):
     """A step that needs all documents: a list of phases, each keyed by only the knobs it reads."""
 
+    must_implement: ClassVar[tuple[tuple[str, ...], ...]] = (("phases",),)
+
     def phases(self) -> tuple[Phase, ...]:
         raise NotImplementedError
 
 
 class Output(Stage):
     """A leaf that writes each partition's documents as a finished file."""
+
+    must_implement: ClassVar[tuple[tuple[str, ...], ...]] = (("write",),)
 
     def write(self, batches: Iterator[pa.Table], partition: str, side: Side) -> OutputFile | None:
         """Write one partition's documents to `side.scratch`; None if there are none."""
@@ -370,3 +386,12 @@ def is_frozen_stage(cls: type) -> bool:
     """True if `cls` is a frozen dataclass derived from Stage."""
     params = getattr(cls, "__dataclass_params__", None)
     return issubclass(cls, Stage) and bool(params and params.frozen)
+
+
+def lacking(cls: type[Stage]) -> str | None:
+    """What the class had to implement and did not, in words; None if nothing."""
+    base = next(one for one in cls.__mro__ if "must_implement" in vars(one))
+    for group in cls.must_implement:
+        if all(getattr(cls, name) is getattr(base, name, None) for name in group):
+            return " or ".join(group)
+    return None

@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+import sys
+from dataclasses import dataclass
+from types import SimpleNamespace
+
 import pyarrow as pa
 import pytest
 
 from pipeline.errors import ConfigError
+from pipeline.planning.build import stage_class
 from pipeline.planning.config import expand, parse_config
+from pipeline.planning.fetching import FetchingSource
 from pipeline.planning.plan import make_plan, union_schema
+from pipeline.stage import (
+    Filter,
+    GlobalStage,
+    Output,
+    RowStage,
+    Source,
+    Stage,
+    TextMap,
+    lacking,
+)
 
 GOOD = """\
 name: small
@@ -76,6 +92,28 @@ def test_a_mistake_is_named_with_its_line_and_the_nearest_name(
     change: tuple[str, str], message: str
 ) -> None:
     assert message in broken(GOOD.replace(*change))
+
+
+@pytest.mark.parametrize(
+    ("base", "missing"),
+    [
+        (Source, "read"), (FetchingSource, "read"), (RowStage, "process"),
+        (Filter, "measure or measure_batch or process"), (TextMap, "rewrite or process"),
+        (GlobalStage, "phases"), (Output, "write"),
+    ],
+)  # fmt: skip
+def test_a_stage_that_lacks_its_method_is_refused_before_the_run(
+    base: type[Stage], missing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = dataclass(frozen=True)(type("Mine", (base,), {}))
+    monkeypatch.setitem(sys.modules, "lacking_stage", SimpleNamespace(Mine=made))
+    with pytest.raises(ConfigError, match=f"'lacking_stage:Mine' does not implement {missing}: "):
+        stage_class("lacking_stage:Mine", "c.yaml:6")
+
+
+def test_a_filter_may_measure_a_page_or_a_batch_or_do_it_all_itself() -> None:
+    for method in ("measure", "measure_batch", "process"):
+        assert lacking(type("Mine", (Filter,), {method: lambda self, *_: None})) is None
 
 
 def test_a_missing_column_names_the_stage_that_would_give_it() -> None:

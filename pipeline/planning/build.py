@@ -14,7 +14,7 @@ import msgspec
 from pipeline.errors import ConfigError, nearest
 from pipeline.knobs import KnobInfo, as_counts, knob_info
 from pipeline.planning.config import Config, StepSpec, expand
-from pipeline.stage import Stage, is_frozen_stage
+from pipeline.stage import Stage, is_frozen_stage, lacking
 
 CATALOGUE_MODULE = "stages.catalogue"
 """Loaded by name: the engine imports no recipe."""
@@ -52,6 +52,10 @@ def stage_class(name: str, where: str) -> type[Stage]:
         raise ConfigError(
             f"{where}: '{name}' is no stage: derive from Filter, TextMap or another class of "
             f"pipeline.stage and decorate with @dataclass(frozen=True)."
+        )
+    if missing := lacking(found):
+        raise ConfigError(
+            f"{where}: the stage '{name}' does not implement {missing}: see pipeline/stage.py."
         )
     return found
 

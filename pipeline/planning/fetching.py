@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from pipeline.files.storage import Storage
 from pipeline.stage import Partition, Source
@@ -40,6 +40,10 @@ class FetchingSource(Source):
 
     What `excluded` names is not asked for, and is no part of what is there.
     """
+
+    must_implement: ClassVar[tuple[tuple[str, ...], ...]] = (
+        ("read",), ("fetch",), ("fetched",), ("forget",), ("kept",)
+    )  # fmt: skip
 
     def fetch(
         self, source: str, storage: Storage, excluded: Callable[[str], bool], watch: Watch
