@@ -29,8 +29,13 @@ def cuda_lacks() -> str:
     return ""
 
 
-def made_backend(name: str, dtype: str = "int64", slots: int = 4, **options: Any) -> Backend:
-    """The backend of a name. Raises ConfigError for an unknown one, or one that cannot run here."""
+def made_backend(
+    name: str, dtype: str = "int64", slots: int = 4, threads: int = 2, **options: Any
+) -> Backend:
+    """The backend of a name. Raises ConfigError for an unknown one, or one that cannot run here.
+
+    `slots`: launches under way at once. `threads` of its own copy for the ring.
+    """
     if name not in NAMES:
         raise ConfigError(f"backend = '{name}'.{nearest(name, NAMES)}")
     lack = cuda_lacks() if name != "numpy" else ""
@@ -43,5 +48,5 @@ def made_backend(name: str, dtype: str = "int64", slots: int = 4, **options: Any
     from loader.torch_gather import GatherBackend
     from loader.torch_ring import RingBackend
 
-    made = GatherBackend if name == "gather" else RingBackend
-    return made(dtype=getattr(torch, dtype), slots=slots, **options)
+    options |= {"dtype": getattr(torch, dtype), "slots": slots}
+    return GatherBackend(**options) if name == "gather" else RingBackend(threads=threads, **options)

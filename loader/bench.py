@@ -16,9 +16,12 @@ from typing import Any
 from loader.backends import cuda_lacks, made_backend
 from loader.dataset import Dataset, open_dataset
 from loader.loader import Loader
+from loader.plan import PlanningBackend
 
 LIMIT_BYTES = (64 << 20, 256 << 20)
 """Sizes of a pinned copy; the faster one is the limit."""
+PLANNERS = 3
+"""Launches that are planned at once, at most: more wait for each other in Python."""
 
 
 def pinned_limit(turns: int = 5) -> float:
@@ -85,7 +88,7 @@ def path_speed(
     lengths: bool = False, **options: Any,
 ) -> dict[str, Any]:  # fmt: skip
     """One row of the table."""
-    made = made_backend(path, slots=threads + 3, **(backend or {}))
+    made = made_backend(path, slots=threads + 3, threads=threads, **(backend or {}))
     with Loader(
         dataset, seq_len, batch_size, epochs=None, backend=made, threads=threads,
         prefetch=prefetch or prefetched(threads, made, seq_len, batch_size), cache=cache, **options,
@@ -107,8 +110,9 @@ def _nothing() -> None:
 
 
 def prefetched(threads: int, backend: Any, seq_len: int, rows: int) -> int:
-    """Two launches a thread."""
-    return 2 * threads * max(1, int(backend.rows_at_once(seq_len)) // rows)
+    """Two launches a thread that plans."""
+    planners = min(threads, PLANNERS) if isinstance(backend, PlanningBackend) else threads
+    return 2 * planners * max(1, int(backend.rows_at_once(seq_len)) // rows)
 
 
 def touch_all(loader: Loader) -> None:

@@ -99,7 +99,7 @@ AHEAD = 4
 
 
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def copy_runs(runs_R3: Any, slot: int, low: int, high: int, past_caches: bool) -> None:
+def copy_runs(runs_R3: Any, slot: int, low: int, high: int) -> None:
     """Copy the bytes that belong at offsets low..high-1 of the slot at address `slot`.
 
     `slot` and `low` are multiples of 64. runs_R3 as in `loader.pieces.Runs`.
@@ -121,12 +121,11 @@ def copy_runs(runs_R3: Any, slot: int, low: int, high: int, past_caches: bool) -
                 prefetch(np.int64(runs_R3[run + 1, 0] + 64 * line))
         source = np.int64(runs_R3[run, 0] + begin - runs_R3[run, 1])
         to, size = np.int64(slot + begin), np.int64(end - begin)
-        if past_caches:
-            for _ in range(size // 64):
-                copy_line(to, source)
-                to += 64
-                source += 64
-            size %= 64
+        for _ in range(size // 64):
+            copy_line(to, source)
+            to += 64
+            source += 64
+        size %= 64
         if size:
             copy_bytes(to, source, size)
     fence()
@@ -184,8 +183,8 @@ def write_pieces(
 
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
 def gather_runs(
-    plans_K4: Any, total: int, itemsize: int, line: int, slot: int, past_caches: bool,
-    offsets_S: Any, runs_R3: Any, moved_K4: Any,
+    plans_K4: Any, total: int, itemsize: int, line: int, slot: int, offsets_S: Any,
+    runs_R3: Any, moved_K4: Any,
 ) -> int:  # fmt: skip
     """Copy the plans' ids to the address `slot`; the bytes there.
 
@@ -206,7 +205,7 @@ def gather_runs(
             offsets_S[first : first + size],
             runs_R3,
         )
-        copy_runs(runs_R3[:count], slot, begin // 64 * 64, cursor, past_caches)
+        copy_runs(runs_R3[:count], slot, begin // 64 * 64, cursor)
         moved_K4[number] = plans_K4[number]
         moved_K4[number, 0] = offsets_S[first:].ctypes.data
         first += size
@@ -266,8 +265,7 @@ def queue_ring(
     calls: Any, context: int, before: int, plans_K4: Any, total: int, itemsize: int, limit: int,
     room: int, segments: int, host: int, staging: int, size: int, longest_K: Any,
     function: int, values: Any, pointers: Any, blocks: int, threads: int, lane: int, event: int,
-    line: int, past_caches: bool, copies: int, copied: int, starts: int,
-    scratch_S4: Any,
+    line: int, copies: int, copied: int, starts: int, scratch_S4: Any,
 ) -> Any:  # fmt: skip
     """Wait for the event `before`, gather, then queue a launch of the ring; 0 or CUDA's error.
 
@@ -283,11 +281,7 @@ def queue_ring(
     offsets_S = scratch_S4.reshape(-1)[:segments].view(np.uint64)
     runs_R3 = scratch_S4.reshape(-1)[segments : 4 * segments].reshape(-1, 3)
     moved_K4 = np.empty_like(plans_K4)
-    offset = _up(
-        gather_runs(
-            plans_K4, total, itemsize, line, host, past_caches, offsets_S, runs_R3, moved_K4
-        )
-    )
+    offset = _up(gather_runs(plans_K4, total, itemsize, line, host, offsets_S, runs_R3, moved_K4))
     count = write_pieces(
         moved_K4, total, itemsize, limit, staging - 1, host + offset, room, segments, longest_K
     )

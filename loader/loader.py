@@ -153,7 +153,7 @@ class Loader:
         if backend is None:
             backend = NumpyBackend(dtype, 2 * prefetch + threads + 4)
         elif isinstance(backend, str):
-            backend = made_backend(backend, dtype, threads + 2)
+            backend = made_backend(backend, dtype, threads + 2, threads)
         self._backend = backend
         self._planning = backend if isinstance(backend, PlanningBackend) else None
         self.ahead = prefetch

@@ -1,8 +1,8 @@
 """A launch of rows that the device plans itself (loader/rows.cu): the host's part, without the GIL.
 
 The fast lane sends where the rows begin, 8 bytes each. The ring sends their ids too, at the same
-distance from each other: it copies some rows into a chunk of pinned memory, queues its transfer,
-and goes on in the next chunk.
+distance from each other: the threads of a crew (`loader.copy_crew`) take some rows of a launch
+each, copy them into a chunk of pinned memory of their own and queue its transfer.
 
 Numba's own cache on disk goes by the time stamp of a kernel's file, so a file's kernels call none
 of another file; `loader.instructions` says what to do there.
@@ -32,6 +32,20 @@ FIELDS = (
 KERNELS = ("count_rows", "scan_rows", "write_rows", "expand_rows")
 _ROW_BLOCK, _SCAN_BLOCK, _THREADS = 128, 1024, 288
 """Threads of a block, as in loader/rows.cu and loader/expand.cu."""
+JOB = (
+    "begins", "lengths", "full", "seq_len", "edges", "groups", "addresses", "itemsize", "row_bytes",
+    "next", "device", "rows", "chunk_rows", "taken", "left", "error", "finished",
+)  # fmt: skip
+(
+    _BEGINS, _LENGTHS, _FULL, _SEQ_LEN, _EDGES, _GROUPS, _ADDRESSES, _ITEMSIZE, _ROW_BYTES,
+    _NEXT, _DEVICE, _ROWS, _CHUNK_ROWS, _TAKEN, _LEFT, _ERROR, _FINISHED,
+) = range(len(JOB))  # fmt: skip
+"""What a crew is told of a launch's rows, 8 bytes each. `taken`: rows that a thread has begun or
+done; `left`: chunks that are not done; `finished`: the semaphore of who waits for the last one."""
+CREW = ("wait", "post", "work", "lock", "first", "last")
+"""Of a crew, before its places for jobs: sem_wait, sem_post, the semaphore that counts chunks, the
+one that guards all of this and the jobs, and how many jobs were begun and handed in."""
+_SEM_WAIT, _SEM_POST, _WORK, _LOCK, _FIRST, _LAST = range(len(CREW))
 AHEAD = 4
 """Lines of a coming row asked for while others are copied; the processor goes on from there."""
 TOGETHER = 4
@@ -62,9 +76,9 @@ def _last_at_most(values: Any, wanted: int) -> int:
 
 
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def _copied(to: int, source: int, size: int, past_caches: bool) -> None:
+def _copied(to: int, source: int, size: int) -> None:
     """`to` is a multiple of 64 where it matters: whole lines go past the caches."""
-    if past_caches and to % 64 == 0:
+    if to % 64 == 0:
         for _ in range(size // 64):
             copy_line(np.int64(to), np.int64(source))
             to += 64
@@ -93,14 +107,13 @@ def _copied_four(to: int, apart: int, source_R: Any, size: int) -> None:
 
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
 def _copied_row(
-    to: int, token: int, end: int, group: int, edges_G: Ints, addresses_G: Any, itemsize: int,
-    past_caches: bool,
+    to: int, token: int, end: int, group: int, edges_G: Ints, addresses_G: Any, itemsize: int
 ) -> None:  # fmt: skip
     """A row from however many row groups it lies in."""
     while token < end:
         stop = min(end, edges_G[group + 1])
         source = np.int64(addresses_G[group]) + (token - edges_G[group]) * itemsize
-        _copied(to, source, (stop - token) * itemsize, past_caches)
+        _copied(to, source, (stop - token) * itemsize)
         to += (stop - token) * itemsize
         token = stop
         group += 1
@@ -122,7 +135,7 @@ def _id_at(token: int, group: int, edges_G: Ints, addresses_G: Any, itemsize: in
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
 def copy_rows(
     begins_R: Ints, lengths_R: Ints, seq_len: int, edges_G: Ints, addresses_G: Any, itemsize: int,
-    row_bytes: int, past_caches: bool, slot: int, next_R: Ints,
+    row_bytes: int, slot: int, next_R: Ints,
 ) -> None:  # fmt: skip
     """Copy the rows' ids to `slot`, `row_bytes` apart; next_R: the id behind each, -1 at the end.
 
@@ -134,7 +147,7 @@ def copy_rows(
         group = _last_at_most(edges_G[:-1], begins_R[row])
         group_R[row] = group
         source_R[row] = np.int64(addresses_G[group]) + (begins_R[row] - edges_G[group]) * itemsize
-    fours = past_caches and len(lengths_R) == 0 and slot % 64 == 0 and row_bytes % 64 == 0
+    fours = len(lengths_R) == 0 and slot % 64 == 0 and row_bytes % 64 == 0
     row = 0
     while row < count:
         step = min(TOGETHER, count - row)
@@ -153,7 +166,7 @@ def copy_rows(
             if not whole:
                 _copied_row(
                     slot + at * row_bytes, begins_R[at], end, group_R[at], edges_G, addresses_G,
-                    itemsize, past_caches,
+                    itemsize,
                 )  # fmt: skip
             next_R[at] = _id_at(end, group_R[at], edges_G, addresses_G, itemsize)
         row += step
@@ -204,12 +217,100 @@ def _put(values: Any, host: int) -> None:
 
 
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def _waited(crew: Ints, semaphore: int) -> None:
+    while call(crew[_SEM_WAIT], (np.int64(semaphore),)) != 0:
+        pass  # a signal came between
+
+
+@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def _posted(crew: Ints, semaphore: int) -> None:
+    call(crew[_SEM_POST], (np.int64(semaphore),))
+
+
+@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def _handed_in(crew: Ints, job: Ints) -> Any:
+    """Let a crew do a job, and wait until all its transfers are queued; 0 or CUDA's error."""
+    chunks = -(-job[_ROWS] // job[_CHUNK_ROWS])
+    job[_TAKEN], job[_LEFT], job[_ERROR] = 0, chunks, 0
+    _waited(crew, crew[_LOCK])
+    crew[len(CREW) + crew[_LAST] % (len(crew) - len(CREW))] = job.ctypes.data
+    crew[_LAST] += 1
+    _posted(crew, crew[_LOCK])
+    for _ in range(chunks):
+        _posted(crew, crew[_WORK])
+    _waited(crew, job[_FINISHED])
+    return job[_ERROR]
+
+
+@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def _sent(calls: Any, copies: int, job: Ints, first: int, last: int, place: int, sent: int) -> Any:
+    """Copy some rows of a job to pinned memory that the event `sent` guards; queue the transfer."""
+    done = _passed(calls, sent)
+    if done != 0:
+        return done
+    rows, row_bytes = job[_ROWS], job[_ROW_BYTES]
+    lengths = 0 if job[_FULL] else rows
+    copy_rows(
+        numba.carray(pointer(job[_BEGINS]), rows, np.int64)[first:last],
+        numba.carray(pointer(job[_LENGTHS]), lengths, np.int64)[first:last],
+        job[_SEQ_LEN],
+        numba.carray(pointer(job[_EDGES]), job[_GROUPS] + 1, np.int64),
+        numba.carray(pointer(job[_ADDRESSES]), job[_GROUPS], np.uint64),
+        job[_ITEMSIZE], row_bytes, place,
+        numba.carray(pointer(job[_NEXT]), rows, np.int64)[first:last],
+    )  # fmt: skip
+    to, size = job[_DEVICE] + first * row_bytes, (last - first) * row_bytes
+    done = call(
+        calls[_TO_DEVICE], (np.int64(to), np.int64(place), np.int64(size), np.int64(copies))
+    )
+    return call(calls[_RECORD], (np.int64(sent), np.int64(copies))) if done == 0 else done
+
+
+@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def serve(
+    calls: Any, context: int, copies: int, crew: Ints, memory: int, chunk_bytes: int, sent_C: Ints
+) -> None:
+    """One thread of a crew: copies rows of the jobs in their order, until it is woken without any.
+
+    copies: stream of the transfers. memory: this thread's own chunks, which it takes in turn; the
+    events sent_C say that a chunk's transfer is done.
+    """
+    failed, chunk = call(calls[_CONTEXT], (np.int64(context),)), 0
+    while True:
+        _waited(crew, crew[_WORK])
+        _waited(crew, crew[_LOCK])
+        if crew[_FIRST] == crew[_LAST]:
+            _posted(crew, crew[_LOCK])
+            return
+        at = len(CREW) + crew[_FIRST] % (len(crew) - len(CREW))
+        job = numba.carray(pointer(crew[at]), len(JOB), np.int64)
+        first = job[_TAKEN]
+        last = min(job[_ROWS], first + job[_CHUNK_ROWS])
+        job[_TAKEN] = last
+        if last == job[_ROWS]:
+            crew[_FIRST] += 1
+        _posted(crew, crew[_LOCK])
+        done = failed
+        if done == 0:
+            place = memory + chunk * chunk_bytes
+            done = _sent(calls, copies, job, first, last, place, sent_C[chunk])
+            chunk = (chunk + 1) % len(sent_C)
+        _waited(crew, crew[_LOCK])
+        if done != 0:
+            job[_ERROR] = done
+        job[_LEFT] -= 1
+        left, finished = job[_LEFT], job[_FINISHED]
+        _posted(crew, crew[_LOCK])
+        if left == 0:
+            _posted(crew, finished)
+
+
+@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
 def queue_rows(
     calls: Any, context: int, before: int, begins_R: Ints, lengths_R: Ints, stops_R: Ints,
-    edges_G: Ints, addresses_G: Any, itemsize: int, past_caches: bool, host: int, device: int,
-    work: Any, arguments: Any, functions: Any, blocks: int, copies: int, copied: int, plans: int,
-    planned: int, facts: int, lane: int, event_L: Ints, step: int, ring: int, chunk_rows: int,
-    chunk_C: Ints,
+    edges_G: Ints, addresses_G: Any, itemsize: int, host: int, device: int, work: Any,
+    arguments: Any, functions: Any, blocks: int, copies: int, copied: int, plans: int,
+    planned: int, facts: int, lane: int, event_L: Ints, step: int, crew: Ints, job: Ints,
 ) -> Any:  # fmt: skip
     """Wait for the event `before`, then queue the rows' plan and launches of `step` batches; 0 or
     CUDA's error.
@@ -219,8 +320,8 @@ def queue_rows(
     the rows' numbers; device: as many there, on the ring behind the rows' ids. copies, copied:
     stream of the ring's transfers, and the slot's event on it. plans, planned: stream of the
     kernels that plan, and the event after which the batches' facts are at the pinned address
-    `facts`. event_L: of each launch. ring: pinned memory for `chunk_rows` rows each of the events
-    chunk_C, which a chunk's transfer has passed before it is written again.
+    `facts`. event_L: of each launch. crew, job: who copies the ring's rows, and the job's memory,
+    of which `chunk_rows` and `finished` are set.
     """
     done = call(calls[_CONTEXT], (np.int64(context),))
     if done == 0:
@@ -234,26 +335,14 @@ def queue_rows(
     work[1] = work[2] = work[3] = 0
     if row_bytes:
         work[2] = device + at
-        next_R = numba.carray(pointer(host), rows, np.int64)
-        for first in range(0, rows, chunk_rows):
-            last, chunk = min(rows, first + chunk_rows), first // chunk_rows % len(chunk_C)
-            place = ring + chunk * chunk_rows * row_bytes
-            done = _passed(calls, chunk_C[chunk])
-            if done != 0:
-                return done
-            copy_rows(
-                begins_R[first:last], lengths_R[first:last], seq_len, edges_G, addresses_G,
-                itemsize, row_bytes, past_caches, place, next_R[first:last],
-            )  # fmt: skip
-            to, size = first * row_bytes, (last - first) * row_bytes
-            done = call(
-                calls[_TO_DEVICE],
-                (np.int64(device + to), np.int64(place), np.int64(size), np.int64(over)),
-            )
-            if done == 0:
-                done = call(calls[_RECORD], (np.int64(chunk_C[chunk]), np.int64(over)))
-            if done != 0:
-                return done
+        job[_BEGINS], job[_ROWS], job[_SEQ_LEN] = begins_R.ctypes.data, rows, seq_len
+        job[_LENGTHS], job[_FULL] = lengths_R.ctypes.data, len(lengths_R) == 0
+        job[_EDGES], job[_GROUPS] = edges_G.ctypes.data, len(addresses_G)
+        job[_ADDRESSES], job[_ITEMSIZE] = addresses_G.ctypes.data, itemsize
+        job[_NEXT], job[_DEVICE], job[_ROW_BYTES] = host, device, row_bytes
+        done = _handed_in(crew, job)
+        if done != 0:
+            return done
     size = 8 * rows if row_bytes else 0
     _put(begins_R, host + size)
     work[0] = device + at + size

@@ -18,10 +18,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from loader.copy_crew import Semaphore
 from loader.cuda_driver import Context, CudaError, addresses, check, compiled, driver
 from loader.device_kernels import CALLS
 from loader.plan import Plan
-from loader.row_kernels import FIELDS, KERNELS
+from loader.row_kernels import FIELDS, JOB, KERNELS
 from loader.torch_rows import DeviceTable, RowBatch, RowLaunches
 from loader.windows import LineTable, Windows
 from pipeline.errors import ConfigError
@@ -118,8 +119,10 @@ class Slot:
         self._device_scratch: torch.Tensor | None = None
         self.host: torch.Tensor | None = None
         self.staging: torch.Tensor | None = None
-        self._chunks: torch.Tensor | None = None
-        self._transferred_C = np.empty(0, np.int64)
+        self.finished = Semaphore()
+        self.job = np.zeros(len(JOB), np.int64)
+        """What a crew is told of the launch's rows (loader.copy_crew)."""
+        self.job[JOB.index("finished")] = self.finished.address
 
     @property
     def before(self) -> int:
@@ -155,16 +158,6 @@ class Slot:
             # Transfers are on another stream: what was here before is done first.
             self.lane.synchronize()
         return int(self.host.data_ptr())
-
-    def chunks(self, size: int, count: int) -> tuple[int, npt.NDArray[np.int64]]:
-        """Address of `count` pinned chunks of `size` bytes, and the event of each transfer."""
-        if self._chunks is None or self._chunks.numel() != size * count:
-            self.lane.synchronize()
-            self._chunks = torch.empty(size * count, dtype=torch.uint8, pin_memory=True)
-            for event in self._transferred_C.tolist():
-                self._context.forget(event)
-            self._transferred_C = np.array([self._context.event() for _ in range(count)], np.int64)
-        return int(self._chunks.data_ptr()), self._transferred_C
 
 
 class CudaBackend(ABC):

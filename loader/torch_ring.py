@@ -2,8 +2,8 @@
 
 The copy engine takes no multiprocessor from training. Ids travel as they are stored, 2 or 4 bytes
 each; the device widens them and makes labels and position ids of the plans' arrays, which travel
-behind the ids. Several threads may fill at once, each its own batches; copying
-holds no lock of Python's.
+behind the ids. Rows that the device plans are copied by threads of the
+backend's own (`loader.copy_crew`); plans of the host by the thread that brings them.
 """
 
 from __future__ import annotations
@@ -13,15 +13,13 @@ from typing import Any
 
 import torch
 
+from loader.copy_crew import CHUNK_BYTES, CopyCrew
 from loader.device_kernels import queue_ring
 from loader.pieces import LINE, PIECE_BYTES, layout_of, table_of
 from loader.plan import Plan
 from loader.torch_cuda import THREADS, CudaBackend, Launch, Slot
-from loader.torch_rows import DeviceTable, Ring, RowLaunches, queue
+from loader.torch_rows import DeviceTable, RowLaunches, queue
 from loader.windows import Windows
-
-CHUNK_BYTES, CHUNKS = 1 << 23, 2
-"""Of a launch under way: one is written while the other travels. Smaller ones gain nothing."""
 
 
 class RingBackend(CudaBackend):
@@ -31,14 +29,14 @@ class RingBackend(CudaBackend):
     blocks = 64
 
     def __init__(
-        self, device: int | None = None, *, past_caches: bool = True,
+        self, device: int | None = None, *, threads: int = 2, slots: int = 4,
         chunk_bytes: int = CHUNK_BYTES, **options: Any,
     ) -> None:  # fmt: skip
-        """`past_caches`: write the ring by non-temporal stores. `chunk_bytes`: pinned, of one
-        transfer."""
-        super().__init__(device, **options)
+        """`threads` copy the rows of batches that the device plans, in chunks of pinned memory."""
+        super().__init__(device, slots=slots, **options)
         self._copies = torch.cuda.Stream(self.device)
-        self._ring = Ring(self._copies.cuda_stream, chunk_bytes, CHUNKS, past_caches)
+        stream = self._copies.cuda_stream
+        self._crew = CopyCrew(self.context, self.calls, stream, threads, slots, chunk_bytes)
 
     def _queued(self, plans: Sequence[Plan], slot: Slot, function: int) -> Launch:
         layout, first = layout_of(plans), plans[0]
@@ -56,7 +54,7 @@ class RingBackend(CudaBackend):
                 first.itemsize, PIECE_BYTES // first.itemsize, layout.pieces, layout.segments,
                 host, slot.staging.data_ptr(), layout.num_bytes, launch.longest_K, function,
                 slot.values, slot.pointers, self.blocks, THREADS, slot.lane.cuda_stream,
-                launch.event, LINE, self._ring.past_caches, self._copies.cuda_stream, slot.copied,
+                launch.event, LINE, self._copies.cuda_stream, slot.copied,
                 starts.data_ptr(), slot.room(layout.segments),
             )
         )  # fmt: skip
@@ -65,4 +63,8 @@ class RingBackend(CudaBackend):
     def _queued_rows(
         self, windows: Windows, slot: Slot, table: DeviceTable, step: int
     ) -> RowLaunches:
-        return queue(self, windows, slot, table, step, self._ring)
+        return queue(self, windows, slot, table, step, self._crew)
+
+    def close(self) -> None:
+        super().close()
+        self._crew.close()

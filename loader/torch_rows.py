@@ -8,7 +8,6 @@ them to the host: `cu_seqlens` and `max_seqlen` wait for the plan, never for the
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -19,10 +18,11 @@ import torch
 
 from loader.pieces import LINE, PIECE_BYTES
 from loader.plan import Plan
-from loader.row_kernels import TOGETHER, queue_rows
+from loader.row_kernels import queue_rows
 from loader.windows import LineTable, Windows
 
 if TYPE_CHECKING:
+    from loader.copy_crew import CopyCrew
     from loader.torch_cuda import CudaBackend, Slot
 
 
@@ -135,19 +135,8 @@ class RowLaunches:
             self._context.forget(event)
 
 
-@dataclass(frozen=True)
-class Ring:
-    """How the ring copies ids: in chunks of pinned memory that are written again and again."""
-
-    stream: int
-    """Of the transfers."""
-    chunk_bytes: int
-    chunks: int
-    """Of each launch under way."""
-    past_caches: bool
-
-
-_NO_CHUNKS = np.empty(0, np.int64)
+_NOBODY = np.empty(0, np.int64)
+"""Copies rows for the fast lane."""
 
 
 class DeviceTable:
@@ -163,24 +152,21 @@ class DeviceTable:
 
 def queue(
     backend: CudaBackend, windows: Windows, slot: Slot, table: DeviceTable, step: int,
-    ring: Ring | None = None,
+    crew: CopyCrew | None = None,
 ) -> RowLaunches:  # fmt: skip
-    """Wait until the slot is free, and queue launches of `step` batches: by the ring, or reading
-    the line's row groups where they are. Raises CudaError."""
+    """Wait until the slot is free, and queue launches of `step` batches: by the ring, whose rows a
+    crew copies, or reading the line's row groups where they are. Raises CudaError."""
     rows, batches, t = len(windows.samples_R), windows.batches, windows.seq_len
     limit = PIECE_BYTES // windows.itemsize
     segments, groups = table.of.most(t)
-    row_bytes = -(-t * windows.itemsize // LINE) * LINE if ring else 0
+    row_bytes = -(-t * windows.itemsize // LINE) * LINE if crew else 0
     # A row has padding at most once, and a batch one segment and one piece behind it.
     segments = rows * (segments + 1) + batches
     pieces = rows * (-(-t // limit) + 1 + 2 * groups) + batches
     numbers = 32 * rows + 512
     host = slot.reserve(numbers, rows * row_bytes + numbers, backend.device)
     assert slot.staging is not None
-    chunk_rows, (memory, chunk_C) = 1, (0, _NO_CHUNKS)
-    if ring:
-        chunk_rows = max(TOGETHER, ring.chunk_bytes // row_bytes // TOGETHER * TOGETHER)
-        memory, chunk_C = slot.chunks(chunk_rows * row_bytes, ring.chunks)
+    state = crew.ready(slot.job, row_bytes) if crew else _NOBODY
     scratch = slot.scratch_on_device(16 * rows + 16 * pieces + 4 * segments, backend.device)
     size = 4 * (segments + 2 + 3 * batches)
     # The plan writes to it without waiting for the lane: a slot keeps its last launches until the
@@ -204,11 +190,10 @@ def queue(
         queue_rows(
             backend.calls, backend.context.handle, slot.before, windows.begins_R,
             windows.lengths_R, windows.stops_R, table.of.edges_G, table.of.addresses_G,
-            windows.itemsize, ring is not None and ring.past_caches, host, slot.staging.data_ptr(),
-            work, slot.work_pointer, backend.row_functions(windows.itemsize), backend.blocks,
-            ring.stream if ring else 0, slot.copied,
-            backend.plans.cuda_stream, unit.planned, facts.ctypes.data, slot.lane.cuda_stream,
-            unit.event_L, step, memory, chunk_rows, chunk_C,
+            windows.itemsize, host, slot.staging.data_ptr(), work, slot.work_pointer,
+            backend.row_functions(windows.itemsize), backend.blocks,
+            crew.stream if crew else 0, slot.copied, backend.plans.cuda_stream, unit.planned,
+            facts.ctypes.data, slot.lane.cuda_stream, unit.event_L, step, state, slot.job,
         )
     )  # fmt: skip
     return unit

@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -90,6 +91,14 @@ def aligned(size: int) -> Any:
     return raw[-raw.ctypes.data % 256 :][:size]
 
 
+def made_context() -> Any:
+    """As `loader.cuda_driver.Context`, of no device."""
+    return SimpleNamespace(
+        handle=1, event=lambda: 0, forget=lambda _: None, passed=lambda _: None,
+        pinned=lambda count: aligned(4 * count).view(np.int32), unpinned=lambda _: None,
+    )  # fmt: skip
+
+
 def expanded(kernel: Any, plans: list[Plan], *, ring: bool) -> tuple[list[Any], list[int]]:
     """Tokens, labels and position ids of each plan, by the kernel's code."""
     function, itemsize, dtype = kernel
@@ -100,7 +109,7 @@ def expanded(kernel: Any, plans: list[Plan], *, ring: bool) -> tuple[list[Any], 
         slot = aligned(total * len(plans) * itemsize + LINE * layout.segments)
         moved, offsets_S = np.empty_like(table), np.empty(layout.segments, np.uint64)
         runs_R3 = np.empty((layout.segments, 3), np.int64)
-        gather_runs(table, total, itemsize, LINE, slot.ctypes.data, True, offsets_S, runs_R3, moved)
+        gather_runs(table, total, itemsize, LINE, slot.ctypes.data, offsets_S, runs_R3, moved)
         table, shift = moved, slot.ctypes.data - 1
     count = write_pieces(
         table, total, itemsize, PIECE_BYTES // itemsize, shift, block.ctypes.data, layout.pieces,
@@ -210,7 +219,7 @@ def test_a_launch_stops_at_the_first_call_that_fails_and_gives_its_error(failing
             done = queue_gather(*shared)
         else:
             room = np.empty((layout.segments, 4), np.int64)
-            done = queue_ring(*shared, LINE, True, 0, 0, 0, room)
+            done = queue_ring(*shared, LINE, 0, 0, 0, room)
         stop = order.index(failing) + 1 if failing in order else len(order)
         assert said == order[:stop]
         assert done == (719 if failing in order else 0)

@@ -12,15 +12,16 @@ from host_kernel import KINDS, compiled
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_loader import SIZES, published
-from test_loader_device import HOST, aligned
+from test_loader_device import HOST, aligned, made_context
 
 import stages.shard_writer
+from loader.copy_crew import CopyCrew
 from loader.dataset import Dataset, open_dataset
 from loader.device_kernels import CALLS
 from loader.loader import Loader
 from loader.numpy_backend import NumpyBackend
 from loader.pieces import LINE, PIECE_BYTES
-from loader.row_kernels import FIELDS, KERNELS, copy_rows, most_inside, queue_rows
+from loader.row_kernels import FIELDS, KERNELS, copy_rows, most_inside
 from loader.windows import LineTable, Windows, table_of_line
 
 ROWS = (
@@ -76,7 +77,7 @@ def filled(kernel: Any, windows: Windows, *, ring: bool) -> tuple[Any, Any, Any]
         slot[:] = 0xAB
         copy_rows(
             windows.begins_R, windows.lengths_R, t, windows.table.edges_G,
-            windows.table.addresses_G, itemsize, row_bytes, True, slot.ctypes.data, next_R,
+            windows.table.addresses_G, itemsize, row_bytes, slot.ctypes.data, next_R,
         )  # fmt: skip
     stride = -(-windows.rows * t // 4) * 4
     out = np.full((3, batches, stride), 77, dtype)
@@ -232,10 +233,7 @@ def test_any_rows_of_any_line_have_the_definitions_labels_and_positions(
 
 
 @pytest.mark.parametrize("seq_len", [33, 100, 2048])
-@pytest.mark.parametrize("past_caches", [True, False])
-def test_full_rows_are_copied_whole_whether_together_or_across_row_groups(
-    seq_len: int, past_caches: bool
-) -> None:
+def test_full_rows_are_copied_whole_whether_together_or_across_row_groups(seq_len: int) -> None:
     """Thirteen rows: some fours, one of them with a row over a row group's end, and one alone."""
     table, ids = line([3000, 4000, 70, 5000], [1], 2)
     edge, total = int(table.edges_G[1]), len(ids)
@@ -246,7 +244,7 @@ def test_full_rows_are_copied_whole_whether_together_or_across_row_groups(
     slot[:] = 0xAB
     copy_rows(
         begins, np.empty(0, np.int64), seq_len, table.edges_G, table.addresses_G, 2, row_bytes,
-        past_caches, slot.ctypes.data, next_R,
+        slot.ctypes.data, next_R,
     )  # fmt: skip
     rows = slot.view("<u2").reshape(13, -1)
     for row, begin in enumerate(begins.tolist()):
@@ -270,44 +268,6 @@ def test_the_most_values_in_any_range_are_counted(values: list[int], width: int)
     assert most_inside(np.array(values, np.int64), width) == slow
 
 
-@pytest.mark.parametrize("failing", CALLS)
-def test_a_launch_of_rows_stops_at_the_first_call_that_fails(failing: str) -> None:
-    said: list[str] = []
-    kind = ctypes.CFUNCTYPE(ctypes.c_int, *[ctypes.c_int64] * 4)
-
-    def answer(name: str) -> Any:
-        return kind(lambda *_: (said.append(name), 719 if name == failing else 0)[1])
-
-    functions = [answer(name) for name in CALLS]
-    calls = np.array([ctypes.cast(f, ctypes.c_void_p).value for f in functions], np.int64)
-    table, _ = line([5000, 300], [0], 2)
-    host, work = aligned(1 << 15), np.zeros(len(FIELDS), np.int64)
-    none = np.empty(0, np.int64)
-    begin, to_device = ["cuCtxSetCurrent", "cuEventSynchronize"], "cuMemcpyHtoDAsync_v2"
-    plan, expansion = 3 * ["cuLaunchKernel"], ["cuLaunchKernel", "cuEventRecord"]
-    facts = ["cuMemcpyDtoHAsync_v2", "cuEventRecord", "cuStreamWaitEvent"]
-    expected = {
-        0: [*begin, to_device, *plan, *facts, *2 * expansion],
-        1024: [*begin, *3 * ["cuEventQuery", to_device, "cuEventRecord"], to_device,
-               "cuEventRecord", "cuStreamWaitEvent", *plan, *facts, *2 * expansion],
-    }  # fmt: skip
-    if failing == "cuEventQuery":  # a transfer under way, for which it waits
-        for at in (8, 5, 2):
-            expected[1024].insert(at + 1, "cuEventSynchronize")
-    for row_bytes, order in expected.items():
-        said.clear()
-        work[4:7], work[13] = (3, 1, 512), row_bytes
-        said_last = queue_rows(
-            calls, 1, 0, np.array([0, 4700, 9], np.int64), none, none, table.edges_G,
-            table.addresses_G, 2, True, host.ctypes.data, host.ctypes.data, work,
-            np.array([work.ctypes.data]), np.arange(4), 16, 0, 0, 0, 0, 0, 0, np.arange(2), 2,
-            host.ctypes.data + 4096, 1, np.arange(2),
-        )  # fmt: skip
-        stops = failing in order and failing != "cuEventQuery"
-        assert said == order[: order.index(failing) + 1 if stops else None]
-        assert said_last == (719 if stops else 0)
-
-
 @pytest.mark.parametrize("chunk_bytes", [0, 1, 600, 1 << 20], ids="chunk={}".format)
 @pytest.mark.parametrize("batches", [1, 2, 5])
 def test_a_launch_lays_out_its_memory_as_the_kernels_read_it(
@@ -318,7 +278,7 @@ def test_a_launch_lays_out_its_memory_as_the_kernels_read_it(
         pytest.skip("the dataset's ids have the other size")
     torch = pytest.importorskip("torch")
     from loader.torch_cuda import CudaBackend, Slot
-    from loader.torch_rows import DeviceTable, Ring, RowBatch, queue
+    from loader.torch_rows import DeviceTable, RowBatch, queue
 
     kind = ctypes.CFUNCTYPE(ctypes.c_int, *[ctypes.c_int64] * 11)
 
@@ -336,10 +296,7 @@ def test_a_launch_lays_out_its_memory_as_the_kernels_read_it(
         "cuMemcpyHtoDAsync_v2": copied, "cuMemcpyDtoHAsync_v2": copied, "cuLaunchKernel": launched
     }  # fmt: skip
     functions = [kind(does.get(name, lambda *_: 0)) for name in CALLS]
-    context: Any = SimpleNamespace(
-        handle=1, event=lambda: 0, forget=lambda _: None, passed=lambda _: None,
-        pinned=lambda count: np.zeros(count + 3, np.int32), unpinned=lambda _: None,
-    )  # fmt: skip
+    context = made_context()
     backend: Any = SimpleNamespace(
         context=context, device=torch.device("cpu"), kinds=3, dtype=getattr(torch, kernel[2]),
         calls=np.array([ctypes.cast(f, ctypes.c_void_p).value for f in functions], np.int64),
@@ -354,10 +311,7 @@ def test_a_launch_lays_out_its_memory_as_the_kernels_read_it(
             self.staging = torch.from_numpy(aligned(staging))
             return int(self.host.data_ptr())
 
-        def chunks(self, size: int, count: int) -> tuple[int, Any]:
-            self._chunks = torch.from_numpy(aligned(size * count))
-            return int(self._chunks.data_ptr()), np.arange(count)
-
+    crew = CopyCrew(context, backend.calls, 0, 3, 1, chunk_bytes) if chunk_bytes else None
     with Loader(dataset, 24, 5, cache="memory", prefetch=0) as loader:
         line_table = loader._planner.table
         assert line_table is not None
@@ -370,14 +324,7 @@ def test_a_launch_lays_out_its_memory_as_the_kernels_read_it(
         for first in (0, loader.total - 3):  # type: ignore[operator]
             windows = loader._planner.windows(line_table, loader._samples(first, batches), 5)
             slot = CpuSlot(context, lane)
-            unit = queue(
-                backend,
-                windows,
-                slot,
-                table,
-                min(2, batches),
-                Ring(0, chunk_bytes, 2, True) if chunk_bytes else None,
-            )
+            unit = queue(backend, windows, slot, table, min(2, batches), crew)
             for number in range(batches):
                 batch = RowBatch(unit, number)
                 plan = loader.plans(first + 5 * number, 1)[0]
@@ -390,3 +337,5 @@ def test_a_launch_lays_out_its_memory_as_the_kernels_read_it(
                 assert (batch.samples_B == plan.samples_B).all()
                 assert (batch.groups_B == plan.groups_B).all()
                 assert (batch.plan.starts_S == plan.starts_S).all()
+    if crew:
+        crew.close()

@@ -25,7 +25,7 @@ def compared(folder: str, cache: str) -> dict[str, dict[str, int]]:
     dataset = open_dataset(folder)
     kinds: list[tuple[str, dict[str, Any]]] = [("gather", {}), ("ring", {})]
     others: list[tuple[str, dict[str, Any]]] = [
-        ("ring", {"past_caches": False, "chunk_bytes": 1 << 16}),
+        ("ring", {"threads": 5, "chunk_bytes": 1 << 16}),
         ("gather", {"defines": {"BULK": 0}}),
     ]  # fmt: skip
     for (t, b), options, dtype in itertools.product(SHAPES, OPTIONS, ("int64", "int32")):

@@ -17,7 +17,7 @@ import torch.distributed as dist
 import xxhash
 
 from loader.backends import made_backend
-from loader.bench import consumed, pinned_limit, prefetched, touch_all
+from loader.bench import PLANNERS, consumed, pinned_limit, prefetched, touch_all
 from loader.dataset import open_dataset
 from loader.loader import Loader
 
@@ -39,7 +39,7 @@ def _digests(loader: Loader) -> list[tuple[int, str]]:
 
 def _loader(folder: str, cache: str, path: str, rank: int, world: int) -> Loader:
     threads = THREADS[path]
-    backend = made_backend(path, slots=threads + 3)
+    backend = made_backend(path, slots=PLANNERS + 3, threads=threads)
     loader = Loader(
         open_dataset(folder), T, ROWS * world, epochs=None, cache=cache, rank=rank,
         world_size=world, threads=threads, backend=backend,
