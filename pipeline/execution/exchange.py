@@ -27,7 +27,7 @@ from pipeline.stage import Side
 RUN_BYTES = 32 << 20
 """Rows that a scatter holds before it spills a sorted run to scratch."""
 
-_IPC = pa.ipc.IpcWriteOptions(compression="zstd")
+_IPC = pa.ipc.IpcWriteOptions(compression="lz4")
 
 
 def guarded(env: Env, what: str, call: Any, *args: Any) -> Any:
