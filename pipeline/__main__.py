@@ -1,12 +1,12 @@
-"""`python -m pipeline`."""
+"""`python -m pipeline`, and the console script."""
 
-import os
 import sys
 
-# NumPy's OpenBLAS starts a thread a core that spins for 0.1 CPU seconds, and no stage of ours
-# multiplies matrices.
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+from pipeline.process import prepare
 
-from pipeline.cli import main
+prepare()  # before NumPy and Arrow are imported, which look once
 
-sys.exit(main())
+from pipeline.cli import main  # noqa: E402
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -32,7 +32,7 @@ def plain_texts(
     if text is None or keys is None or url is None:
         return None
     sizes = pc.binary_length(text).to_numpy(zero_copy_only=False).astype(np.int64)
-    if not sizes.all() or sizes.max(initial=0) > fields.max_bytes or _begins_with_space(text):
+    if not sizes.all() or sizes.max(initial=0) > fields.max_bytes or _has_blank(text):
         return None
     partition, length, digest = builder.partition, len(text), xxhash.xxh3_128_digest
     prefix = partition.source.encode() + b"\0"
@@ -98,7 +98,11 @@ def _is_string(kind: pa.DataType) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
-def _begins_with_space(text: pa.Array) -> bool:
-    """True if a text may be nothing but white space, which Python's `isspace` says."""
+def _has_blank(text: pa.Array) -> bool:
+    """True if a text is nothing but white space, as Python's `isspace` says."""
     first = pc.utf8_slice_codeunits(text, 0, 1)
-    return any(character.isspace() for character in first.unique().to_pylist())
+    blank = [character for character in first.unique().to_pylist() if character.isspace()]
+    if not blank:
+        return False
+    begun = text.filter(pc.is_in(first, value_set=pa.array(blank, first.type)))
+    return any(value.as_py().isspace() for value in begun)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.execution.gather import gathered
+from pipeline.execution.gather import gathered, gathered_last
 from pipeline.schema import TOKENS
 
 LISTS = st.lists(st.lists(st.integers(0, 2**32 - 1), max_size=6), max_size=8)
@@ -49,3 +49,11 @@ def test_rows_in_their_order_are_the_table_itself() -> None:
     table = pa.table({"a": [1, 2, 3]})
     assert gathered(table, np.arange(3)) is table
     assert gathered(table, np.arange(2)).num_rows == 2
+
+
+def test_the_last_holder_lets_go_of_its_columns() -> None:
+    ids = pa.array([[n, n + 1] for n in range(500)], pa.list_(pa.uint16()))
+    held = [pa.table({"tokens": ids, "at": np.arange(500)})]
+    expected = held[0].take(pa.array([3, 1]))
+    assert gathered_last(held, np.array([3, 1])).equals(expected)
+    assert not held

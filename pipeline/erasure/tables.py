@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 from pipeline.audit.shards import footer_of, row_group_facts
 from pipeline.erasure.pages import Pages
 from pipeline.execution.exchange import write_buckets
+from pipeline.files.packed import stored_names, unpacked
 from pipeline.files.storage import Storage
 from pipeline.schema import DOC_ID, SHARD_FOOTER
 
@@ -56,10 +57,9 @@ def tables_of(
     """The rows of a file, piece by piece; with `columns` those of them that it has."""
     if kind == "parquet":
         with opened(storage, path) as file:
-            names = file.schema_arrow.names
-            wanted = None if columns is None else [name for name in columns if name in names]
+            wanted = None if columns is None else stored_names(columns, file.schema_arrow)
             for number in range(file.num_row_groups):
-                yield file.read_row_group(number, columns=wanted, use_threads=False)
+                yield unpacked(file.read_row_group(number, columns=wanted, use_threads=False))
     elif kind == "scatter":
         for bucket in buckets_of(storage.get(path)):
             for table in bucket:

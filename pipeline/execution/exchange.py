@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.errors import IntegrityError, PipelineError, StageError
-from pipeline.execution.gather import gathered
+from pipeline.execution.gather import gathered_last
 from pipeline.execution.work import Context, EachCall, Env, Made, MadeFile, ReduceCall, ScatterCall
 from pipeline.files.tables import bounded, iter_batches, read_dataset, side_of, write_table
 from pipeline.phases import OutputFile
@@ -27,7 +27,7 @@ from pipeline.stage import Side
 RUN_BYTES = 32 << 20
 """Rows that a scatter holds before it spills a sorted run to scratch."""
 
-_IPC = pa.ipc.IpcWriteOptions(compression="zstd")
+_IPC = pa.ipc.IpcWriteOptions(compression="lz4")
 
 
 def guarded(env: Env, what: str, call: Any, *args: Any) -> Any:
@@ -191,7 +191,9 @@ def _bucket_slices(tables: list[pa.Table]) -> dict[int, pa.Table]:
     tables.clear()
     buckets = table.column("#bucket").to_numpy()
     order = np.argsort(buckets, kind="stable")
-    table = gathered(table.drop_columns(["#bucket"]), order)
+    held = [table.drop_columns(["#bucket"])]
+    del table
+    table = gathered_last(held, order)
     numbers, starts = np.unique(buckets[order], return_index=True)
     ends = [*starts[1:], len(buckets)]
     return {
@@ -293,13 +295,16 @@ def read_bucket(env: Env, call: ReduceCall) -> pa.Table:
     return pa.concat_tables(found, promote_options="permissive").unify_dictionaries()
 
 
-def sort_rows(table: pa.Table, key: str, order: tuple[str, ...]) -> pa.Table:
-    """Rows in ascending (key, *order), nulls first."""
+def sort_rows(held: list[pa.Table], key: str, order: tuple[str, ...]) -> pa.Table:
+    """Rows in ascending (key, *order), nulls first, of the one table in `held`. Empties the list:
+    the sort copies what stands there, and a shard's rows are the most that a process holds."""
+    table = held[0]
     if table.num_rows < 2:
-        return table
+        return held.pop()
     names = [key, *(name for name in order if name in table.column_names and name != key)]
     at = pc.sort_indices(table, sort_keys=[(name, "ascending", "at_start") for name in names])
-    return gathered(table, at.to_numpy())
+    del table
+    return gathered_last(held, at.to_numpy())
 
 
 def run_reduce(call: ReduceCall, env: Env) -> Made:
@@ -312,7 +317,9 @@ def run_reduce(call: ReduceCall, env: Env) -> Made:
         return Made(
             {"rows": [write_table(env.scratch / "rows", phase.schema.empty_table(), phase.schema)]}
         )
-    table = sort_rows(table, phase.key, phase.order)
+    held = [table]
+    del table
+    table = sort_rows(held, phase.key, phase.order)
     side = side_of(call.context, env)
     answer = guarded(env, f"phase '{phase.name}'", phase.reduce, table, side)
     if isinstance(answer, pa.Table):

@@ -16,6 +16,7 @@ from pipeline.execution.worker import execute
 from pipeline.files.uris import open_storage
 from pipeline.network.rates import OfActor, Slots, Spacing, use_slots
 from pipeline.network.settings import Network, use
+from pipeline.process import prepare
 from pipeline.results.manifest import Manifest
 
 Answer = tuple[Work, Manifest | NewlyQuarantinedError]
@@ -84,6 +85,7 @@ def _execute_remote(
     root: str, works: list[Work], network: Network, slots: Slots | None
 ) -> list[Manifest | PipelineError]:
     """In a Ray worker. Our own errors come back as values: Ray retries only dead workers."""
+    prepare()
     use(network)
     watch.kill_when_late()
     if slots is not None:

@@ -23,6 +23,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.draw import id_values
 from pipeline.errors import ConfigError, nearest
 from pipeline.mixture.shares import Amounts, Dealt, Group, Part, Recipe, deal, exact
 from pipeline.mixture.upsample import Upsample, missing_column
@@ -74,16 +75,22 @@ def split_column(table: pa.Table, validation_permille: int) -> pa.Array:
     length = table.num_rows
     if validation_permille == 0:
         return pa.array([TRAIN] * length, pa.string())
-    clusters, urls, doc_ids = (
-        table[name].to_pylist() if name in table.column_names else [None] * length
-        for name in ("cluster_id", "url", "doc_id")
-    )
-    names = []
-    for cluster, url, doc_id in zip(clusters, urls, doc_ids, strict=True):
-        key = cluster or (canonical_url(url).encode() if url else b"") or doc_id
-        number = int.from_bytes(hashlib.md5(key, usedforsecurity=False).digest()) % 1000
-        names.append(VALIDATION if number < validation_permille else TRAIN)
-    return pa.array(names, pa.string())
+    digests = (hashlib.md5(key, usedforsecurity=False).digest() for key in _split_keys(table))
+    words = np.frombuffer(b"".join(digests), ">u8").reshape(-1, 2)
+    numbers = (words[:, 0] % 1000 * (2**64 % 1000) + words[:, 1] % 1000) % 1000
+    held_out = numbers < validation_permille
+    return pa.array([TRAIN, VALIDATION], pa.string()).take(pa.array(held_out.astype(np.int8)))
+
+
+def _split_keys(table: pa.Table) -> list[bytes]:
+    keys = id_values(table["doc_id"])
+    if "url" in table.column_names and table["url"].null_count < table.num_rows:
+        urls = [canonical_url(url).encode() if url else b"" for url in table["url"].to_pylist()]
+        keys = [url or key for url, key in zip(urls, keys, strict=True)]
+    if "cluster_id" in table.column_names and table["cluster_id"].null_count < table.num_rows:
+        clusters = id_values(table["cluster_id"])
+        keys = [cluster or key for cluster, key in zip(clusters, keys, strict=True)]
+    return keys
 
 
 def group_column(table: pa.Table, by: Sequence[str]) -> pa.Array:
