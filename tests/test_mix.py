@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from token_phase_driver import TEXTS, parts, run_phases, texts_table
 
-from pipeline.draw import draw
+from pipeline.draw import draw, id_values
 from pipeline.errors import ConfigError
 from pipeline.mixture.rank_cut import SIZES, rank_cut, sizes_table, taken_rows
 from pipeline.mixture.sampling import (
@@ -26,6 +26,7 @@ from pipeline.mixture.sampling import (
     mixture_of,
     split_column,
 )
+from pipeline.schema import DOC_ID
 from pipeline.stage import Emit, GlobalStage, Phase, Side, TextBatch
 from stages.mix import Mix
 
@@ -230,3 +231,11 @@ def test_a_weight_of_zero_leaves_a_group_out(tmp_path: Path) -> None:
     assert sorted(taken(docs, cuts_of(docs, mix, tmp_path), mix)) == sorted(
         (doc_id, 0) for doc_id in ids[:2]
     )
+
+
+def test_ids_come_as_arrow_gives_them() -> None:
+    ids = pa.array([bytes([n]) * 16 for n in range(9)], DOC_ID)
+    chunks = pa.chunked_array([ids.slice(2, 3), ids.slice(0, 0), ids.slice(7)])
+    named = pa.array([b"a", None], pa.binary())
+    for column in (ids, ids.slice(1, 4), chunks, chunks.slice(2), named, pa.array([None], DOC_ID)):
+        assert id_values(column) == column.to_pylist()

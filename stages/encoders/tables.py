@@ -123,8 +123,7 @@ class KernelEncoder:
         offsets, data = _buffers(column)
         size = int(offsets[-1] - offsets[0])
         room = size + len(column) + SPARE  # what of it is never written to is never taken
-        # Arrow's pool has the memory of the batch before; NumPy would get it zeroed every time.
-        out = np.frombuffer(pa.allocate_buffer(4 * room), np.uint32)
+        out = np.empty(room, np.uint32)
         lengths, state = np.empty(len(column), np.int64), np.zeros(4, np.int64)
         while wanted := encode(
             data, offsets, piece_classes(), self._cut, self._merges, self._cache, self._work,
