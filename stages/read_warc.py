@@ -58,9 +58,10 @@ class ReadWarc(Source):
     3: ARC and WET; other offsets in members of several records; in containers without checksums a
     record whose block digest is wrong is damage; a member broken in its middle gives no record
     without a digest.
+    4: in a range of a damaged file the last records are proved by what stands behind the range.
     """
 
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
 
     paths: tuple[str, ...] = location()
     base: str | None = location(None)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from source_reading import as_gzip, html_record, http, record, zstd
 from warc_mutations import archives, mutated
@@ -63,6 +63,9 @@ PACKED = {
 
 @settings(max_examples=60, deadline=None)
 @given(name=st.sampled_from(sorted(PACKED)), size=st.integers(1, 9000), at=st.integers(0))
+@example(name="plain", size=1, at=19)  # a header's line without a colon, last in its range
+@example(name="gzip", size=1, at=3466)  # a member that does not end before its range does
+@example(name="members of two", size=1, at=1919)
 def test_any_cut_gives_the_documents_of_the_whole_file(name: str, size: int, at: int) -> None:
     data = bytearray(PACKED[name])
     if at % 3:

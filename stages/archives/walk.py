@@ -71,7 +71,8 @@ def walk(
     `start` and `stop` are offsets at which records begin. Losses that touch are one; none is empty.
     """
     size = stream.seek(0, os.SEEK_END)
-    walker = _Walk(stream, wanted, engine, start, size if stop is None else min(stop, size))
+    stop = size if stop is None else min(stop, size)
+    walker = _Walk(stream, wanted, engine, start, stop, size)
     lost: Lost | None = None
     seen = False
     for found in walker.run():
@@ -99,10 +100,10 @@ class _Walk:
     """Reads on from `at`, in turn the fast way and, where that ends, one member at a time."""
 
     def __init__(
-        self, stream: BinaryIO, wanted: Wanted, engine: EngineName, start: int, stop: int
+        self, stream: BinaryIO, wanted: Wanted, engine: EngineName, start: int, stop: int, size: int
     ) -> None:
         self.stream, self.wanted = stream, wanted
-        self.engine, self.at, self.stop = engine, start, stop
+        self.engine, self.at, self.stop, self.size = engine, start, stop, size
         self.prefix = b""
         self.kind = "unknown"
         self.bare_lf = False
@@ -143,7 +144,7 @@ class _Walk:
 
     def _header_ends(self) -> bool:
         """Whether a blank line follows within `HEADER_BYTES`, each byte looked at once."""
-        stop = min(self.at + HEADER_BYTES, self.stop)
+        stop = min(self.at + HEADER_BYTES, self.size)
         start = max(self.at, self.no_blank_until - 3)
         data = peek(self.stream, start, stop - start) if stop > start else b""
         if b"\n\r\n" in data or b"\n\n" in data:
@@ -174,7 +175,10 @@ class _Walk:
     def _fast(self, container: Container) -> Iterator[Record | Lost]:
         """Records that fastwarc reads and proves; `at` is then behind the last of them."""
         prefix = self.prefix if container == "zstd" else b""
-        window = Window(self.stream, self.at, self.stop, prefix)
+        # A record is proved by those behind it. So the last ones of a range are proved as in the
+        # whole file, by those behind its end.
+        stop = self.stop if container == "zstd" else self.size
+        window = Window(self.stream, self.at, stop, prefix)
         found = announced(window, self.wanted, self.bare_lf)
         self.problem = ""
         try:
@@ -199,13 +203,15 @@ class _Walk:
                 # fastwarc passes over what it cannot read before its first record.
                 if position != self.at:
                     return
-            elif position == newer.offset or position >= self.stop:
+            elif position == newer.offset or position >= self.size:
                 return
             if older is not None:
                 assert newer is not None
                 self.at = newer.offset
                 yield older
                 older = None
+                if self.at >= self.stop:
+                    return
             record = read()
             if isinstance(record, str):
                 return
@@ -218,12 +224,14 @@ class _Walk:
 
         Where a record begins a member, fastwarc would have given it: it is none but the last.
         """
-        head = unzipped_head(peek(self.stream, newer.offset, min(4096, self.stop - newer.offset)))
+        head = unzipped_head(peek(self.stream, newer.offset, 4096))
         if not begins_record(head):
             return
         if older is not None:
             self.at = newer.offset
             yield older
+        if self.at >= self.stop:
+            return
         end, state = member_end(self.stream, newer.offset, self.stop)
         if state == "whole":
             self.at = end
@@ -240,6 +248,8 @@ class _Walk:
                 frame, nth = self._placed(held, position, frame, nth)
                 yield self._judged(held)
                 self.at = position
+                if container == "plain" and position >= self.stop:
+                    return
             elif position != self.at:
                 return
             record = read()
@@ -274,10 +284,10 @@ class _Walk:
         """The member or plain record at `at`; if it is not whole, the search for the next."""
         at = self.at
         if container == "gzip":
-            end, state = member_end(self.stream, at, self.stop)
+            end, state = member_end(self.stream, at, self.size)
         elif container == "plain":
             ends = arc_end if self.is_arc else plain_end
-            end, reason = ends(self.stream, at, self.stop)
+            end, reason = ends(self.stream, at, self.size)
             state = reason or "whole"
         else:
             # A frame ends where the next one begins: what stands between is told by reading it.
@@ -291,7 +301,7 @@ class _Walk:
             return
         reason = "truncated record" if state == "cut" else self.problem or "unreadable record"
         if container == "gzip":
-            yield from self._trusted(at, self.stop, container, state)
+            yield from self._trusted(at, self.size, container, state)
             reason = reason if state == "cut" else "broken gzip member"
             yield Lost(at, 1, reason)
             # What is left of a broken member is passed over, not searched for the like of records.
