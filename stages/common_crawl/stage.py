@@ -10,6 +10,7 @@ Records are read as `read_warc` reads them, whose version is this stage's:
 
 2: as read_warc 2.
 3: as read_warc 3.
+4: as read_warc 4.
 """
 
 from __future__ import annotations
