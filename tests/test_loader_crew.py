@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import ctypes
+import os
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +23,7 @@ from loader.copy_crew import CopyCrew, Semaphore
 from loader.device_kernels import CALLS
 from loader.row_kernels import FIELDS, JOB, queue_rows
 
+ROOT = Path(__file__).resolve().parent.parent
 NONE = np.empty(0, np.int64)
 
 
@@ -183,3 +188,18 @@ def test_rows_above_the_size_of_a_chunk_get_chunks_that_hold_them() -> None:
         assert poster.launch(crew, driver.calls, table, np.arange(5), t) == 0
         assert (poster.ids(t) == ids[np.arange(5)[:, None] + np.arange(t)]).all()
     crew.close()
+
+
+def test_a_process_that_does_not_close_its_crew_ends_all_the_same() -> None:
+    program = (
+        "from test_loader_crew import *\n"
+        "driver, (table, _) = Copies(), line([3000], [1], 2)\n"
+        "crew = CopyCrew(made_context(), driver.calls, 0, 3, 1)\n"
+        "assert Poster(4, 256).launch(crew, driver.calls, table, np.arange(4), 100) == 0\n"
+        "print('launched')\n"
+    )
+    folders = (ROOT / "tests", ROOT)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, folders))}
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout) == (0, "launched\n"), done.stderr
