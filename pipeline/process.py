@@ -1,4 +1,7 @@
-"""What a process of the pipeline sets for itself before it imports anything large."""
+"""What a process of the pipeline sets for itself, before it imports anything large.
+
+In a Ray worker the libraries are there already, and have looked at the variables that Ray gave it.
+"""
 
 from __future__ import annotations
 

@@ -101,7 +101,7 @@ def _lists(low: pa.ChunkedArray, high: pa.ChunkedArray) -> pa.ChunkedArray:
         has = np.repeat(upper.is_valid().to_numpy(False), np.diff(ends))
         ids[has] |= _values(upper)[0].astype(np.uint32) << 16
     mask = lower.is_null() if lower.null_count else None
-    offsets = pa.array(ends.astype(np.int32))
+    offsets = pa.array(ends, pa.int32())  # an error above 2^31 ids, which no bounded batch has
     return pa.chunked_array([pa.ListArray.from_arrays(offsets, pa.array(ids), TOKENS, mask=mask)])
 
 
