@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.execution.gather import RowsInOrder
 from pipeline.phases import Combine, Emit, Exchange, OutputFile
 from pipeline.schema import DOC_ID, TOKENS
 from pipeline.stage import GlobalStage, RowStage, Side, Stage, TextBatch
@@ -188,7 +189,8 @@ def _exchange(
     rows = rows.take(pa.array(order, pa.int64()))
     side = replace(side, tables=_small(phase, outcome))
     for value in sorted(set(rows[phase.key].to_pylist())):
-        answer = phase.reduce(rows.filter(pc.equal(rows[phase.key], value)), side)
+        mine = rows.filter(pc.equal(rows[phase.key], value))
+        answer = phase.reduce(RowsInOrder.of(mine) if phase.in_order else mine, side)
         assert not isinstance(answer, pa.Table)
         for made in answer:
             name, info = publish(made, folder)
