@@ -78,7 +78,7 @@ class _Chunks:
         self._starts = np.cumsum([0, *map(len, self._runs)])
 
     def take(self, rows: npt.NDArray[np.int64]) -> pa.ListArray:
-        """The lists of these rows; fewer than 2^31 numbers."""
+        """The lists of these rows. Raises OverflowError for 2^31 numbers or more."""
         if len(self._runs) == 1:
             return _lists(self._runs[0].take(pa.array(rows)), self._kind)
         chunk = np.searchsorted(self._starts, rows, side="right") - 1
@@ -133,11 +133,14 @@ def _ends(runs: pa.Array, kind: pa.DataType) -> npt.NDArray[np.int64]:
 
 
 def _fits(runs: pa.Array, kind: pa.DataType) -> bool:
-    return not len(runs) or int(_ends(runs, kind)[-1]) <= np.iinfo(np.int32).max
+    """Whether one array of lists has room for so many numbers."""
+    return int(_ends(runs, kind)[-1]) <= np.iinfo(np.int32).max
 
 
 def _lists(runs: pa.Array, kind: pa.DataType) -> pa.ListArray:
-    """`_runs` undone."""
+    """`_runs` undone. Raises OverflowError for 2^31 numbers or more."""
+    if not _fits(runs, kind):
+        raise OverflowError(f"{len(runs):,} lists have more numbers than one array holds, 2^31 - 1")
     ends, data = _ends(runs, kind), runs.buffers()[2] or pa.py_buffer(b"")
     items = pa.Array.from_buffers(kind.value_type, int(ends[-1]), [None, data])
     return pa.ListArray.from_arrays(pa.array(ends.astype(np.int32)), items, type=kind)
