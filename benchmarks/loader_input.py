@@ -21,7 +21,6 @@ from benchmarks import tokens_input
 from benchmarks.turns import say
 from benchmarks.web import FOLDER, Web
 from loader.dataset import INDEX
-from pipeline.execution.gather import RowsInOrder
 from pipeline.schema import DOC_ID, FORMAT_VERSION, TOKENS
 from pipeline.stage import Side, TextBatch
 from stages.shard_writer import ShardName, TokenizerFacts, write_shard
@@ -82,11 +81,12 @@ def _encoded(rows: list[tokens_input.Row], tokenizer: Path) -> pa.Table:
 def _write(table: pa.Table, orders: int, folder: Path, facts: TokenizerFacts) -> dict[str, Any]:
     listed: list[dict[str, Any]] = []
     stored = tokens = 0
-    at = table.column_names.index("tokens")
-    table = table.set_column(at, "tokens", table["tokens"].cast(TOKENS))
     with (folder / "raw.bin").open("wb") as raw:
         for number in range(orders):
-            rows = RowsInOrder(table, np.random.default_rng(number).permutation(len(table)))
+            rows = table.take(pa.array(np.random.default_rng(number).permutation(len(table))))
+            rows = rows.set_column(
+                rows.column_names.index("tokens"), "tokens", rows["tokens"].cast(TOKENS)
+            )
             part = folder / "dataset" / "shards" / "part"
             info = write_shard(part, rows, ShardName("train", "web", number, orders), facts)
             digest = hashlib.sha256(part.read_bytes()).hexdigest()[:8]
@@ -98,8 +98,7 @@ def _write(table: pa.Table, orders: int, folder: Path, facts: TokenizerFacts) ->
                 {**of_file, "row_group": at, **group} for at, group in enumerate(info["row_groups"])
             ]
             tokens += info["tokens"]
-            lists = rows.slice(0, rows.num_rows, ["tokens"])["tokens"]
-            values = lists.combine_chunks().flatten().to_numpy()
+            values = rows["tokens"].combine_chunks().flatten().to_numpy()
             raw.write(values.astype(facts.dtype).tobytes())
     out = io.BytesIO()
     pq.write_table(pa.Table.from_pylist(listed, schema=INDEX), out)

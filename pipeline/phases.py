@@ -54,8 +54,7 @@ class Exchange:
     (where the rows came from) unless it is there. `reduce`
     gets the whole key groups of a bucket, sorted by (key, *order) with nulls first, and gives a
     table of `schema`, or finished files; `Combine` results named in `reads` stand in its
-    `side.tables`. Empty buckets are reduced too, except with `buckets="value"`. With `in_order` it
-    gets `RowsInOrder` instead of a table.
+    `side.tables`. Empty buckets are reduced too, except with `buckets="value"`.
     """
 
     name: str
@@ -63,7 +62,7 @@ class Exchange:
     """Names of earlier phases; `docs` = the documents that enter the step, `docs:<step id>` = those
     of one of its inputs."""
     key: str
-    reduce: Callable[[Any, Side], pa.Table | Sequence[OutputFile]]
+    reduce: Callable[[pa.Table, Side], pa.Table | Sequence[OutputFile]]
     schema: pa.Schema | None
     route: Callable[[Tables, Side], pa.Table] | None = None
     knobs: tuple[str, ...] = ()
@@ -72,8 +71,6 @@ class Exchange:
     of it); one a key value 0..n-1."""
     order: tuple[str, ...] = ("doc_id", "file", "offset")
     """Further sort columns behind the key; `partition` may be one."""
-    in_order: bool = False
-    """For buckets too large to be copied whole."""
     columns: tuple[str, ...] | None = None
     """Of `docs`: the only columns to read."""
 

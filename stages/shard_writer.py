@@ -22,7 +22,6 @@ import pyarrow.parquet as pq
 import xxhash
 
 from pipeline.errors import StageError
-from pipeline.execution.gather import RowsInOrder
 from pipeline.schema import FORMAT_VERSION, SHARD_FOOTER, shard_schema
 
 ROW_GROUP_TOKENS = 4_000_000
@@ -100,18 +99,18 @@ def row_groups(sizes: npt.NDArray[np.int64], limit: int) -> Iterator[tuple[int, 
 
 def write_shard(
     path: Path,
-    rows: RowsInOrder,
+    rows: pa.Table,
     name: ShardName,
     tokenizer: TokenizerFacts,
     zstd_level: int = ZSTD_LEVEL,
 ) -> dict[str, Any]:
-    """Write the rows to `path`, a row group at a time; gives the facts for the dataset's index.
+    """Write the rows (in their final order) to `path`; gives the facts for the dataset's index.
 
     `row_groups` there holds, for each, first_token (tokens of this shard before it), tokens,
     documents and checksum (32 hex digits).
     """
     schema = shard_schema(tokenizer.dtype)
-    sizes = rows.slice(0, rows.num_rows, ["num_tokens"])["num_tokens"].to_numpy().astype(np.int64)
+    sizes = rows["num_tokens"].to_numpy().astype(np.int64)
     groups: list[dict[str, Any]] = []
     first = 0
     with pq.ParquetWriter(

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from pipeline.execution.gather import RowsInOrder, gathered
+from pipeline.execution.gather import gathered
 from pipeline.mixture.rank_cut import SIZES, SIZES_KNOBS, rank_cut, sizes_table, taken_nodes
 from pipeline.mixture.sampling import TRAIN, Mixture, Take, mixture_of
 from pipeline.phases import Combine, Emit, Exchange, OutputFile, Phase, Tables
@@ -82,7 +82,6 @@ class WriteShards(GlobalStage):
                 schema=None,
                 buckets="value",
                 order=("h", "doc_id", "copy", "file", "offset"),
-                in_order=True,
                 knobs=("mixture", "tokenizer", "tokens_per_shard", "zstd_level"),
             ),
             Combine(
@@ -128,11 +127,11 @@ class WriteShards(GlobalStage):
             table = table.append_column(name, pa.array(values))
         return table
 
-    def shard(self, rows: RowsInOrder, side: Side) -> Sequence[OutputFile]:
-        """The finished file of one shard."""
+    def shard(self, rows: pa.Table, side: Side) -> Sequence[OutputFile]:
+        """The finished file of one shard; its rows come sorted."""
         if not rows.num_rows:
             return []
-        bucket = rows.slice(0, 1)["bucket"][0].as_py()
+        bucket = rows["bucket"][0].as_py()
         stages = mixture_of(side).stage_names
         name = shard_names(side.tables["cuts"], self.tokens_per_shard, stages)[bucket]
         path = side.scratch / f"shard-{bucket}.parquet"

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
-
 import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.execution.gather import RowsInOrder, gathered, gathered_last
+from pipeline.execution.gather import gathered, gathered_last
 from pipeline.schema import TOKENS
 
 LISTS = st.lists(st.lists(st.integers(0, 2**32 - 1), max_size=6), max_size=8)
@@ -59,25 +57,3 @@ def test_the_last_holder_lets_go_of_its_columns() -> None:
     expected = held[0].take(pa.array([3, 1]))
     assert gathered_last(held, np.array([3, 1])).equals(expected)
     assert not held
-
-
-@given(LISTS, st.data())
-def test_slices_of_rows_in_another_order_are_those_of_a_sorted_table(
-    lists: list[list[int]], data: st.DataObject
-) -> None:
-    names = pa.array([str(len(row)) for row in lists], pa.string())
-    table = pa.table({"tokens": pa.array(lists, TOKENS), "name": names})
-    cuts = sorted(data.draw(st.lists(st.integers(0, len(lists)), max_size=4)))
-    edges = [0, *cuts, len(lists)]
-    parts = [table.slice(a, b - a) for a, b in itertools.pairwise(edges)]
-    places = st.integers(0, max(table.num_rows - 1, 0))
-    rows = np.array(data.draw(st.lists(places, max_size=9)) if lists else [], np.int64)
-    start, length = data.draw(st.integers(0, 9)), data.draw(st.integers(0, 9))
-    ordered = RowsInOrder(pa.concat_tables(parts), rows)
-    found = ordered.slice(start, length)
-    for column in found.columns:
-        column.validate(full=True)
-    assert found.equals(table.take(pa.array(rows)).slice(start, length))
-    assert ordered.num_rows == len(rows)
-    assert ordered.slice(0, len(rows), ["name"]).column_names == ["name"]
-    assert RowsInOrder.of(table).slice(0, len(lists)).equals(table)

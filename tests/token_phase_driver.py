@@ -17,7 +17,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.execution.gather import RowsInOrder
 from pipeline.phases import Combine, Emit, Exchange, OutputFile
 from pipeline.schema import DOC_ID, TOKENS
 from pipeline.stage import GlobalStage, RowStage, Side, Stage, TextBatch
@@ -189,8 +188,7 @@ def _exchange(
     rows = rows.take(pa.array(order, pa.int64()))
     side = replace(side, tables=_small(phase, outcome))
     for value in sorted(set(rows[phase.key].to_pylist())):
-        mine = rows.filter(pc.equal(rows[phase.key], value))
-        answer = phase.reduce(RowsInOrder.of(mine) if phase.in_order else mine, side)
+        answer = phase.reduce(rows.filter(pc.equal(rows[phase.key], value)), side)
         assert not isinstance(answer, pa.Table)
         for made in answer:
             name, info = publish(made, folder)

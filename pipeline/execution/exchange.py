@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.errors import IntegrityError, PipelineError, StageError
-from pipeline.execution.gather import RowsInOrder, gathered_last
+from pipeline.execution.gather import gathered_last
 from pipeline.execution.work import Context, EachCall, Env, Made, MadeFile, ReduceCall, ScatterCall
 from pipeline.files.tables import bounded, iter_batches, read_dataset, side_of, write_table
 from pipeline.phases import OutputFile
@@ -295,19 +295,16 @@ def read_bucket(env: Env, call: ReduceCall) -> pa.Table:
     return pa.concat_tables(found, promote_options="permissive").unify_dictionaries()
 
 
-def sorted_order(table: pa.Table, key: str, order: tuple[str, ...]) -> npt.NDArray[np.int64]:
-    """Which rows follow each other in ascending (key, *order), nulls first."""
+def sort_rows(held: list[pa.Table], key: str, order: tuple[str, ...]) -> pa.Table:
+    """Rows in ascending (key, *order), nulls first, of the one table in `held`. Empties the list:
+    the sort copies what stands there, and a shard's rows are the most that a process holds."""
+    table = held[0]
     if table.num_rows < 2:
-        return np.arange(table.num_rows)
+        return held.pop()
     names = [key, *(name for name in order if name in table.column_names and name != key)]
     at = pc.sort_indices(table, sort_keys=[(name, "ascending", "at_start") for name in names])
-    return np.asarray(at.to_numpy(), np.int64)
-
-
-def sort_rows(held: list[pa.Table], key: str, order: tuple[str, ...]) -> pa.Table:
-    """The rows of the one table in `held`, sorted. Empties the list, as the sort copies what stands
-    there."""
-    return gathered_last(held, sorted_order(held[0], key, order))
+    del table
+    return gathered_last(held, at.to_numpy())
 
 
 def run_reduce(call: ReduceCall, env: Env) -> Made:
@@ -320,16 +317,11 @@ def run_reduce(call: ReduceCall, env: Env) -> Made:
         return Made(
             {"rows": [write_table(env.scratch / "rows", phase.schema.empty_table(), phase.schema)]}
         )
-    rows: pa.Table | RowsInOrder
-    if phase.in_order:
-        rows = RowsInOrder(table, sorted_order(table, phase.key, phase.order))
-        del table
-    else:
-        held = [table]
-        del table
-        rows = sort_rows(held, phase.key, phase.order)
+    held = [table]
+    del table
+    table = sort_rows(held, phase.key, phase.order)
     side = side_of(call.context, env)
-    answer = guarded(env, f"phase '{phase.name}'", phase.reduce, rows, side)
+    answer = guarded(env, f"phase '{phase.name}'", phase.reduce, table, side)
     if isinstance(answer, pa.Table):
         if phase.schema is None:
             raise StageError(f"{env.where}: phase '{phase.name}' declares no schema for its table.")
