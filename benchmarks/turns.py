@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -14,11 +13,6 @@ from typing import Any
 from benchmarks.measure import Usage, measure
 from benchmarks.report import ROOT
 from benchmarks.web import Web
-
-TOUCHED = 1 << 30
-"""Bytes of memory that another process touches and gives back before each run of either side. The
-host of a virtual machine hands out pages when they are first touched, at the cost of whoever does:
-documents to shards took 2.1 s of system time without, 1.0 with it (three pairs)."""
 
 Command = Callable[[Web, Path], Sequence[str]]
 """(input, output folder) -> command line."""
@@ -65,7 +59,6 @@ class Side:
         folder = Path(tempfile.mkdtemp(prefix="tokenmill-benchmark-"))
         try:
             command = self.command(web, folder / "out")
-            touch_memory()
             usage = measure(
                 command, cwd=ROOT, env={"PYTHONUNBUFFERED": "1", **self.env}, log=folder / "log"
             )
@@ -77,13 +70,6 @@ class Side:
             f"{usage.peak_pss_bytes >> 20} MB"
         )
         return usage
-
-
-def touch_memory(size: int = TOUCHED) -> None:
-    """What a run asks for next is memory that the machine has."""
-    subprocess.run(
-        [sys.executable, "-c", f"bytearray({size})[::4096] = bytes({size >> 12})"], check=True
-    )
 
 
 def say(line: str) -> None:
