@@ -358,12 +358,12 @@ import resource, sys, warnings
 from pathlib import Path
 from loader import Loader, open_dataset
 limit = int(sys.argv[3])
+wanted = list(Loader(open_dataset(sys.argv[1]), 64, 4, cache="memory"))  # kernels get compiled here
 if limit:
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 with warnings.catch_warnings(record=True) as said:
     warnings.simplefilter("always")
     found = Loader(open_dataset(sys.argv[1]), 64, 4, cache=sys.argv[2])
-    wanted = Loader(open_dataset(sys.argv[1]), 64, 4, cache="memory")
     for one, other in zip(found, wanted, strict=True):
         assert (one.tokens_BT == other.tokens_BT).all()
 lines = [str(one.message) for one in said]
