@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import statistics
 from pathlib import Path
 from typing import Any
 
@@ -99,12 +100,16 @@ def _shown(part: str, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _of_two_gpus(path: str, found: dict[str, Any]) -> str:
-    alone, together = found["one_alone_tokens_per_second"], found["together_tokens_per_second"]
     same = found["disjoint"] and found["union_is_the_one_rank_order"]
     what = f"{found['rows_compared']:,} rows {'as' if same else 'NOT as'} one rank gives them"
+    turns = [turn["loader"] for turn in found["bytes_per_second"]]
+    ratios = [sum(one["together"]) / statistics.mean(one["alone"]) for one in turns]
+    speed = statistics.median(sum(one["together"]) for one in turns) / 2
     return (
-        f"| two GPUs | | {path}, {together / alone:.2f} times one alone; {what} | "
-        f"{together / 1e9:.2f} | | | |"
+        f"| two GPUs | 512 x 2048 each | {path}, **{found['together_vs_one']:.2f} times one "
+        f"alone** (pinned copies {found['wire_together_vs_one']:.2f}); {what} | "
+        f"{speed / 1e9:.2f} | {100 * found['of_the_wire_together']:.1f} % | "
+        f"{', '.join(f'{ratio:.2f}' for ratio in ratios)} | |"
     )
 
 

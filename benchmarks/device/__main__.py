@@ -28,7 +28,7 @@ PARTS = {
     "litdata": 90,
     "mosaicml": 120,
     "step_time": 300,
-    "ranks": 100,
+    "ranks": 150,
     "train": 120,
     "train_two": 120,
 }

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import json
 import os
+import statistics
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +23,8 @@ from loader.bench import PLANNERS, consumed, pinned_limit, prefetched, touch_all
 from loader.dataset import open_dataset
 from loader.loader import Loader
 
-T, ROWS, STEPS = 2048, 512, 20_000
-CHECKED = 20
+T, ROWS = 2048, 512
+TURNS, SECONDS, CHECKED = 5, 1.0, 20
 THREADS = {"ring": 8, "gather": 2}
 
 
@@ -56,57 +58,83 @@ def _own_cores(rank: int, world: int) -> None:
     os.sched_setaffinity(0, cores[rank * each : (rank + 1) * each])
 
 
-def _speed(loader: Loader, barrier: Any) -> float:
-    """Tokens a second of this process, all of them under way together."""
+def _speed(loader: Loader) -> float:
+    """Bytes of ids a second of this process, as they are stored; it begins with a full line."""
     for _ in range(2 * loader.ahead):
         next(loader)
-    barrier()
-    begin = time.perf_counter()
-    for _ in range(STEPS):
-        batch = next(loader)
-        batch.tokens_BT, batch.labels_BT, batch.position_ids_BT  # noqa: B018
+    begin, count = time.perf_counter(), 0
+    while time.perf_counter() - begin < SECONDS:
+        for _ in range(16):
+            batch = next(loader)
+            batch.tokens_BT, batch.labels_BT, batch.position_ids_BT  # noqa: B018
+        count += 16
     consumed()
-    wall = time.perf_counter() - begin
-    barrier()
-    return STEPS * ROWS * T / wall
+    return count * ROWS * T * loader.dataset.dtype.itemsize / (time.perf_counter() - begin)
+
+
+def _alone_and_together(measure: Callable[[], float]) -> dict[str, list[float]]:
+    """Each GPU's figure while the others idle, and its figure while all are at it."""
+    rank, world = dist.get_rank(), dist.get_world_size()
+    alone = 0.0
+    for turn in range(world):
+        dist.barrier()
+        if turn == rank:
+            alone = measure()
+    dist.barrier()
+    both: list[Any] = [None] * world
+    dist.all_gather_object(both, (alone, measure()))
+    return {"alone": [one for one, _ in both], "together": [one for _, one in both]}
+
+
+def _ratio(turn: dict[str, list[float]]) -> float:
+    """All GPUs together, in units of one alone."""
+    return sum(turn["together"]) / statistics.mean(turn["alone"])
+
+
+def _same_rows(folder: str, cache: str, path: str, loader: Loader) -> dict[str, Any]:
+    """Are the ranks' first rows disjoint, and together those of one rank in its order?"""
+    everyone: list[Any] = [None] * dist.get_world_size()
+    dist.all_gather_object(everyone, _digests(loader))
+    whole: list[tuple[int, str]] = []
+    if dist.get_rank() == 0:
+        with Loader(
+            open_dataset(folder), T, loader.batch_size, epochs=None, cache=cache,
+            backend=made_backend(path),
+        ) as single:  # fmt: skip
+            whole = _digests(single)
+    together = [row for rows in everyone for row in rows]
+    return {
+        "rows_compared": len(together),
+        "disjoint": len({sample for sample, _ in together}) == len(together),
+        "union_is_the_one_rank_order": sorted(together) == sorted(whole),
+    }
 
 
 def main(folder: str, cache: str, out: str) -> None:
     rank, world = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     _own_cores(rank, world)
     torch.cuda.set_device(rank)
-    dist.init_process_group("nccl", device_id=torch.device("cuda", rank))
+    dist.init_process_group("gloo")  # NCCL's barrier would be work on the GPU
     found: dict[str, Any] = {"world": world, "device": torch.cuda.get_device_name()}
-    for path in ("ring", "gather"):
+    for path in THREADS:
         with _loader(folder, cache, path, rank, world) as loader:
-            mine = _digests(loader)
-        everyone: list[Any] = [None] * world
-        dist.all_gather_object(everyone, mine)
-        alone = 0.0
-        with Loader(
-            open_dataset(folder), T, ROWS * world, epochs=None, cache=cache,
-            backend=made_backend(path),
-        ) as single:  # fmt: skip
-            whole = _digests(single) if rank == 0 else []
-        dist.barrier()
-        if rank == 0:  # one process, the other idle
-            with _loader(folder, cache, path, 0, 1) as loader:
-                alone = _speed(loader, lambda: None)
-        dist.barrier()
-        limit = pinned_limit(3)
-        with _loader(folder, cache, path, rank, world) as loader:
-            speed = _speed(loader, dist.barrier)
-        speeds: list[Any] = [None] * world
-        dist.all_gather_object(speeds, (speed, limit))
-        together = [row for rows in everyone for row in rows]
+            rows = _same_rows(folder, cache, path, loader)
+            turns = [
+                {
+                    "wire": _alone_and_together(lambda: pinned_limit(3)),
+                    "loader": _alone_and_together(lambda one=loader: _speed(one)),  # type: ignore[misc]
+                }
+                for _ in range(TURNS)
+            ]
         found[path] = {
-            "rows_compared": len(together),
-            "disjoint": len({sample for sample, _ in together}) == len(together),
-            "union_is_the_one_rank_order": sorted(together) == sorted(whole),
-            "one_alone_tokens_per_second": alone,
-            "together_tokens_per_second": sum(one for one, _ in speeds),
-            "together_vs_one": sum(one for one, _ in speeds) / alone if alone else None,
-            "wire_bytes_per_second_both_at_once": [limit for _, limit in speeds],
+            **rows,
+            "threads": THREADS[path],
+            "together_vs_one": statistics.median(_ratio(turn["loader"]) for turn in turns),
+            "wire_together_vs_one": statistics.median(_ratio(turn["wire"]) for turn in turns),
+            "of_the_wire_together": statistics.median(
+                sum(turn["loader"]["together"]) / sum(turn["wire"]["together"]) for turn in turns
+            ),
+            "bytes_per_second": turns,
         }
     if rank == 0:
         Path(out).write_text(json.dumps(found))
