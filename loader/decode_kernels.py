@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
+from loader.jit import jit
 
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+
+@jit
 def _run_header(data: Any, at: int) -> tuple[Any, int]:
     """The varint at `at`, and where it ends; -1 where the data ends first."""
     value: Any = 0
@@ -24,7 +25,7 @@ def _run_header(data: Any, at: int) -> tuple[Any, int]:
     return -1, at
 
 
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@jit
 def zeros(data: npt.NDArray[np.uint8], count: int, found: npt.NDArray[np.int64]) -> int:
     """How many of `count` levels of 0 or 1 are 0; their places go to `found`. -1 if malformed.
 

@@ -18,6 +18,7 @@ import numba
 import numpy as np
 
 from loader.instructions import call, copy_bytes, copy_line, fence, pointer, prefetch
+from loader.jit import jit
 
 MORE = np.uint64(1) << np.uint64(63)
 """As in loader/expand.cu: set in a piece's address where the label of its last position is the id
@@ -26,7 +27,7 @@ behind it."""
 # --- pieces and runs ------------------------------------------------------------------------------
 
 
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@jit
 def cut(
     addresses_S: Any, starts_S: Any, tails_S: Any, shift: int, total: int, itemsize: int,
     limit: int, batch: int, first: int, pieces_P2: Any, count: int, starts: Any, tails: Any,
@@ -69,7 +70,7 @@ def cut(
     return count + 1, longest
 
 
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@jit
 def place(
     addresses_S: Any, starts_S: Any, total: int, itemsize: int, line: int, cursor: int,
     offsets_S: Any, runs_R3: Any,
@@ -98,7 +99,7 @@ AHEAD = 4
 """Lines of the next run asked for while this one is copied; the processor goes on from there."""
 
 
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@jit
 def copy_runs(runs_R3: Any, slot: int, low: int, high: int) -> None:
     """Copy the bytes that belong at offsets low..high-1 of the slot at address `slot`.
 
@@ -142,12 +143,12 @@ CALLS = (
 _CONTEXT, _SYNCHRONIZE, _TO_DEVICE, _ON_DEVICE, _LAUNCH, _RECORD, _WAIT = range(7)
 
 
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@jit
 def _up(size: int) -> int:
     return -(-size // 256) * 256
 
 
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@jit
 def write_pieces(
     plans_K4: Any, total: int, itemsize: int, limit: int, shift: int,
     block: int, room: int, segments: int, longest_K: Any,
@@ -181,7 +182,7 @@ def write_pieces(
     return count - 1
 
 
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@jit
 def gather_runs(
     plans_K4: Any, total: int, itemsize: int, line: int, slot: int, offsets_S: Any,
     runs_R3: Any, moved_K4: Any,
@@ -212,7 +213,7 @@ def gather_runs(
     return cursor
 
 
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@jit
 def _launched(
     calls: Any, function: int, values: Any, pointers: Any, block: int, room: int, segments: int,
     count: int, blocks: int, threads: int, lane: int, event: int,
@@ -233,7 +234,7 @@ def _launched(
     return done
 
 
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@jit
 def queue_gather(
     calls: Any, context: int, before: int, plans_K4: Any, total: int, itemsize: int, limit: int,
     room: int, segments: int, host: int, block: int, size: int, longest_K: Any,
@@ -260,7 +261,7 @@ def queue_gather(
     )  # fmt: skip
 
 
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@jit
 def queue_ring(
     calls: Any, context: int, before: int, plans_K4: Any, total: int, itemsize: int, limit: int,
     room: int, segments: int, host: int, staging: int, size: int, longest_K: Any,

@@ -6,9 +6,10 @@ of another file.
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 import numpy.typing as npt
+
+from loader.jit import jit
 
 Ints = npt.NDArray[np.int64]
 UInts = npt.NDArray[np.uint64]
@@ -18,7 +19,7 @@ TOGETHER = 64
 """Indices that go through a round together; alone each would wait for its own products."""
 
 
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@jit
 def permute(indices: Ints, size: int, half: int, keys: UInts) -> Ints:
     """The keyed permutation of 0..size-1 at each index: a Feistel network with cycle walking."""
     found = np.empty(len(indices), np.int64)
@@ -52,7 +53,7 @@ def permute(indices: Ints, size: int, half: int, keys: UInts) -> Ints:
     return found
 
 
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@jit
 def full_rows(
     first: int, apart: int, rows: int, count: int, epoch_first: int, size: int, half: int,
     keys: UInts, firsts_G: Ints, first_tokens_G: Ints, seq_len: int,
@@ -79,7 +80,7 @@ def full_rows(
     return samples, groups, begins, lengths, stops
 
 
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@jit
 def _before(sizes: Ints, group: int, window: int) -> int:
     """Windows of all groups that stand before window `window` of `group`."""
     before = window
@@ -91,7 +92,7 @@ def _before(sizes: Ints, group: int, window: int) -> int:
     return before
 
 
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@jit
 def interleave(sizes: Ints, places: Ints) -> tuple[Ints, Ints]:
     """`loader.order.interleaved` at each place; exact while 2 * max(sizes)^2 is below 2^62."""
     groups, windows = np.full(len(places), -1, np.int64), np.empty(len(places), np.int64)

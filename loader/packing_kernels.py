@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 import numpy.typing as npt
+
+from loader.jit import jit
 
 Ints = npt.NDArray[np.int64]
 
@@ -14,7 +15,7 @@ Ints = npt.NDArray[np.int64]
 # --- document: whole documents, rows padded ------------------------------------------------------
 
 
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@jit
 def document_rows(ends: Ints, seq_len: int, begins: Ints) -> int:
     """How many rows these documents take; where each begins goes to `begins` as far as it reaches.
 
@@ -46,7 +47,7 @@ def document_rows(ends: Ints, seq_len: int, begins: Ints) -> int:
 # --- best fit: full rows, as few cuts as may be --------------------------------------------------
 
 
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@jit
 def _top_bit(word: Any) -> Any:
     place = 0
     for step in (32, 16, 8, 4, 2, 1):
@@ -56,7 +57,7 @@ def _top_bit(word: Any) -> Any:
     return place
 
 
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@jit
 def _mark(words: Any, above: Any, length: int, there: bool) -> None:
     """Note in the two levels of bits whether there is a piece of this length."""
     word, bit = length >> 6, np.uint64(1) << np.uint64(length & 63)
@@ -71,7 +72,7 @@ def _mark(words: Any, above: Any, length: int, there: bool) -> None:
         above[word >> 6] &= ~bit
 
 
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@jit
 def _longest(words: Any, above: Any, most: int) -> Any:
     """The longest length up to `most` of which there is a piece; 0 for none."""
     word = most >> 6
@@ -89,7 +90,7 @@ def _longest(words: Any, above: Any, most: int) -> Any:
     return (word << 6) + _top_bit(words[word])
 
 
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@jit
 def best_fit(begins_P: Ints, lengths_P: Ints, seq_len: int, rows: int) -> tuple[Ints, Ints, Ints]:
     """Pieces -> (first run of each row and the number of all, begins and lengths of the runs).
 
@@ -148,7 +149,7 @@ def best_fit(begins_P: Ints, lengths_P: Ints, seq_len: int, rows: int) -> tuple[
     return first_run, begins[:run], lengths[:run]
 
 
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@jit
 def runs_of_rows(
     first_run: Ints, begins: Ints, lengths: Ints, wanted: Ints, names: Ints
 ) -> tuple[Ints, Ints, Ints]:

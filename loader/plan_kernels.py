@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from loader.instructions import pointer, prefetch_kept
+from loader.jit import jit
 
 Ints = npt.NDArray[np.int64]
 UInts = npt.NDArray[np.uint64]
@@ -20,14 +21,14 @@ AHEAD = 8
 """Runs between asking for a line of memory and reading it."""
 
 
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@jit
 def _token(address: Any, place: int, itemsize: int) -> Any:
     if itemsize == 2:
         return np.int64(numba.carray(pointer(address), place + 1, np.uint16)[place])
     return np.int64(numba.carray(pointer(address), place + 1, np.uint32)[place])
 
 
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@jit
 def _last_at_most(values: Any, wanted: int) -> int:
     """Number of the last value that is not above `wanted`, of ascending ones; -1 for none."""
     low, high = 0, len(values)
@@ -40,7 +41,7 @@ def _last_at_most(values: Any, wanted: int) -> int:
     return low - 1
 
 
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@jit
 def runs_row_groups(begins_N: Ints, lengths_N: Ints, ends_N: Ints, edges_R: Ints) -> Ints:
     """Row groups of the runs, ascending, each once; `ends_N` > the run's end: with what follows."""
     found = np.empty(4 * len(begins_N) + 4, np.int64)
@@ -77,7 +78,7 @@ def runs_row_groups(begins_N: Ints, lengths_N: Ints, ends_N: Ints, edges_R: Ints
     return found[:kept]
 
 
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@jit
 def segments(
     rows_N: Ints, begins_N: Ints, lengths_N: Ints, ends_N: Ints,
     rows: int, seq_len: int, itemsize: int, edges_R: Ints,
@@ -148,7 +149,7 @@ def segments(
     return count
 
 
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@jit
 def fill(
     addresses_S: UInts, starts_S: Ints, tails_S: Ints, end: int, itemsize: int,
     pad: int, ignored: int, tokens: Any, labels: Any,
@@ -169,7 +170,7 @@ def fill(
             targets[length - 1] = tails_S[at]
 
 
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@jit
 def _copy(ids: Any, inputs: Any, targets: Any) -> None:
     for at in range(len(ids)):
         inputs[at] = ids[at]
@@ -177,7 +178,7 @@ def _copy(ids: Any, inputs: Any, targets: Any) -> None:
         targets[at - 1] = ids[at]
 
 
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@jit
 def positions(starts_S: Ints, found: Any) -> None:
     """Write each position's distance from its segment's start."""
     for at in range(len(starts_S)):

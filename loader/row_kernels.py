@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from loader.instructions import call, copy_bytes, copy_line, fence, pointer, prefetch
+from loader.jit import jit
 
 Ints = npt.NDArray[np.int64]
 
@@ -52,7 +53,7 @@ TOGETHER = 4
 """Rows copied a line of each in turn: more reads under way, 8.5 GB/s of a core became 9.8."""
 
 
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@jit
 def most_inside(values: Ints, width: int) -> int:
     """The most of ascending values that lie in any `width` numbers in a row."""
     most, first = 0, 0
@@ -63,7 +64,7 @@ def most_inside(values: Ints, width: int) -> int:
     return most
 
 
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@jit
 def _last_at_most(values: Any, wanted: int) -> int:
     low, high = 0, len(values)
     while low < high:
@@ -75,7 +76,7 @@ def _last_at_most(values: Any, wanted: int) -> int:
     return low - 1
 
 
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@jit
 def _copied(to: int, source: int, size: int) -> None:
     """`to` is a multiple of 64 where it matters: whole lines go past the caches."""
     if to % 64 == 0:
@@ -88,7 +89,7 @@ def _copied(to: int, source: int, size: int) -> None:
         copy_bytes(np.int64(to), np.int64(source), np.int64(size))
 
 
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@jit
 def _copied_four(to: int, apart: int, source_R: Any, size: int) -> None:
     """Four rows past the caches, a line of each in turn; `to` and `apart` are multiples of 64."""
     a, b = np.int64(source_R[0]), np.int64(source_R[1])
@@ -105,7 +106,7 @@ def _copied_four(to: int, apart: int, source_R: Any, size: int) -> None:
             copy_bytes(np.int64(place), np.int64(source), np.int64(rest))
 
 
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@jit
 def _copied_row(
     to: int, token: int, end: int, group: int, edges_G: Ints, addresses_G: Any, itemsize: int
 ) -> None:  # fmt: skip
@@ -119,7 +120,7 @@ def _copied_row(
         group += 1
 
 
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@jit
 def _id_at(token: int, group: int, edges_G: Ints, addresses_G: Any, itemsize: int) -> Any:
     """The id of a token that lies in `group` or behind it; -1 at the line's end."""
     if token >= edges_G[len(edges_G) - 1]:
@@ -132,7 +133,7 @@ def _id_at(token: int, group: int, edges_G: Ints, addresses_G: Any, itemsize: in
     return np.int64(numba.carray(pointer(place), 1, np.uint32)[0])
 
 
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@jit
 def copy_rows(
     begins_R: Ints, lengths_R: Ints, seq_len: int, edges_G: Ints, addresses_G: Any, itemsize: int,
     row_bytes: int, slot: int, next_R: Ints,
@@ -173,7 +174,7 @@ def copy_rows(
     fence()
 
 
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@jit
 def _launched(
     calls: Any, function: int, blocks: int, threads: int, lane: int, arguments: Any
 ) -> Any:
@@ -187,19 +188,19 @@ def _launched(
     )  # fmt: skip
 
 
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@jit
 def _passed(calls: Any, event: int) -> Any:
     """Wait for an event. One that has passed already costs no sleep."""
     done = call(calls[_QUERY], (np.int64(event),))
     return call(calls[_SYNCHRONIZE], (np.int64(event),)) if done != 0 else done
 
 
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@jit
 def _up(size: int) -> int:
     return -(-size // 256) * 256
 
 
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@jit
 def _planned(calls: Any, functions: Any, rows: int, lane: int, arguments: Any) -> Any:
     """Queue the kernels that plan."""
     done = _launched(calls, functions[0], -(-rows // _ROW_BLOCK), _ROW_BLOCK, lane, arguments)
@@ -211,23 +212,23 @@ def _planned(calls: Any, functions: Any, rows: int, lane: int, arguments: Any) -
     return done
 
 
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@jit
 def _put(values: Any, host: int) -> None:
     numba.carray(pointer(host), len(values), np.int64)[:] = values
 
 
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@jit
 def _waited(crew: Ints, semaphore: int) -> None:
     while call(crew[_SEM_WAIT], (np.int64(semaphore),)) != 0:
         pass  # a signal came between
 
 
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@jit
 def _posted(crew: Ints, semaphore: int) -> None:
     call(crew[_SEM_POST], (np.int64(semaphore),))
 
 
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@jit
 def _handed_in(crew: Ints, job: Ints) -> Any:
     """Let a crew do a job, and wait until all its transfers are queued; 0 or CUDA's error."""
     chunks = -(-job[_ROWS] // job[_CHUNK_ROWS])
@@ -242,7 +243,7 @@ def _handed_in(crew: Ints, job: Ints) -> Any:
     return job[_ERROR]
 
 
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@jit
 def _sent(calls: Any, copies: int, job: Ints, first: int, last: int, place: int, sent: int) -> Any:
     """Copy some rows of a job to pinned memory that the event `sent` guards; queue the transfer."""
     done = _passed(calls, sent)
@@ -266,7 +267,7 @@ def _sent(calls: Any, copies: int, job: Ints, first: int, last: int, place: int,
     return call(calls[_RECORD], (np.int64(sent), np.int64(copies))) if done == 0 else done
 
 
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@jit
 def serve(
     calls: Any, context: int, copies: int, crew: Ints, memory: int, chunk_bytes: int, sent_C: Ints
 ) -> None:
@@ -305,7 +306,7 @@ def serve(
             _posted(crew, finished)
 
 
-@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+@jit
 def queue_rows(
     calls: Any, context: int, before: int, begins_R: Ints, lengths_R: Ints, stops_R: Ints,
     edges_G: Ints, addresses_G: Any, itemsize: int, host: int, device: int, work: Any,

@@ -36,7 +36,10 @@ MAY_IMPORT = {
         *("stages.kernels.piece_classes", "stages.kernels.piece_counts"),
         *("stages.kernels.piece_rules", "stages.kernels.expressions"),
     },
-    "loader": {"loader", "pipeline.schema", "pipeline.errors", "pipeline.draw"},
+    "loader": {
+        *("loader", "pipeline.schema", "pipeline.errors", "pipeline.draw"),
+        *("pipeline.machine_code",),
+    },
     "samples": {"samples"},
     "benchmarks": set(PACKAGES),
 }

@@ -18,17 +18,17 @@ from typing import Any, ClassVar, TextIO, TypeVar, cast
 
 import numba
 import xxhash
-from numba.core.caching import FunctionCache
 
 from pipeline.execution.warm_up import Busy, impatient, note_compiling
 from pipeline.execution.watch import rest, resume
+from pipeline.machine_code import MachineCode
 
 F = TypeVar("F", bound=Callable[..., Any])
 PATIENCE = 300
 """Seconds that a process waits for another one's compiling; the longest takes 25."""
 
 
-class SharedCache(FunctionCache):  # type: ignore[misc]
+class SharedCache(MachineCode):
     """Numba's cache on disk, of whose kernels the processes of a machine compile each only once.
 
     A process that finds none takes the kernel's lock and looks again; saving frees the lock, as
