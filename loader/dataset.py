@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -211,7 +212,9 @@ def shard_number(file: str) -> int:
         ) from None
 
 
-def open_dataset(uri: str, version: int | None = None, *, filesystem: Any = None) -> Dataset:
+def open_dataset(
+    uri: str | os.PathLike[str], version: int | None = None, *, filesystem: Any = None
+) -> Dataset:
     """The dataset in a folder: a local path or a URI that pyarrow.fs knows (s3://, gs://, ...).
 
     With `filesystem`, of pyarrow or of fsspec (such as `obstore.fsspec.FsspecStore`), `uri` is a
@@ -220,17 +223,20 @@ def open_dataset(uri: str, version: int | None = None, *, filesystem: Any = None
     Raises InputError where there is none or it is of another format, IntegrityError where the index
     is not the file that it names.
     """
-    root = uri
+    root = uri = os.fspath(uri)
     if filesystem is not None:
         if not isinstance(filesystem, pafs.FileSystem):
             filesystem = pafs.PyFileSystem(pafs.FSSpecHandler(filesystem))
     elif "://" in uri:
         filesystem, root = pafs.FileSystem.from_uri(uri)
     else:
-        filesystem = pafs.LocalFileSystem()
+        filesystem, root = pafs.LocalFileSystem(), os.path.abspath(uri)  # may change folders later
     root = root.rstrip("/")
     path = f"{root}/dataset.json" if version is None else f"{root}/versions/{version}.json"
-    facts = json.loads(_read(filesystem, path))
+    try:
+        facts = json.loads(_read(filesystem, path))
+    except ValueError as error:
+        raise InputError(f"{path}: not whole JSON ({error}). Copy the dataset again.") from None
     if facts.get("format_version") != FORMAT_VERSION:
         raise InputError(
             f"{path}: format_version is {facts.get('format_version')}, this loader reads "

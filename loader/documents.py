@@ -20,7 +20,9 @@ def documents(line: RowGroupLine, plan: Plan, columns: Sequence[str] = COLUMNS) 
     them. Raises InputError or IntegrityError.
     """
     rows, starts = np.divmod(plan.starts_S, plan.seq_len)
-    numbers = np.unique(plan.row_groups_S[plan.row_groups_S >= 0])
+    real = plan.row_groups_S[plan.row_groups_S >= 0]
+    # Padding alone has its columns too, in the types of the shards.
+    numbers = np.unique(real) if len(real) else np.zeros(1, np.int64)
     first: dict[int, int] = {}
     tables: list[pa.Table] = []
     for number in numbers.tolist():
@@ -33,8 +35,6 @@ def documents(line: RowGroupLine, plan: Plan, columns: Sequence[str] = COLUMNS) 
         )
     ]
     found = pa.table({"row": rows, "start": starts})
-    if not tables:
-        return found
     whole = pa.concat_tables(tables).take(pa.array(where, pa.int64()))
     for name in columns:
         found = found.append_column(name, whole[name])

@@ -19,6 +19,7 @@ For the same reason nothing waits for the disk (`fsync`).
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import errno
 import fcntl
 import mmap
@@ -49,6 +50,13 @@ STALE_SECONDS = 60
 """Age from which a part without a living writer is swept away."""
 _DIGEST = 16
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_LIBC = ctypes.CDLL(None, use_errno=True)
+_LIBC.mmap.restype = ctypes.c_void_p
+_LIBC.mmap.argtypes = [
+    *(ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long),
+]
+_LIBC.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+_MAP_FAILED = ctypes.c_void_p(-1).value
 
 
 def default_cache() -> Path:
@@ -63,14 +71,14 @@ class HotRowGroup:
 
     tokens: npt.NDArray[Any]
     starts: npt.NDArray[np.int64]
-    buffer: mmap.mmap
+    buffer: npt.NDArray[np.uint8]
     """What both are views of."""
     on_disk: bool
 
     @cached_property
     def address(self) -> int:
         """Of the first token; a multiple of the page size."""
-        return int(np.frombuffer(self.buffer, np.uint8).__array_interface__["data"][0])
+        return int(self.buffer.ctypes.data)
 
     @cached_property
     def facts(self) -> tuple[int, int, int]:
@@ -137,15 +145,16 @@ class HotCache:
     def _mapped(self, path: Path, place: Place) -> HotRowGroup | None:
         """The file mapped and verified; None if there is none, or a damaged one, which leaves."""
         try:
-            found = _view(_open(path), self._dtype, place.tokens, on_disk=True)
+            found = _view(np.asarray(_Mapped(path)), self._dtype, place.tokens, on_disk=True)
         except FileNotFoundError:
             return None
         except ValueError:  # too short
             found = None
+        if found is None or not _sound(found, place):
+            # Who may not remove it gets an OSError, and the row group in memory: never this file.
+            path.unlink(missing_ok=True)
+            return None
         with contextlib.suppress(OSError):
-            if found is None or not _sound(found, place):
-                path.unlink()
-                return None
             os.utime(path)  # when it was last used; another user's file keeps its time
         return found
 
@@ -219,22 +228,47 @@ def _write(path: Path, content: _Content) -> None:
         raise
 
 
-def _open(path: Path) -> mmap.mmap:
-    with path.open("rb") as stream:
-        flags = mmap.MAP_SHARED | getattr(mmap, "MAP_POPULATE", 0)
-        return mmap.mmap(stream.fileno(), 0, flags=flags, prot=mmap.PROT_READ)
+class _Mapped:
+    """A whole file mapped for reading until nothing views it any more.
+
+    Python's mmap keeps a file descriptor a map, of which many systems allow a process 1,024.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Raises OSError, and ValueError for an empty file."""
+        self._size = 0
+        with path.open("rb") as stream:
+            size = os.fstat(stream.fileno()).st_size
+            if not size:
+                raise ValueError(f"{path}: empty")
+            flags = mmap.MAP_SHARED | getattr(mmap, "MAP_POPULATE", 0)
+            address = _LIBC.mmap(None, size, mmap.PROT_READ, flags, stream.fileno(), 0)
+        if address == _MAP_FAILED:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number), str(path))
+        self._address, self._size = address, size
+        self.__array_interface__ = {
+            "data": (address, True), "shape": (size,), "typestr": "|u1", "version": 3,
+        }  # fmt: skip
+
+    def __del__(self) -> None:
+        if self._size:
+            _LIBC.munmap(self._address, self._size)
 
 
 def _copied(decoded: RowGroup) -> HotRowGroup:
     """The row group in memory of its own, in the layout of a file."""
     content = _Content(decoded)
-    buffer = mmap.mmap(-1, content.num_bytes)
+    memory = mmap.mmap(-1, content.num_bytes)
     for piece in content.pieces:
-        buffer.write(piece)
+        memory.write(piece)
+    buffer = np.frombuffer(memory, np.uint8)
     return _view(buffer, decoded.tokens.dtype, len(decoded.tokens), on_disk=False)
 
 
-def _view(buffer: mmap.mmap, dtype: np.dtype[Any], tokens: int, *, on_disk: bool) -> HotRowGroup:
+def _view(
+    buffer: npt.NDArray[np.uint8], dtype: np.dtype[Any], tokens: int, *, on_disk: bool
+) -> HotRowGroup:
     """Raises ValueError where the buffer is too short for its tokens."""
     ids = np.frombuffer(buffer, dtype, tokens)
     first = -(-ids.nbytes // 8) * 8
@@ -247,7 +281,7 @@ def _sound(found: HotRowGroup, place: Place) -> bool:
     return (
         len(found.starts) == place.documents
         and len(found.buffer) == found.starts.nbytes + _DIGEST + -(-found.tokens.nbytes // 8) * 8
-        and xxhash.xxh3_128_digest(found.starts.data) == found.buffer[-_DIGEST:]
+        and xxhash.xxh3_128_digest(found.starts.data) == found.buffer[-_DIGEST:].tobytes()
         and xxhash.xxh3_128_hexdigest(found.tokens.data) == place.checksum
     )
 

@@ -12,11 +12,14 @@ are done ahead of the caller by threads, and none of that shows in the state.
 
 from __future__ import annotations
 
+import operator
+import os
 import warnings
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import compress
+from numbers import Integral
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -56,6 +59,8 @@ CACHE_BYTES = 64 << 30
 MEMORY = "memory"
 _AHEAD_BYTES = 64 << 20
 _AHEAD_BATCHES = 64
+_FAR = 1 << 62
+"""Samples without end stop here: the numbers of a batch's rows stay in 64 bits."""
 """How far ahead row groups are fetched, at most."""
 
 
@@ -99,6 +104,9 @@ class Loader:
         `backend` None: numpy arrays of `dtype` (int64 or int32); or a name of
         `loader.backends.NAMES`. Raises ConfigError, and InputError or IntegrityError from shards.
         """
+        # Numbers of numpy would end up in the state, which a checkpoint of torch refuses to load.
+        seq_len, batch_size, seed = map(operator.index, (seq_len, batch_size, seed))
+        rank, world_size = operator.index(rank), operator.index(world_size)
         if seq_len < 1 or batch_size < 1 or not 0 <= rank < world_size:
             raise ConfigError(
                 f"seq_len = {seq_len}, batch_size = {batch_size}, rank = {rank} of {world_size}: "
@@ -116,6 +124,11 @@ class Loader:
                 f"prefetch = {prefetch}, threads = {threads}: expected prefetch of 0 or more and "
                 f"at least one thread."
             )
+        if (epochs is not None and epochs < 0) or (cache_bytes is not None and cache_bytes < 1):
+            raise ConfigError(
+                f"epochs = {epochs}, cache_bytes = {cache_bytes}: expected epochs of 0 or more "
+                f"(None: without end) and at least one byte (None: the default)."
+            )
         if packing not in PACKINGS:
             raise ConfigError(f"packing = {packing!r}.{nearest(str(packing), PACKINGS)}")
         self.dataset, self.seq_len, self.batch_size = dataset, seq_len, batch_size
@@ -132,8 +145,9 @@ class Loader:
                 f"weights over a dataset with the stages {', '.join(dataset.stages)}: its order is "
                 f"a mixture already. Name one (`stage`), or leave `weights` out."
             )
-        folder = None if cache == MEMORY else Path(cache or default_cache())
-        bound = cache_bytes or (MEMORY_BYTES if folder is None else CACHE_BYTES)
+        folder = None if cache == MEMORY else Path(cache or default_cache()).absolute()
+        default = MEMORY_BYTES if folder is None else CACHE_BYTES
+        bound = default if cache_bytes is None else cache_bytes
         self.line = RowGroupLine(
             dataset, self._streams, HotCache(folder, bound, dataset.dtype), threads
         )
@@ -165,6 +179,7 @@ class Loader:
         self._ready: deque[tuple[int, Any]] = deque()
         self.consumed = 0
         self._next = self._fetched = 0
+        self._process: int | None = None
 
     def _ordered(self, sizes: Sequence[int], stages: Sequence[int]) -> Order:
         shuffle = self._shuffle
@@ -189,6 +204,12 @@ class Loader:
         return self
 
     def __next__(self) -> Any:
+        if self._process not in (None, os.getpid()):
+            raise ConfigError(
+                "this loader's threads stayed behind in the process that used it first (fork): "
+                "make one in each process, with its `rank` and `world_size`."
+            )
+        self._process = os.getpid()
         if self._threads is None:
             if self.total is not None and self.consumed >= self.total:
                 raise StopIteration
@@ -328,7 +349,14 @@ class Loader:
                     f"loader state: {name} is {state.get(name)!r} in the state, {expected!r} here. "
                     f"Resuming would train on other samples; open what the state was made with."
                 )
-        self.consumed = int(state["consumed"])
+        consumed: Any = state.get("consumed")
+        end = _FAR if self.total is None else self.total
+        if not isinstance(consumed, Integral) or not 0 <= int(consumed) <= end:
+            raise IntegrityError(
+                f"loader state: consumed is {consumed!r}, expected 0 to {end:,} samples "
+                f"(epochs = {self._epochs}). Load a state of this loader, or give it more epochs."
+            )
+        self.consumed = int(consumed)
         self._forget()
 
     def _identity(self) -> dict[str, Any]:

@@ -16,6 +16,7 @@ group goes through its own windows epoch after epoch.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -260,7 +261,7 @@ def block_counts(names: Sequence[str], weights: Mapping[str, float]) -> list[int
         if name not in names:
             raise ConfigError(f"weights name the group '{name}'.{nearest(name, names)}")
     for name in names:
-        if weights.get(name, -1.0) < 0:
+        if not 0 <= weights.get(name, -1.0) < math.inf:
             raise ConfigError(f"the group '{name}' needs a weight of 0 or more; 0 leaves it out.")
     exact = [Fraction(str(weights[name])) for name in names]
     whole = sum(exact)

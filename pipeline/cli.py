@@ -12,7 +12,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from pipeline.errors import EXIT_INTERRUPTED, ConfigError, PipelineError
+from pipeline.errors import EXIT_INTERRUPTED, PipelineError
 from pipeline.execution import interrupts
 
 COMMANDS = {
@@ -94,5 +94,5 @@ def count(text: str) -> int:
     """A whole number of at least 0, for argparse."""
     value = int(text)
     if value < 0:
-        raise ConfigError(f"expected a number of at least 0, got {text}")
+        raise argparse.ArgumentTypeError(f"expected a number of at least 0, got {text}")
     return value

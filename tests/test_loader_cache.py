@@ -408,6 +408,54 @@ def test_a_folder_that_cannot_be_written_is_said_once(dataset: Dataset, tmp_path
         assert cached(dataset, HotCache(None, 1 << 30, dataset.dtype)) == found
 
 
+READ_ONLY = """
+import sys, warnings
+import numpy as np
+from loader import Loader, open_dataset
+with warnings.catch_warnings(record=True) as said:
+    warnings.simplefilter("always")
+    found = list(Loader(open_dataset(sys.argv[1]), 64, 4, cache=sys.argv[2]))
+wanted = list(Loader(open_dataset(sys.argv[1]), 64, 4, cache="memory"))
+assert all((a.tokens_BT == b.tokens_BT).all() for a, b in zip(found, wanted, strict=True))
+(line,) = [str(one.message) for one in said]
+assert "cannot be used (Read-only file system)" in line, line
+"""
+
+
+def test_a_damaged_file_that_may_not_be_removed_is_not_used(
+    dataset: Dataset, tmp_path: Path
+) -> None:
+    hot = tmp_path / "hot"
+    cached(dataset, new_cache(dataset, hot))
+    damaged = files_of(hot)[0]
+    content = bytearray(damaged.read_bytes())
+    content[100] ^= 1
+    damaged.write_bytes(content)
+    mount = 'mount --bind "$0" "$0" && mount -o remount,ro,bind "$0" && exec "$@"'
+    inside = ("unshare", "-Urm", "sh", "-c", mount, str(hot))
+    if not shutil.which("unshare") or subprocess.run([*inside, "true"], check=False).returncode:
+        pytest.skip("this user may not mount a file system of his own")
+    run(READ_ONLY, dataset.root, hot, prefix=inside)
+    assert damaged.read_bytes() == content
+
+
+def test_mapped_row_groups_hold_no_file_descriptors(dataset: Dataset, tmp_path: Path) -> None:
+    (stream,) = dataset.streams("train")
+    cache = new_cache(dataset, tmp_path / "hot")
+    cached(dataset, cache)
+    before = len(os.listdir("/proc/self/fd"))
+    held = [cache.get(stream.place(number), refuse) for number in numbers(dataset)]
+    assert len(os.listdir("/proc/self/fd")) == before
+    assert all(one.on_disk for one in held)
+    maps = Path("/proc/self/maps")
+    assert maps.read_text().count(str(tmp_path / "hot")) == len(held)
+    views = [(one.tokens, one.tokens.tobytes()) for one in held]
+    del held
+    assert all(tokens.tobytes() == content for tokens, content in views)
+    del views
+    assert str(tmp_path / "hot") not in maps.read_text()
+
+
 # --- Processes ---------------------------------------------------------------------------------
 
 KILLS = """

@@ -305,3 +305,16 @@ def test_documents_of_a_batch_are_named_on_request(dataset: Dataset) -> None:
             tokens = known[row["doc_id"]]
             at = [tokens[i : i + end - begin] for i in range(len(tokens))]
             assert flat[begin:end] in at
+
+
+def test_a_batch_of_padding_alone_has_the_columns_of_all_others(dataset: Dataset) -> None:
+    """The last batch of an epoch may bring a rank nothing."""
+    total = Loader(dataset, 33, 4).total
+    assert total is not None
+    ranks = [
+        Loader(dataset, 33, 2 * total, rank=rank, world_size=2, cache="memory") for rank in (0, 1)
+    ]
+    tables = [one.documents(next(one), columns=["num_tokens", "source"]) for one in ranks]
+    assert tables[0].schema == tables[1].schema
+    assert tables[0].num_rows > 0
+    assert set(tables[1]["num_tokens"].to_pylist()) == {None}
