@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
+import hashlib
+import importlib
 import io
 import itertools
 import json
@@ -15,9 +18,12 @@ from hypothesis import strategies as st
 from test_encoders import PROSE, trained
 from token_phase_driver import process, run_phases, store, texts_table
 
+from pipeline.cli import main
 from pipeline.errors import ConfigError
-from pipeline.stage import Side
+from pipeline.knobs import knob_info
+from pipeline.stage import GlobalStage, Side
 from pipeline.texts.hostile import hostile_strings
+from stages.catalogue import CATALOGUE
 from stages.encoders.backends import tiktoken_numbers
 from stages.encoders.source import Source
 from stages.encoders.verified import Encoder
@@ -45,6 +51,52 @@ def ids_of(folder: Path, texts: list[str], end: str) -> list[list[int]]:
 
 
 # --- tokenizer.json ----------------------------------------------------------------------------
+
+
+def test_another_file_in_the_same_workdir_makes_the_dataset_anew(tmp_path: Path) -> None:
+    (tmp_path / "docs.jsonl").write_text('{"text": "Twelve boats lay in the harbour, 1999."}\n')
+    found = []
+    for name in ("llama3", "gpt2"):
+        folder = tmp_path / name
+        folder.mkdir()
+        path = trained(name, folder)
+        config = tmp_path / f"{name}.yaml"
+        config.write_text(
+            f"name: t\nseed: 1\nworkdir: {tmp_path / 'run'}\nsteps:\n"
+            f"  - id: web\n    read_jsonl: {{paths: ['{tmp_path / 'docs.jsonl'}']}}\n"
+            f"  - mix: {{validation_permille: 0}}\n  - use_tokenizer: {{file: {path}}}\n"
+            f"  - tokenize: {{end_of_document: '{END}'}}\n  - write_shards: {{}}\n"
+        )
+        assert main(["run", str(config), "--workers", "0", "--quiet"]) == 0
+        said = json.loads((tmp_path / "run" / "dataset" / "dataset.json").read_bytes())
+        assert hashlib.sha256(path.read_bytes()).hexdigest() in json.dumps(said)
+        found.append(said["tokenizer"])
+    assert found[0] != found[1]
+
+
+def test_every_knob_of_a_global_stage_that_makes_its_output_is_read_by_a_phase() -> None:
+    """A knob in no phase is in no key: what was made with another value would be used again."""
+    checked = 0
+    for name, where in CATALOGUE.items():
+        module, _, kind = where.partition(":")
+        stage = getattr(importlib.import_module(module), kind)
+        if not issubclass(stage, GlobalStage):
+            continue
+        fields = dataclasses.fields(stage)
+        needed = {
+            field.name: "x" for field in fields
+            if field.default is field.default_factory is dataclasses.MISSING
+        }  # fmt: skip
+        given = {"against": ["x"], "store": "x"} if name == "minhash_dedup" else {}
+        made = stage(**needed, **given)
+        read = {knob.partition(".")[0] for phase in made.phases() for knob in phase.knobs}
+        counted = {
+            field.name for field in fields
+            if knob_info(field).identity or knob_info(field).model_file
+        }  # fmt: skip
+        assert counted <= read, (name, counted - read)
+        checked += 1
+    assert checked > 5
 
 
 def test_a_folder_with_a_tokenizer_json_is_that_file(tmp_path: Path) -> None:
@@ -226,6 +278,10 @@ def test_a_sentencepiece_model_that_normalises_encodes_by_itself(tmp_path: Path,
     wanted = processor.encode(TEXTS)
     assert ids_of(folder, TEXTS, "</s>") == wanted
     assert not any(processor.eos_id() in ids for ids in wanted)
+    again = used(UseTokenizer(file=str(folder / "tokenizer.json")), tmp_path / "again")
+    assert {p.name: p.read_bytes() for p in again.iterdir()} == {
+        p.name: p.read_bytes() for p in folder.iterdir()
+    }
     tokenizer, _ = load_tokenizer(folder, "</s>")
     known = [ids for ids in wanted if processor.unk_id() not in ids]
     assert len(known) > 20

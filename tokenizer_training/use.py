@@ -21,7 +21,7 @@ from pipeline.texts.hostile import hostile_corpus
 from tokenizer_training.bpe import artefact
 from tokenizer_training.compare import compare
 from tokenizer_training.patterns import PATTERNS
-from tokenizer_training.sentencepiece_file import sentencepiece_files
+from tokenizer_training.sentencepiece_file import SENTENCEPIECE_MODEL, sentencepiece_files
 from tokenizer_training.tiktoken_file import read_numbers, tokenizer_json
 
 FILE = "tokenizer.json"
@@ -30,6 +30,8 @@ FILE = "tokenizer.json"
 @dataclass(frozen=True)
 class UseTokenizer(GlobalStage):
     """A finished tokenizer; a tokenizer.json of Hugging Face is stored byte for byte as it is.
+
+    A published folder with a sentencepiece.model is that model again.
 
     `version` history:
     2: the pattern `gpt4` of a tiktoken file is cl100k_base of today's tiktoken.
@@ -71,10 +73,14 @@ class UseTokenizer(GlobalStage):
             )
 
     def content_of(self, path: str) -> str:
-        return str(Path(path) / FILE) if Path(path).is_dir() else path
+        """Beside a tokenizer.json that only decodes stands the sentencepiece model that encodes."""
+        file = Path(path, FILE) if Path(path).is_dir() else Path(path)
+        model = file.with_name(SENTENCEPIECE_MODEL)
+        return str(model if file.name == FILE and model.is_file() else file)
 
     def phases(self) -> tuple[Phase, ...]:
-        return (Combine("tokenizer", (), merge=self.store, schema=None),)
+        knobs = ("file", "pattern", "special_tokens")
+        return (Combine("tokenizer", (), merge=self.store, schema=None, knobs=knobs),)
 
     def store(self, _: pa.Table, side: Side) -> dict[str, bytes]:
         """The artefact of the file. Raises ConfigError if the file is not what its name says."""
