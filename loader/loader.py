@@ -59,9 +59,9 @@ CACHE_BYTES = 64 << 30
 MEMORY = "memory"
 _AHEAD_BYTES = 64 << 20
 _AHEAD_BATCHES = 64
+"""How far ahead row groups are fetched, at most."""
 _FAR = 1 << 62
 """Samples without end stop here: the numbers of a batch's rows stay in 64 bits."""
-"""How far ahead row groups are fetched, at most."""
 
 
 class Loader:
@@ -180,6 +180,7 @@ class Loader:
         self.consumed = 0
         self._next = self._fetched = 0
         self._process: int | None = None
+        self._closed = False
 
     def _ordered(self, sizes: Sequence[int], stages: Sequence[int]) -> Order:
         shuffle = self._shuffle
@@ -204,6 +205,8 @@ class Loader:
         return self
 
     def __next__(self) -> Any:
+        if self._closed:
+            raise ConfigError("this loader is closed: make another one, and load its state.")
         if self._process not in (None, os.getpid()):
             raise ConfigError(
                 "this loader's threads stayed behind in the process that used it first (fork): "
@@ -270,6 +273,7 @@ class Loader:
 
     def close(self) -> None:
         """Make nothing more ahead. A closed loader's state can still be taken."""
+        self._closed = True
         self._forget()
         if self._threads is not None:
             self._threads.shutdown(wait=True, cancel_futures=True)

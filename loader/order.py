@@ -262,7 +262,9 @@ def block_counts(names: Sequence[str], weights: Mapping[str, float]) -> list[int
             raise ConfigError(f"weights name the group '{name}'.{nearest(name, names)}")
     for name in names:
         if not 0 <= weights.get(name, -1.0) < math.inf:
-            raise ConfigError(f"the group '{name}' needs a weight of 0 or more; 0 leaves it out.")
+            raise ConfigError(
+                f"the group '{name}' needs a finite weight of 0 or more; 0 leaves it out."
+            )
     exact = [Fraction(str(weights[name])) for name in names]
     whole = sum(exact)
     if whole == 0:

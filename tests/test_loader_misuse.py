@@ -40,6 +40,18 @@ def test_a_used_loader_refuses_to_go_on_in_a_forked_process(dataset: Dataset) ->
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
 
 
+@pytest.mark.parametrize("prefetch", [None, 0])
+def test_a_closed_loader_says_so_and_still_has_its_state(
+    dataset: Dataset, prefetch: int | None
+) -> None:
+    loader = Loader(dataset, 16, 4, cache="memory", prefetch=prefetch)
+    next(loader)
+    loader.close()
+    with pytest.raises(ConfigError, match="is closed"):
+        next(loader)
+    assert loader.state_dict()["consumed"] == 4
+
+
 @pytest.mark.parametrize("consumed", [-1, 10**9, None, "4", 1.5])
 def test_a_state_that_is_no_place_in_the_order_is_refused(dataset: Dataset, consumed: Any) -> None:
     loader = Loader(dataset, 16, 4, cache="memory", epochs=1)
@@ -71,7 +83,7 @@ def test_sizes_of_numpy_give_the_batches_and_state_of_plain_ones(dataset: Datase
               {"weights": {"web": float("inf")}}],
 )  # fmt: skip
 def test_values_that_mean_nothing_are_refused(dataset: Dataset, knobs: dict[str, Any]) -> None:
-    with pytest.raises(ConfigError, match=r"expected|needs a weight"):
+    with pytest.raises(ConfigError, match=r"expected|needs a finite weight"):
         Loader(dataset, 16, 4, cache="memory", **knobs)
 
 

@@ -243,7 +243,7 @@ def test_weights_name_every_group_of_the_dataset() -> None:
     assert block_counts(["a", "b"], {"a": 1e9, "b": 1e-9}) == [BLOCK - 1, 1]
     with pytest.raises(ConfigError, match="Did you mean 'books'"):
         block_counts(["books"], {"book": 1.0})
-    with pytest.raises(ConfigError, match="'b' needs a weight"):
+    with pytest.raises(ConfigError, match="'b' needs a finite weight"):
         block_counts(["a", "b"], {"a": 1.0})
 
 

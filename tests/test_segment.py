@@ -26,6 +26,7 @@ from pipeline.execution import sample
 from pipeline.execution.segment import run_segment
 from pipeline.execution.work import Context, Env, Link, Made, SegmentCall
 from pipeline.files.local_storage import LocalStorage
+from pipeline.files.tables import conform
 from pipeline.phases import Apply, Emit
 from pipeline.results.manifest import Dataset, FileRef
 from pipeline.schema import PROVENANCE
@@ -451,6 +452,8 @@ class Wrong(Filter):
             "undeclared": {"unknown": [1.0] * len(batch)},
             "short": {"known": [1.0] * (len(batch) - 1)},
             "words": {"known": ["one"] * len(batch)},
+            "one": {"known": 3},
+            "huge": {"known": [2**70] * len(batch)},
         }
         return answers[self.how]
 
@@ -461,6 +464,8 @@ class Wrong(Filter):
         ("undeclared", ["'unknown' is not declared"]),
         ("short", ["'known' has 2 values for 3 documents"]),
         ("words", ["'known' cannot be stored as double"]),
+        ("one", ["'known' cannot be stored as double: 'int' object is not iterable"]),
+        ("huge", ["'known' cannot be stored as double: Python int too large"]),
         ("raises", ["ZeroDivisionError", f"doc_id {1:032x}"]),
     ],
 )
@@ -476,6 +481,29 @@ def test_a_filter_that_breaks_its_contract_is_a_stage_error_that_names_the_step(
 def test_a_source_that_fails_is_a_stage_error_with_its_file() -> None:
     with pytest.raises(StageError, match=r"step 'web' failed.*in\.txt: ZeroDivisionError"):
         read_lines("1 boom")
+
+
+NEEDS_Z = pa.struct([pa.field("z", pa.int64(), nullable=False)])
+
+
+@pytest.mark.parametrize(
+    ("table", "kind", "problem"),
+    [
+        (pa.table({"a": ["word"]}), pa.int64(), "word"),
+        (pa.table({"a": [[1]]}), pa.float64(), "Unsupported cast"),
+        (
+            pa.table({"a": [{"x": 1}]}),
+            pa.struct([pa.field("z", pa.int64(), False)]),
+            "non-nullable",
+        ),
+        (pa.table([[1], [2]], names=["a", "a"]), pa.int64(), "exists 2 times"),
+    ],
+)
+def test_columns_that_are_not_as_declared_are_a_stage_error_that_says_where(
+    table: pa.Table, kind: pa.DataType, problem: str
+) -> None:
+    with pytest.raises(StageError, match=f"here: the columns are not as declared: .*{problem}"):
+        conform(table, pa.schema([("a", kind)]), "here")
 
 
 # --- metrics that a later step needs, by the real planner ---------------------------------------

@@ -29,7 +29,7 @@ def metric_array(name: str, values: Any, kind: pa.DataType, length: int, where: 
         else:
             array = pa.array(values, from_pandas=True)
         array = array.cast(kind) if array.type != kind else array
-    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
+    except (TypeError, ValueError, OverflowError, NotImplementedError) as error:  # Arrow's too
         raise StageError(
             f"{where}: metric '{name}' cannot be stored as {kind}: {error}. "
             f"Return numbers, or declare the metric's type in `metrics`."

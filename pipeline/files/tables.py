@@ -96,8 +96,8 @@ def conform(table: pa.Table, schema: pa.Schema, where: str) -> pa.Table:
         )
     try:
         return table.select(schema.names).cast(schema)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, ValueError) as error:
-        raise StageError(f"{where}: a column has another type than declared: {error}.") from error
+    except (TypeError, ValueError, LookupError, NotImplementedError) as error:  # Arrow's too
+        raise StageError(f"{where}: the columns are not as declared: {error}.") from error
 
 
 def fill(table: pa.Table, schema: pa.Schema) -> pa.Table:
