@@ -161,7 +161,7 @@ def decode(web: Web, turns: int) -> dict[str, Any]:
 
     def into_cache() -> None:
         with tempfile.TemporaryDirectory(dir=web.folder) as folder:
-            cache = HotCache(Path(folder), 1 << 40, dataset.dtype)
+            cache = HotCache(Path(folder), 1 << 40, 8 * dataset.dtype.itemsize)
             for place in places:
                 cache.get(place, lambda place=place: fetch(dataset, place))  # type: ignore[misc]
 

@@ -1,7 +1,8 @@
 """`python -m loader bench DATASET`: tokens/s of each path against the wire, in one table.
 
 The wire is what `cudaMemcpyAsync` moves from pinned memory to the device, measured in the same run.
-A path's share of it counts the ids as they are stored, 2 or 4 bytes each.
+A path's share of it counts the bits that ids have in the hot cache. Beside it stand its tokens in
+units of what that copy moves of the ids as shards have them, 2 or 4 bytes each.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import argparse
 import json
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from loader.backends import cuda_lacks, made_backend
@@ -95,7 +96,15 @@ def path_speed(
     ) as loader:  # fmt: skip
         touch_all(loader)
         found = speed(loader, seconds, _nothing if path == "numpy" else consumed, lengths=lengths)
-    return {"path": path, "threads": threads, "seq_len": seq_len, "rows": batch_size, **found}
+    shape = {"seq_len": seq_len, "rows": batch_size}
+    bits = {"bits": loader.line.bits, "stored_bits": 8 * dataset.dtype.itemsize}
+    return {"path": path, "threads": threads, **shape, **bits, **found}
+
+
+def shares(row: Mapping[str, Any], limit: float) -> dict[str, float]:
+    """Of a copy that moves `limit` bytes a second: the wire's share, and tokens of its tokens."""
+    ids = row["tokens_per_second"] / 8 / limit
+    return {"of_the_wire": ids * row["bits"], "of_stored_ids": ids * row["stored_bits"]}
 
 
 def consumed() -> None:
@@ -136,8 +145,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 dataset, path, args.seq_len, args.batch_size, threads=threads,
                 seconds=args.seconds, cache=args.cache, split=args.split,
             )  # fmt: skip
-            share = row["tokens_per_second"] * dataset.dtype.itemsize / limit if limit else None
-            rows.append({**row, "of_the_wire": share})
+            rows.append({**row, **(shares(row, limit) if limit else {})})
     if args.json:
         print(json.dumps({"wire_bytes_per_second": limit, "device": _device(lacks), "rows": rows}))
     else:
@@ -157,14 +165,16 @@ def table(rows: Sequence[dict[str, Any]], limit: float | None, device: str) -> s
     """The rows as text."""
     wire = f", pinned copies {limit / 1e9:.1f} GB/s" if limit else ""
     lines = [f"{device}{wire}"]
-    head = ("path", "threads", "rows x length", "M tokens/s", "us/batch", "cores", "of the wire")
-    lines.append("{:<8} {:>7} {:>14} {:>11} {:>9} {:>6} {:>11}".format(*head))
+    head = ("path", "threads", "rows x length", "M tokens/s", "us/batch", "cores", "bits")
+    more = ("of the wire", "of a copy of the ids")
+    lines.append("{:<8} {:>7} {:>14} {:>11} {:>9} {:>6} {:>4} {:>11} {:>20}".format(*head, *more))
     for row in rows:
-        share = row.get("of_the_wire")
+        found = [row.get(name) for name in ("of_the_wire", "of_stored_ids")]
+        said = [f"{share:.1%}" if share is not None else "-" for share in found]
         lines.append(
             f"{row['path']:<8} {row['threads']:>7} {row['rows']:>6} x {row['seq_len']:<5} "
             f"{row['tokens_per_second'] / 1e6:>11,.1f} {row['microseconds_per_batch']:>9,.0f} "
-            f"{row['cpu_cores']:>6.2f} {f'{share:.1%}' if share is not None else '-':>11}"
+            f"{row['cpu_cores']:>6.2f} {row['bits']:>4} {said[0]:>11} {said[1]:>20}"
         )
     return "\n".join(lines)
 

@@ -23,6 +23,7 @@ import pyarrow.compute as pc
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
+from loader.packed_ids import bits_of
 from pipeline.errors import ConfigError, InputError, IntegrityError, nearest
 from pipeline.schema import FORMAT_VERSION
 
@@ -118,6 +119,14 @@ class Dataset:
         """Type of the stored ids, little-endian."""
         kind: np.dtype[Any] = np.dtype(self.facts["dtype"])
         return kind.newbyteorder("<")
+
+    @property
+    def id_bits(self) -> int:
+        """Bits that hold every id, by the tokenizer's largest one; those of `dtype` where
+        dataset.json does not say it."""
+        width = 8 * self.dtype.itemsize
+        largest = self.facts.get("tokenizer", {}).get("max_id")
+        return width if largest is None else min(width, max(bits_of(largest), width // 2 + 1))
 
     @property
     def fingerprint(self) -> str:

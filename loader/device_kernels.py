@@ -29,15 +29,15 @@ behind it."""
 
 @jit
 def cut(
-    addresses_S: Any, starts_S: Any, tails_S: Any, shift: int, total: int, itemsize: int,
+    addresses_S: Any, starts_S: Any, tails_S: Any, shift: int, total: int, bits: int,
     limit: int, batch: int, first: int, pieces_P2: Any, count: int, starts: Any, tails: Any,
 ) -> tuple[int, int]:  # fmt: skip
     """Add a batch's pieces from piece `count` and from segment `first` on.
 
     Gives the number of pieces with them, and the length of the batch's longest segment. `shift` is
-    added to addresses.
+    added to addresses, which are of bits.
     """
-    mark = np.uint64(batch) << np.uint64(48)
+    mark = np.uint64(batch) << np.uint64(51)
     filled, expected, longest = limit, np.uint64(0), 0
     for s in range(len(starts_S)):
         at, address = starts_S[s], addresses_S[s]
@@ -56,13 +56,13 @@ def cut(
             filled = min(end - at, limit)
             source = np.uint64(0)
             if address != 0:
-                source = address + np.uint64((at - begin) * itemsize)
+                source = address + np.uint64((at - begin) * bits)
                 if at + filled < end:
                     source |= MORE
             pieces_P2[count, 0] = source | mark
             pieces_P2[count, 1] = np.uint64(at) | np.uint64(first + s) << np.uint64(32)
             count, at = count + 1, at + filled
-        expected = address + np.uint64((end - begin) * itemsize) if address != 0 else np.uint64(0)
+        expected = address + np.uint64((end - begin) * bits) if address != 0 else np.uint64(0)
     last = first + len(starts_S)
     pieces_P2[count, 0] = mark
     pieces_P2[count, 1] = np.uint64(total) | np.uint64(last) << np.uint64(32)
@@ -72,25 +72,31 @@ def cut(
 
 @jit
 def place(
-    addresses_S: Any, starts_S: Any, total: int, itemsize: int, line: int, cursor: int,
+    addresses_S: Any, starts_S: Any, total: int, bits: int, line: int, cursor: int,
     offsets_S: Any, runs_R3: Any,
 ) -> tuple[int, int]:  # fmt: skip
-    count, expected = 0, np.uint64(0)
+    """Runs of whole bytes, whose ids begin at the bit of the first byte where they are now.
+
+    Gives how many, and the bytes of the slot up to their end.
+    """
+    count, expected, bit = 0, np.uint64(0), np.int64(0)
     for s in range(len(starts_S)):
         address = addresses_S[s]
         end = starts_S[s + 1] if s + 1 < len(starts_S) else total
-        size = (end - starts_S[s]) * itemsize
+        size = (end - starts_S[s]) * bits
         if address == 0:
             offsets_S[s], expected = np.uint64(0), np.uint64(0)
             continue
         if address != expected:
             cursor = -(-cursor // line) * line
-            runs_R3[count, 0], runs_R3[count, 1] = np.int64(address), cursor
-            runs_R3[count, 2] = 0
+            runs_R3[count, 0] = np.int64(address >> np.uint64(3))
+            runs_R3[count, 1] = cursor
+            bit = 8 * cursor + np.int64(address & np.uint64(7))
             count += 1
-        offsets_S[s] = np.uint64(cursor + 1)
-        cursor += size
-        runs_R3[count - 1, 2] += size
+        offsets_S[s] = np.uint64(bit + 1)
+        bit += size
+        cursor = (bit + 7) // 8
+        runs_R3[count - 1, 2] = cursor - runs_R3[count - 1, 1]
         expected = address + np.uint64(size)
     return count, cursor
 
@@ -150,7 +156,7 @@ def _up(size: int) -> int:
 
 @jit
 def write_pieces(
-    plans_K4: Any, total: int, itemsize: int, limit: int, shift: int,
+    plans_K4: Any, total: int, bits: int, limit: int, shift: int,
     block: int, room: int, segments: int, longest_K: Any,
 ) -> int:  # fmt: skip
     """Write pieces, starts and tails (`loader.pieces.Layout`) at address `block`; how many pieces.
@@ -169,7 +175,7 @@ def write_pieces(
             numba.carray(pointer(plans_K4[number, 2]), size, np.int64),
             shift,
             total,
-            itemsize,
+            bits,
             limit,
             number,
             first,
@@ -184,13 +190,13 @@ def write_pieces(
 
 @jit
 def gather_runs(
-    plans_K4: Any, total: int, itemsize: int, line: int, slot: int, offsets_S: Any,
+    plans_K4: Any, total: int, bits: int, line: int, slot: int, offsets_S: Any,
     runs_R3: Any, moved_K4: Any,
 ) -> int:  # fmt: skip
     """Copy the plans' ids to the address `slot`; the bytes there.
 
-    offsets_S: 1 + the offset of each segment, 0 for padding; runs_R3: room for the runs; moved_K4:
-    as plans_K4, with offsets in the place of addresses.
+    offsets_S: 1 + the offset of each segment in bits, 0 for padding; runs_R3: room for the runs;
+    moved_K4: as plans_K4, with offsets in the place of addresses.
     """
     first, cursor = 0, 0
     for number in range(len(plans_K4)):
@@ -200,7 +206,7 @@ def gather_runs(
             numba.carray(pointer(plans_K4[number, 0]), size, np.uint64),
             numba.carray(pointer(plans_K4[number, 1]), size, np.int64),
             total,
-            itemsize,
+            bits,
             line,
             cursor,
             offsets_S[first : first + size],
@@ -236,7 +242,7 @@ def _launched(
 
 @jit
 def queue_gather(
-    calls: Any, context: int, before: int, plans_K4: Any, total: int, itemsize: int, limit: int,
+    calls: Any, context: int, before: int, plans_K4: Any, total: int, bits: int, limit: int,
     room: int, segments: int, host: int, block: int, size: int, longest_K: Any,
     function: int, values: Any, pointers: Any, blocks: int, threads: int, lane: int, event: int,
 ) -> Any:  # fmt: skip
@@ -249,7 +255,7 @@ def queue_gather(
         done = call(calls[_SYNCHRONIZE], (np.int64(before),))
     if done != 0:
         return done
-    count = write_pieces(plans_K4, total, itemsize, limit, 0, host, room, segments, longest_K)
+    count = write_pieces(plans_K4, total, bits, limit, 0, host, room, segments, longest_K)
     done = call(
         calls[_TO_DEVICE], (np.int64(block), np.int64(host), np.int64(size), np.int64(lane))
     )
@@ -263,7 +269,7 @@ def queue_gather(
 
 @jit
 def queue_ring(
-    calls: Any, context: int, before: int, plans_K4: Any, total: int, itemsize: int, limit: int,
+    calls: Any, context: int, before: int, plans_K4: Any, total: int, bits: int, limit: int,
     room: int, segments: int, host: int, staging: int, size: int, longest_K: Any,
     function: int, values: Any, pointers: Any, blocks: int, threads: int, lane: int, event: int,
     line: int, copies: int, copied: int, starts: int, scratch_S4: Any,
@@ -282,9 +288,9 @@ def queue_ring(
     offsets_S = scratch_S4.reshape(-1)[:segments].view(np.uint64)
     runs_R3 = scratch_S4.reshape(-1)[segments : 4 * segments].reshape(-1, 3)
     moved_K4 = np.empty_like(plans_K4)
-    offset = _up(gather_runs(plans_K4, total, itemsize, line, host, offsets_S, runs_R3, moved_K4))
+    offset = _up(gather_runs(plans_K4, total, bits, line, host, offsets_S, runs_R3, moved_K4))
     count = write_pieces(
-        moved_K4, total, itemsize, limit, staging - 1, host + offset, room, segments, longest_K
+        moved_K4, total, bits, limit, 8 * staging - 1, host + offset, room, segments, longest_K
     )
     done = call(
         calls[_TO_DEVICE],

@@ -1,7 +1,7 @@
 // A planned batch: narrow ids at any addresses -> tokens, labels and position ids, in one pass.
 //
 // Compiled at run time (loader/cuda_driver.py) with
-//   ID     type of a stored id: unsigned short or unsigned int
+//   BITS   of an id, at most 32: ids follow each other without gaps, each with its lowest bit first
 //   OUT    type of an output: long long or int
 //   BULK   1: one bulk copy a piece (sm_90), 0: 16-byte copies (sm_80)
 //
@@ -20,18 +20,21 @@ typedef unsigned long long u64;
 #ifndef ALIGN
 #define ALIGN 128  // bytes; a request begins and ends at whole lines
 #endif
-#define PIECE_BYTES 4096
+#define PIECE_BYTES 4352  // of ids, at most
+#define UNIT (1024 / (BITS & -BITS))  // ids that fill whole lines of 128 bytes
+#define PIECE_IDS (PIECE_BYTES * 8 / BITS / UNIT * UNIT)
 #define SLOT (PIECE_BYTES + 256)  // head and tail of a request: below ALIGN <= 128 each
 #define CONSUMERS 256
 #define HELD 64  // segments of a piece whose bounds are kept in shared memory
-// In Piece.address, above the 48 bits of an address:
+// In Piece.address, above the 51 bits of an address of a bit:
 #define MORE (1ull << 63)  // the run goes on: one id more is asked for, what its last label may be
-#define BATCH(address) (((address) >> 48) & 0x7fff)  // which batch of the launch
-#define ADDRESS(address) ((address) & 0xffffffffffffull)
+#define BATCH(address) (((address) >> BATCH_SHIFT) & 0xfff)  // which batch of the launch
+#define BATCH_SHIFT 51
+#define ADDRESS(address) ((address) & ((1ull << BATCH_SHIFT) - 1))
 #define NEXT (-1)  // in `tails`: the label is the id behind the segment's last one in memory
 
 struct __attribute__((aligned(16))) Piece {
-    u64 address;  // of the first id; 0: padding
+    u64 address;  // of the first id's first bit; 0: padding
     int start;    // position in its batch; the piece ends where the next begins
     int segment;  // index in `starts` of the segment that `start` is in
 };
@@ -46,11 +49,17 @@ struct Outputs {
     OUT* positions;  // null: not wanted
 };
 
+// The id that begins at bit `at` of 32-bit words.
+__device__ __forceinline__ OUT id_of(const u32* words, u64 at) {
+    const u32* here = words + (at >> 5);
+    return (OUT)(((u64)here[1] << 32 | here[0]) >> (at & 31) & ((1ull << BITS) - 1));
+}
+
 // Write the outputs start..end-1 of one piece; `thread` of CONSUMERS does every CONSUMERS-th vector.
-// ids: the piece's first id. starts, tails: of its segments 0..last; a segment past `last` does not
+// words, skip: where the piece's first id begins, and at which bit from there. starts, tails: of its segments 0..last; a segment past `last` does not
 // begin inside the piece.
 __device__ __forceinline__ void write_piece(
-    const ID* ids, bool padding, int start, int end, const int* starts, const int* tails, int last,
+    const u32* words, u32 skip, bool padding, int start, int end, const int* starts, const int* tails, int last,
     Outputs out, int thread
 ) {
     const int WIDE = 16 / sizeof(OUT);
@@ -74,11 +83,11 @@ __device__ __forceinline__ void write_piece(
                 begin = next;
                 next = inner < last ? starts[inner + 1] : 0x7fffffff;
             }
-            int index = position - start;
+            u32 bit = skip + BITS * (position - start);
             bool real = inside && !padding;
-            tokens.of[lane] = real ? (OUT)ids[index] : 0;
+            tokens.of[lane] = real ? id_of(words, bit) : 0;
             int tail = position + 1 == next ? tails[inner] : NEXT;
-            labels.of[lane] = !real ? -100 : tail != NEXT ? tail : (OUT)ids[index + 1];
+            labels.of[lane] = !real ? -100 : tail != NEXT ? tail : id_of(words, bit + BITS);
             positions.of[lane] = position - begin;
         }
         if (at >= start && at + WIDE <= end) {
@@ -189,9 +198,9 @@ __device__ __forceinline__ void expand_pieces(
                 arrive(&full[slot]);
                 continue;
             }
-            u32 bytes = (next.start - piece.start + (piece.address & MORE ? 1 : 0)) * sizeof(ID);
-            u64 first = from & ~(u64)(ALIGN - 1);
-            u64 end = (from + bytes + ALIGN - 1) & ~(u64)(ALIGN - 1);
+            u64 behind = from + (next.start - piece.start + (piece.address & MORE ? 1 : 0)) * BITS;
+            u64 first = from / 8 & ~(u64)(ALIGN - 1);
+            u64 end = ((behind + 7) / 8 + ALIGN - 1) & ~(u64)(ALIGN - 1);
             request(slots[slot], first, (u32)(end - first), &full[slot], lane);
         }
         return;
@@ -205,7 +214,7 @@ __device__ __forceinline__ void expand_pieces(
         int last = next.segment - piece.segment;
         bool short_list = last < HELD;
         write_piece(
-            (const ID*)(slots[slot] + (from & (ALIGN - 1))), !from, piece.start, next.start,
+            (const u32*)slots[slot], (u32)from & (8 * ALIGN - 1), !from, piece.start, next.start,
             short_list ? starts[slot] : all_starts + piece.segment,
             short_list ? tails[slot] : all_tails + piece.segment, last, out, threadIdx.x);
         arrive(&empty[slot]);

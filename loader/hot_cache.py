@@ -1,19 +1,20 @@
-"""The hot cache: verified row groups as raw token ids on local disk, shared by a node's processes.
+"""The hot cache: verified row groups as bare token ids on local disk, shared by a node's processes.
 
 One file a row group, made once and never changed:
 
-    ids, little-endian, from the first byte on | zeros up to a multiple of 8
-    starts of the documents, int64             | xxh3-128 of the starts, 16 bytes
+    ids as in `loader.packed_ids`, from the first byte on | zeros up to a multiple of 8
+    starts of the documents, int64  | xxh3-128 of the file's name and all of this, 16 bytes
 
-Its name is a digest of what the index says of the row group, so that it serves every dataset and
-version that lists the same shard. It appears whole or not at all: written under another name, then
-renamed. While one process decodes, others wait for its advisory lock, which the kernel frees when
-the process dies.
+Its name is a digest of what the index says of the row group and of the bits of an id, so that it
+serves every dataset and version that lists the same shard. It appears whole or not at all: written
+under another name, then renamed. While one process decodes, others wait for its advisory lock,
+which the kernel frees when the process dies.
 
-A file is verified whole when a process first maps it, whoever wrote it: against the checksum of the
-index, at some 10 GB/s, which also brings it into memory. A file that was proven once is no safer: a
-disk may lose a bit later, and a crash of the machine may leave a renamed file without its content.
-For the same reason nothing waits for the disk (`fsync`).
+Ids are verified against the index's checksum before they are written and as they stand then. A file
+is verified whole when a process first maps it, whoever wrote it, at some 10 GB/s, which also brings
+it into memory. A file that was proven once is no safer: a disk may lose a bit later, and a crash of
+the machine may leave a renamed file without its content. For the same reason nothing waits for the
+disk (`fsync`).
 """
 
 from __future__ import annotations
@@ -39,10 +40,12 @@ import numpy.typing as npt
 import xxhash
 
 from loader.dataset import Place
+from loader.packed_ids import TooLarge, pack, packed_bytes, unpack
 from loader.row_groups import RowGroup
+from pipeline.errors import IntegrityError
 
-LAYOUT = 1
-"""Bump when the layout of a file changes. 1: first layout."""
+LAYOUT = 2
+"""Bump when the layout of a file changes. 1: first layout. 2: ids may be packed."""
 SUFFIX, PART = ".tokens", ".part"
 LOCKS = 256
 """Lock files: so many row groups can be decoded at once; two that share one wait."""
@@ -69,11 +72,18 @@ def default_cache() -> Path:
 class HotRowGroup:
     """A verified row group in memory: a mapped file, or a copy where there is no room on disk."""
 
-    tokens: npt.NDArray[Any]
+    num_tokens: int
+    bits: int
+    """Of an id."""
     starts: npt.NDArray[np.int64]
     buffer: npt.NDArray[np.uint8]
-    """What both are views of."""
+    """The whole file."""
     on_disk: bool
+
+    @property
+    def tokens(self) -> npt.NDArray[Any]:
+        """All ids: a view where they are not packed."""
+        return unpack(self.buffer, self.bits, self.num_tokens)
 
     @cached_property
     def address(self) -> int:
@@ -83,7 +93,7 @@ class HotRowGroup:
     @cached_property
     def facts(self) -> tuple[int, int, int]:
         """Addresses of the tokens and of the starts, and the number of documents."""
-        first = -(-self.tokens.nbytes // 8) * 8
+        first = _first_start(self.num_tokens, self.bits)
         return self.address, self.address + first, len(self.starts)
 
     @property
@@ -92,10 +102,10 @@ class HotRowGroup:
         return len(self.buffer)
 
 
-def content_name(place: Place) -> str:
-    """Digest of a row group's content and of the shard that it is from."""
-    shard = place.file.rpartition("/")[2]
-    said = f"{LAYOUT}/{place.checksum}/{place.tokens}/{place.documents}/{shard}/{place.row_group}"
+def content_name(place: Place, bits: int) -> str:
+    """Digest of a row group's content, of the shard that it is from, and of how its ids lie."""
+    shard, sizes = place.file.rpartition("/")[2], f"{place.tokens}/{place.documents}"
+    said = f"{LAYOUT}/{bits}/{place.checksum}/{sizes}/{shard}/{place.row_group}"
     return xxhash.xxh3_128_hexdigest(said.encode())
 
 
@@ -104,8 +114,9 @@ class HotCache:
     passed. `folder` None: in memory alone. For threads and processes alike.
     """
 
-    def __init__(self, folder: Path | None, max_bytes: int, dtype: np.dtype[Any]) -> None:
-        self.folder, self.max_bytes, self._dtype = folder, max_bytes, dtype
+    def __init__(self, folder: Path | None, max_bytes: int, bits: int) -> None:
+        """`bits` of an id."""
+        self.folder, self.max_bytes, self.bits = folder, max_bytes, bits
         self._known: int | None = None
         self._turn = threading.Lock()
         self._said = False
@@ -114,49 +125,63 @@ class HotCache:
         """The row group, from disk where a sound file is there, else by `fetch`, whose errors pass.
 
         A damaged file is replaced once. Where the disk is full, or the folder cannot be written,
-        the row group stays in memory, with one warning.
+        the row group stays in memory, with one warning. Raises IntegrityError where ids are larger
+        than dataset.json says.
         """
+        name = content_name(place, self.bits)
+        try:
+            return self._got(name, place, fetch)
+        except TooLarge as error:
+            raise IntegrityError(
+                f"{place.file}, row group {place.row_group}: {error}, as dataset.json says "
+                f"(tokenizer.max_id). Copy dataset.json and the shards again from one place."
+            ) from error
+
+    def _got(self, name: str, place: Place, fetch: Callable[[], RowGroup]) -> HotRowGroup:
         if self.folder is None:
-            return _copied(fetch())
-        path = self.folder / content_name(place)[:2] / f"{content_name(place)}{SUFFIX}"
+            return copied(fetch(), self.bits, name)
+        path = self.folder / name[:2] / f"{name}{SUFFIX}"
         try:
             found = self._mapped(path, place)
             if found is not None:
                 return found
-            with _locked(self.folder, content_name(place)):
+            with _locked(self.folder, name):
                 # Another process may have come first.
                 return self._mapped(path, place) or self._made(path, place, fetch())
         except OSError as error:
             self._warn(error)
-            return _copied(fetch())
+            return copied(fetch(), self.bits, name)
 
     def _made(self, path: Path, place: Place, decoded: RowGroup) -> HotRowGroup:
-        content = _Content(decoded)
+        content = _Content(decoded, self.bits, path.stem)
         try:
             self._make_room(content.num_bytes)
             _write(path, content)
             self._known = (self._known or 0) + content.num_bytes
             found = self._mapped(path, place)
+            if found and xxhash.xxh3_128_hexdigest(found.tokens.data) != place.checksum:
+                path.unlink(missing_ok=True)
+                found = None
         except OSError as error:
             self._warn(error)
-            return _copied(decoded)
-        return found or _copied(decoded)
+            found = None
+        return found or copied(decoded, self.bits, path.stem)
 
     def _mapped(self, path: Path, place: Place) -> HotRowGroup | None:
         """The file mapped and verified; None if there is none, or a damaged one, which leaves."""
         try:
-            found = _view(np.asarray(_Mapped(path)), self._dtype, place.tokens, on_disk=True)
+            buffer = np.asarray(_Mapped(path))
         except FileNotFoundError:
             return None
-        except ValueError:  # too short
-            found = None
-        if found is None or not _sound(found, place):
+        except ValueError:  # empty
+            buffer = np.empty(0, np.uint8)
+        if not _sound(buffer, place, self.bits, path.stem):
             # Who may not remove it gets an OSError, and the row group in memory: never this file.
             path.unlink(missing_ok=True)
             return None
         with contextlib.suppress(OSError):
             os.utime(path)  # when it was last used; another user's file keeps its time
-        return found
+        return _view(buffer, place.tokens, self.bits, on_disk=True)
 
     def _warn(self, error: OSError) -> None:
         with self._turn:
@@ -199,11 +224,14 @@ class HotCache:
 class _Content:
     """The bytes of a file."""
 
-    def __init__(self, decoded: RowGroup) -> None:
-        starts = np.ascontiguousarray(decoded.starts, "<i8")
-        padding = bytes(-decoded.tokens.nbytes % 8)
-        digest = xxhash.xxh3_128_digest(starts.data)
-        self.pieces = (decoded.tokens.data, padding, starts.data, digest)
+    def __init__(self, decoded: RowGroup, bits: int, name: str) -> None:
+        ids = pack(decoded.tokens, bits)
+        starts = np.ascontiguousarray(decoded.starts, "<i8").view(np.uint8)
+        padding = np.zeros(_first_start(len(decoded.tokens), bits) - len(ids), np.uint8)
+        digest = xxhash.xxh3_128(name.encode())
+        for piece in (ids, padding, starts):
+            digest.update(piece.data)
+        self.pieces = (ids.data, padding.data, starts.data, digest.digest())
         self.num_bytes = sum(memoryview(piece).nbytes for piece in self.pieces)
 
 
@@ -256,34 +284,34 @@ class _Mapped:
             _LIBC.munmap(self._address, self._size)
 
 
-def _copied(decoded: RowGroup) -> HotRowGroup:
+def copied(decoded: RowGroup, bits: int, name: str = "") -> HotRowGroup:
     """The row group in memory of its own, in the layout of a file."""
-    content = _Content(decoded)
+    content = _Content(decoded, bits, name)
     memory = mmap.mmap(-1, content.num_bytes)
     for piece in content.pieces:
         memory.write(piece)
     buffer = np.frombuffer(memory, np.uint8)
-    return _view(buffer, decoded.tokens.dtype, len(decoded.tokens), on_disk=False)
+    buffer.flags.writeable = False
+    return _view(buffer, len(decoded.tokens), bits, on_disk=False)
 
 
-def _view(
-    buffer: npt.NDArray[np.uint8], dtype: np.dtype[Any], tokens: int, *, on_disk: bool
-) -> HotRowGroup:
-    """Raises ValueError where the buffer is too short for its tokens."""
-    ids = np.frombuffer(buffer, dtype, tokens)
-    first = -(-ids.nbytes // 8) * 8
+def _view(buffer: npt.NDArray[np.uint8], tokens: int, bits: int, *, on_disk: bool) -> HotRowGroup:
+    first = _first_start(tokens, bits)
     starts = np.frombuffer(buffer, "<i8", (len(buffer) - _DIGEST - first) // 8, first)
-    ids.flags.writeable = starts.flags.writeable = False
-    return HotRowGroup(ids, starts, buffer, on_disk)
+    return HotRowGroup(tokens, bits, starts, buffer, on_disk)
 
 
-def _sound(found: HotRowGroup, place: Place) -> bool:
-    return (
-        len(found.starts) == place.documents
-        and len(found.buffer) == found.starts.nbytes + _DIGEST + -(-found.tokens.nbytes // 8) * 8
-        and xxhash.xxh3_128_digest(found.starts.data) == found.buffer[-_DIGEST:].tobytes()
-        and xxhash.xxh3_128_hexdigest(found.tokens.data) == place.checksum
-    )
+def _first_start(tokens: int, bits: int) -> int:
+    """Place of the documents' starts."""
+    return -(-packed_bytes(tokens, bits) // 8) * 8
+
+
+def _sound(buffer: npt.NDArray[np.uint8], place: Place, bits: int, name: str) -> bool:
+    if len(buffer) != _first_start(place.tokens, bits) + 8 * place.documents + _DIGEST:
+        return False
+    digest = xxhash.xxh3_128(name.encode())
+    digest.update(buffer[:-_DIGEST].data)
+    return digest.digest() == buffer[-_DIGEST:].tobytes()
 
 
 # --- the folder --------------------------------------------------------------------------------

@@ -69,6 +69,18 @@ def copy_bytes(typing: Any, to: Any, source: Any, size: Any) -> Any:
 
 
 @intrinsic  # type: ignore[untyped-decorator]
+def load_word(typing: Any, address: Any) -> Any:
+    """The 8 bytes at any address as a little-endian number."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        del context, signature
+        word = ir.IntType(64)
+        return builder.load(builder.inttoptr(args[0], word.as_pointer()), align=1)
+
+    return types.uint64(address), generate
+
+
+@intrinsic  # type: ignore[untyped-decorator]
 def prefetch(typing: Any, address: Any) -> Any:
     """Ask for the line at an address that is read once; harmless where nothing is mapped."""
     return types.void(address), _prefetching(0)

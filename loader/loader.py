@@ -44,6 +44,7 @@ from loader.order import (
     block_counts,
 )
 from loader.packing import PACKINGS, BestFit, Concat, Documents, Packing
+from loader.pieces import MOST_BATCHES
 from loader.plan import IGNORED, PAD, Backend, Plan, PlanningBackend
 from loader.planner import Planner
 from loader.row_group_line import MEMORY_BYTES, RowGroupLine
@@ -148,10 +149,13 @@ class Loader:
         folder = None if cache == MEMORY else Path(cache or default_cache()).absolute()
         default = MEMORY_BYTES if folder is None else CACHE_BYTES
         bound = default if cache_bytes is None else cache_bytes
-        self.line = RowGroupLine(
-            dataset, self._streams, HotCache(folder, bound, dataset.dtype), threads
-        )
-        stored = int(self.line.edges_R[-1]) * dataset.dtype.itemsize
+        if backend is None:
+            backend = NumpyBackend(dtype, 2 * prefetch + threads + 4)
+        elif isinstance(backend, str):
+            backend = made_backend(backend, dtype, threads + 2, threads)
+        bits = dataset.id_bits if backend.packed else 8 * dataset.dtype.itemsize
+        self.line = RowGroupLine(dataset, self._streams, HotCache(folder, bound, bits), threads)
+        stored = int(self.line.edges_R[-1]) * bits // 8
         if stored > bound and self._shuffle.kind == "full" and packing != "best_fit":
             warnings.warn(
                 f"{dataset.root}: {stored / 1e9:.1f} GB of ids are shuffled as one, and the cache "
@@ -164,16 +168,12 @@ class Loader:
         self._counts = None if weights is None else block_counts(self.groups, weights)
         self.order = self._ordered(made.sizes, stages)
         self._planner = Planner(self.line, self.order, made, seq_len, cross_document_labels)
-        if backend is None:
-            backend = NumpyBackend(dtype, 2 * prefetch + threads + 4)
-        elif isinstance(backend, str):
-            backend = made_backend(backend, dtype, threads + 2, threads)
         self._backend = backend
         self._planning = backend if isinstance(backend, PlanningBackend) else None
         self.ahead = prefetch
         """Batches made ahead."""
         at_once = backend.rows_at_once(seq_len) // self._rows
-        self._unit = max(1, min(prefetch // 2, at_once))
+        self._unit = max(1, min(prefetch // 2, at_once, MOST_BATCHES))
         self._threads = ThreadPoolExecutor(threads, "loader-batch") if prefetch else None
         self._coming: deque[tuple[list[int], Future[list[Any]]]] = deque()
         self._ready: deque[tuple[int, Any]] = deque()

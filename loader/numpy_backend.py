@@ -65,6 +65,9 @@ class NumpyBackend:
     Memory fresh from the system costs more than filling it: the kernel clears each page first.
     """
 
+    packed = False
+    """Unpacking costs a core more than it saves."""
+
     def __init__(self, dtype: str = "int64", keep: int = 12) -> None:
         if dtype not in DTYPES:
             raise ConfigError(f"dtype = {dtype!r}, expected {' or '.join(DTYPES)}.")
@@ -89,7 +92,7 @@ class NumpyBackend:
         both = self._buffers.take(2 * size, self._dtype)
         tokens, labels = both[:size], both[size:]
         fill(
-            plan.addresses_S, plan.starts_S, plan.tails_S, size, plan.itemsize, PAD, IGNORED,
+            plan.addresses_S, plan.starts_S, plan.tails_S, size, plan.bits, PAD, IGNORED,
             tokens, labels,
         )  # fmt: skip
         shape = (plan.rows, plan.seq_len)

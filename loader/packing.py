@@ -168,7 +168,7 @@ class Documents:
         if known is not None and known[0] is held:
             return known[1]
         wanted = int(self._row_edges[number + 1] - self._row_edges[number])
-        table = np.full(wanted + 1, len(held.tokens), np.int64)
+        table = np.full(wanted + 1, held.num_tokens, np.int64)
         found = document_rows(_ends(held), self._seq_len, table[:wanted])
         if found != wanted:
             place = self._line.place(number)
@@ -184,7 +184,7 @@ class Documents:
 
 
 def _ends(held: HotRowGroup) -> Ints:
-    return np.append(held.starts[1:], len(held.tokens)).astype(np.int64)
+    return np.append(held.starts[1:], held.num_tokens).astype(np.int64)
 
 
 def _between(line: RowGroupLine, begins: Ints, lengths: Ints) -> Ints:

@@ -14,10 +14,24 @@ import numpy.typing as npt
 
 from loader.plan import Plan
 
-PIECE_BYTES = 4096
-"""As in loader/expand.cu: bytes of ids that a block asks for at once."""
+PIECE_BYTES = 4352
+"""As in loader/expand.cu: bytes of ids that a block asks for at once, at most: 2,048 of 17 bits."""
 LINE = 64
 """Bytes of a cache line: where a run begins in a ring's slot, so that whole lines are written."""
+MOST_BATCHES = 4095
+"""Of a launch: a piece's address leaves 12 bits for the number of its batch."""
+
+
+def piece_ids(bits: int) -> int:
+    """Ids of a piece, at most: so many fill whole lines of 128 bytes, as in loader/expand.cu."""
+    unit = 1024 // (bits & -bits)
+    return 8 * PIECE_BYTES // bits // unit * unit
+
+
+def bytes_of_row(seq_len: int, bits: int) -> int:
+    """Bytes between rows in a ring's slot. Where bytes do not end with ids a row begins at any bit
+    of its first byte, as its ids do in the hot cache."""
+    return -(-(seq_len * bits + (7 if bits % 8 else 0)) // (8 * LINE)) * LINE
 
 
 @dataclass(frozen=True)
@@ -49,11 +63,14 @@ def _up(size: int) -> int:
 def layout_of(plans: Sequence[Plan]) -> Layout:
     """Where the arrays of these batches, all of one shape, go. Raises ValueError if too large."""
     total = plans[0].rows * plans[0].seq_len
-    if total >= 1 << 31 or len(plans) >= 1 << 15:
-        raise ValueError(f"{len(plans)} batches of {total} positions, expected below 2^15 and 2^31")
+    if total >= 1 << 31 or len(plans) > MOST_BATCHES:
+        raise ValueError(
+            f"{len(plans)} batches of {total} positions, expected at most {MOST_BATCHES} and "
+            f"positions below 2^31"
+        )
     segments = sum(len(plan.starts_S) for plan in plans) + len(plans)
     # A segment begins at most one piece; a full piece ends at most one more; one behind each batch.
-    full = total // (PIECE_BYTES // plans[0].itemsize)
+    full = total // piece_ids(plans[0].bits)
     return Layout(segments, segments + len(plans) * full)
 
 

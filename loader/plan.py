@@ -41,11 +41,12 @@ class Plan:
 
     rows: int
     seq_len: int
-    itemsize: int
-    """Bytes of a stored id, little-endian and unsigned: 2 or 4."""
+    bits: int
+    """Of an id in memory: ids follow each other without gaps, each with its lowest bit first. 16 or
+    32 are arrays of little-endian numbers."""
     addresses_S: npt.NDArray[np.uint64]
-    """Address in this process of the segment's first token, `itemsize` bytes each from there on; 0
-    for padding."""
+    """Address in this process of the segment's first bit: eight times that of the byte it is in,
+    and its place there; 0 for padding."""
     starts_S: npt.NDArray[np.int64]
     """Position at which the segment begins, ascending; it ends where the next begins, the last one
     at B * T. A row begins with a segment."""
@@ -80,6 +81,9 @@ class Backend(Protocol):
     Labels: inside a segment the token after, at its last position `tails_S`. Padding has the token
     PAD and the label IGNORED. The id of a position is its distance from its segment's start.
     """
+
+    packed: bool
+    """Whether ids come in as few bits as hold them; else in the 16 or 32 of the shards."""
 
     def rows_at_once(self, seq_len: int) -> int:
         """Rows that are best planned and filled together, where a batch has fewer."""

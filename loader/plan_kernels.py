@@ -12,7 +12,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from loader.instructions import pointer, prefetch_kept
+from loader.instructions import load_word, pointer, prefetch_kept
 from loader.jit import jit
 
 Ints = npt.NDArray[np.int64]
@@ -22,10 +22,11 @@ AHEAD = 8
 
 
 @jit
-def _token(address: Any, place: int, itemsize: int) -> Any:
-    if itemsize == 2:
-        return np.int64(numba.carray(pointer(address), place + 1, np.uint16)[place])
-    return np.int64(numba.carray(pointer(address), place + 1, np.uint32)[place])
+def _token(address: Any, place: int, bits: int) -> Any:
+    """Id number `place` of those that begin at a byte's address."""
+    bit = np.int64(place) * bits
+    word = load_word(np.int64(address) + bit // 8) >> np.uint64(bit % 8)
+    return np.int64(word & ((np.uint64(1) << np.uint64(bits)) - np.uint64(1)))
 
 
 @jit
@@ -39,6 +40,17 @@ def _last_at_most(values: Any, wanted: int) -> int:
         else:
             high = middle
     return low - 1
+
+
+@jit
+def most_inside(values: Ints, width: int) -> int:
+    """The most of ascending values that lie in any `width` numbers in a row."""
+    most, first = 0, 0
+    for at in range(len(values)):
+        while values[at] - values[first] >= width:
+            first += 1
+        most = max(most, at + 1 - first)
+    return most
 
 
 @jit
@@ -81,7 +93,7 @@ def runs_row_groups(begins_N: Ints, lengths_N: Ints, ends_N: Ints, edges_R: Ints
 @jit
 def segments(
     rows_N: Ints, begins_N: Ints, lengths_N: Ints, ends_N: Ints,
-    rows: int, seq_len: int, itemsize: int, edges_R: Ints,
+    rows: int, seq_len: int, bits: int, edges_R: Ints,
     numbers_U: Ints, addresses_U: UInts, starts_U: UInts, documents_U: Ints,
     across: bool, ignored: int,
     addresses_S: UInts, begins_S: Ints, tails_S: Ints, row_groups_S: Ints, documents_S: Ints,
@@ -105,7 +117,7 @@ def segments(
                 number = _last_at_most(edges_R, later)
                 other = _last_at_most(numbers_U, number)
                 if other >= 0 and numbers_U[other] == number:
-                    behind = (later - edges_R[number]) * itemsize
+                    behind = (later - edges_R[number]) * bits // 8
                     prefetch_kept(np.uint64(addresses_U[other] + np.uint64(behind)))
             while token < stop:
                 if not edges_R[numbers_U[held]] <= token < edges_R[numbers_U[held] + 1]:
@@ -123,14 +135,14 @@ def segments(
                 cut = stop - edges_R[number] < end
                 length = min(end, stop - edges_R[number]) - place
                 if count < len(begins_S):
-                    addresses_S[count] = address + np.uint64(place * itemsize)
+                    addresses_S[count] = np.uint64(8) * address + np.uint64(place * bits)
                     begins_S[count] = at
                     row_groups_S[count], documents_S[count] = number, document
                     tails_S[count] = ignored
                     if before >= 0:
-                        tails_S[before] = _token(address, place, itemsize)
+                        tails_S[before] = _token(address, place, bits)
                     if cut:
-                        tails_S[count] = _token(address, place + length, itemsize)
+                        tails_S[count] = _token(address, place + length, bits)
                     before = count if across and not cut else -1
                 count += 1
                 at += length
@@ -138,7 +150,7 @@ def segments(
             if before >= 0 and before < len(begins_S) and stop < ends_N[run]:
                 other = _last_at_most(numbers_U, _last_at_most(edges_R, stop))
                 place = stop - edges_R[numbers_U[other]]
-                tails_S[before] = _token(addresses_U[other], place, itemsize)
+                tails_S[before] = _token(addresses_U[other], place, bits)
                 before = -1
             run += 1
         if at < (row + 1) * seq_len:
@@ -151,7 +163,7 @@ def segments(
 
 @jit
 def fill(
-    addresses_S: UInts, starts_S: Ints, tails_S: Ints, end: int, itemsize: int,
+    addresses_S: UInts, starts_S: Ints, tails_S: Ints, end: int, bits: int,
     pad: int, ignored: int, tokens: Any, labels: Any,
 ) -> None:  # fmt: skip
     """Write the tokens and labels of the segments; the last one ends at `end`."""
@@ -159,15 +171,18 @@ def fill(
         first = starts_S[at]
         length = (starts_S[at + 1] if at + 1 < len(starts_S) else end) - first
         inputs, targets = tokens[first : first + length], labels[first : first + length]
-        if addresses_S[at] == 0:
+        place = np.int64(addresses_S[at] >> np.uint64(3))
+        if place == 0:
             inputs[:] = pad
             targets[:] = ignored
-        elif itemsize == 2:
-            _copy(numba.carray(pointer(addresses_S[at]), length, np.uint16), inputs, targets)
-            targets[length - 1] = tails_S[at]
+            continue
+        if bits == 16:
+            _copy(numba.carray(pointer(place), length, np.uint16), inputs, targets)
+        elif bits == 32:
+            _copy(numba.carray(pointer(place), length, np.uint32), inputs, targets)
         else:
-            _copy(numba.carray(pointer(addresses_S[at]), length, np.uint32), inputs, targets)
-            targets[length - 1] = tails_S[at]
+            _unpack(place, np.int64(addresses_S[at] & np.uint64(7)), bits, inputs, targets)
+        targets[length - 1] = tails_S[at]
 
 
 @jit
@@ -176,6 +191,17 @@ def _copy(ids: Any, inputs: Any, targets: Any) -> None:
         inputs[at] = ids[at]
     for at in range(1, len(ids)):
         targets[at - 1] = ids[at]
+
+
+@jit
+def _unpack(place: Any, bit: Any, bits: int, inputs: Any, targets: Any) -> None:
+    mask = (np.uint64(1) << np.uint64(bits)) - np.uint64(1)
+    for at in range(len(inputs)):
+        word = load_word(np.int64(place + bit // 8)) >> np.uint64(bit % 8)
+        inputs[at] = word & mask
+        if at:
+            targets[at - 1] = word & mask
+        bit += bits
 
 
 @jit

@@ -67,7 +67,7 @@ class Planner:
             )
             found.append(
                 Plan(
-                    rows, self._seq_len, self._line.dataset.dtype.itemsize, addresses_S,
+                    rows, self._seq_len, self._line.bits, addresses_S,
                     starts_S - at * size, tails_S, row_groups_S, documents_S,
                     samples_B[here], groups_B[here], held,
                 )
@@ -114,7 +114,7 @@ class Planner:
         if int(lengths_R.min()) == self._seq_len:
             lengths_R = _NONE
         return Windows(
-            table, rows, self._seq_len, self._line.dataset.dtype.itemsize, samples_R, groups_R,
+            table, rows, self._seq_len, self._line.bits, samples_R, groups_R,
             begins_R, lengths_R, stops_R if self._follows else _NONE, self._one,
         )  # fmt: skip
 
@@ -148,7 +148,7 @@ class Planner:
             block = self._buffers.take(5 * room, np.dtype(np.int64)).reshape(5, room)
             arrays: list[npt.NDArray[Any]] = [block[0].view(np.uint64), *block[1:]]
             count = segments(
-                *runs, ends_N, rows, self._seq_len, self._line.dataset.dtype.itemsize,
+                *runs, ends_N, rows, self._seq_len, self._line.bits,
                 self._line.edges_R, numbers, facts[:, 0].copy(), facts[:, 1].copy(),
                 facts[:, 2].astype(np.int64), self._across, IGNORED, *arrays,
             )  # fmt: skip

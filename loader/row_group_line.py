@@ -45,6 +45,8 @@ class RowGroupLine:
         """Number of each stream's first row group, and that of all."""
         self.first_tokens: Ints = self.edges_R[self.first_row_groups]
         """Number of each stream's first token, and that of all."""
+        self.bits = cache.bits
+        """Of an id in memory."""
         self._memory = cache.max_bytes if cache.folder is None else MEMORY_BYTES
         self._held: OrderedDict[int, HotRowGroup] = OrderedDict()
         self._coming: dict[int, Future[HotRowGroup]] = {}

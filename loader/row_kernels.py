@@ -3,9 +3,6 @@
 The fast lane sends where the rows begin, 8 bytes each. The ring sends their ids too, at the same
 distance from each other: the threads of a crew (`loader.copy_crew`) take some rows of a launch
 each, copy them into a chunk of pinned memory of their own and queue its transfer.
-
-Numba's own cache on disk goes by the time stamp of a kernel's file, so a file's kernels call none
-of another file; `loader.instructions` says what to do there.
 """
 
 from __future__ import annotations
@@ -16,7 +13,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from loader.instructions import call, copy_bytes, copy_line, fence, pointer, prefetch
+from loader.instructions import call, copy_bytes, copy_line, fence, load_word, pointer, prefetch
 from loader.jit import jit
 
 Ints = npt.NDArray[np.int64]
@@ -34,11 +31,11 @@ KERNELS = ("count_rows", "scan_rows", "write_rows", "expand_rows")
 _ROW_BLOCK, _SCAN_BLOCK, _THREADS = 128, 1024, 288
 """Threads of a block, as in loader/rows.cu and loader/expand.cu."""
 JOB = (
-    "begins", "lengths", "full", "seq_len", "edges", "groups", "addresses", "itemsize", "row_bytes",
+    "begins", "lengths", "full", "seq_len", "edges", "groups", "addresses", "bits", "row_bytes",
     "next", "device", "rows", "chunk_rows", "taken", "left", "error", "finished",
 )  # fmt: skip
 (
-    _BEGINS, _LENGTHS, _FULL, _SEQ_LEN, _EDGES, _GROUPS, _ADDRESSES, _ITEMSIZE, _ROW_BYTES,
+    _BEGINS, _LENGTHS, _FULL, _SEQ_LEN, _EDGES, _GROUPS, _ADDRESSES, _BITS, _ROW_BYTES,
     _NEXT, _DEVICE, _ROWS, _CHUNK_ROWS, _TAKEN, _LEFT, _ERROR, _FINISHED,
 ) = range(len(JOB))  # fmt: skip
 """What a crew is told of a launch's rows, 8 bytes each. `taken`: rows that a thread has begun or
@@ -51,17 +48,6 @@ AHEAD = 4
 """Lines of a coming row asked for while others are copied; the processor goes on from there."""
 TOGETHER = 4
 """Rows copied a line of each in turn: more reads under way, 8.5 GB/s of a core became 9.8."""
-
-
-@jit
-def most_inside(values: Ints, width: int) -> int:
-    """The most of ascending values that lie in any `width` numbers in a row."""
-    most, first = 0, 0
-    for at in range(len(values)):
-        while values[at] - values[first] >= width:
-            first += 1
-        most = max(most, at + 1 - first)
-    return most
 
 
 @jit
@@ -79,14 +65,10 @@ def _last_at_most(values: Any, wanted: int) -> int:
 @jit
 def _copied(to: int, source: int, size: int) -> None:
     """`to` is a multiple of 64 where it matters: whole lines go past the caches."""
-    if to % 64 == 0:
-        for _ in range(size // 64):
-            copy_line(np.int64(to), np.int64(source))
-            to += 64
-            source += 64
-        size %= 64
-    if size:
-        copy_bytes(np.int64(to), np.int64(source), np.int64(size))
+    lines = size // 64 * 64 if to % 64 == 0 else 0
+    for at in range(0, lines, 64):
+        copy_line(np.int64(to + at), np.int64(source + at))
+    copy_bytes(np.int64(to + lines), np.int64(source + lines), np.int64(size - lines))
 
 
 @jit
@@ -100,45 +82,75 @@ def _copied_four(to: int, apart: int, source_R: Any, size: int) -> None:
         copy_line(np.int64(to + 2 * apart + at), c + at)
         copy_line(np.int64(to + 3 * apart + at), d + at)
     rest = size % 64
-    if rest:
-        for number in range(4):
-            place, source = to + number * apart + size - rest, source_R[number] + size - rest
-            copy_bytes(np.int64(place), np.int64(source), np.int64(rest))
+    for number in range(4):
+        place, source = to + number * apart + size - rest, source_R[number] + size - rest
+        copy_bytes(np.int64(place), np.int64(source), np.int64(rest))
 
 
 @jit
 def _copied_row(
-    to: int, token: int, end: int, group: int, edges_G: Ints, addresses_G: Any, itemsize: int
+    to: int, token: int, end: int, group: int, edges_G: Ints, addresses_G: Any, bits: int
 ) -> None:  # fmt: skip
     """A row from however many row groups it lies in."""
+    if bits % 8 and end > edges_G[group + 1]:
+        _packed_row(to, token, end, group, edges_G, addresses_G, bits)
+        return
     while token < end:
         stop = min(end, edges_G[group + 1])
-        source = np.int64(addresses_G[group]) + (token - edges_G[group]) * itemsize
-        _copied(to, source, (stop - token) * itemsize)
-        to += (stop - token) * itemsize
-        token = stop
-        group += 1
+        first, last = (token - edges_G[group]) * bits, (stop - edges_G[group]) * bits
+        size = (last + 7) // 8 - first // 8
+        _copied(to, np.int64(addresses_G[group]) + first // 8, size)
+        to, token, group = to + size, stop, group + 1
 
 
 @jit
-def _id_at(token: int, group: int, edges_G: Ints, addresses_G: Any, itemsize: int) -> Any:
+def _id(address: Any, place: int, bits: int) -> Any:
+    """Id number `place` of those that begin at a byte's address."""
+    bit = place * bits
+    word = load_word(np.int64(address) + bit // 8) >> np.uint64(bit % 8)
+    return word & ((np.uint64(1) << np.uint64(bits)) - np.uint64(1))
+
+
+@jit
+def _packed_row(
+    to: int, token: int, end: int, group: int, edges_G: Ints, addresses_G: Any, bits: int
+) -> None:  # fmt: skip
+    """A row whose row groups' ids do not meet at a byte, id by id; it begins at the first one's
+    bit."""
+    held, filled, at = np.uint64(0), (token - edges_G[group]) * bits % 8, 0
+    size = (filled + (end - token) * bits + 7) // 8
+    packed = numba.carray(pointer(np.int64(to)), size, np.uint8)
+    for number in range(token, end):
+        while number >= edges_G[group + 1]:
+            group += 1
+        held |= _id(addresses_G[group], number - edges_G[group], bits) << np.uint64(filled)
+        filled += bits
+        while filled >= 8:
+            packed[at] = held & np.uint64(255)
+            held >>= np.uint64(8)
+            at, filled = at + 1, filled - 8
+    if filled:
+        packed[at] = held
+
+
+@jit
+def _id_at(token: int, group: int, edges_G: Ints, addresses_G: Any, bits: int) -> Any:
     """The id of a token that lies in `group` or behind it; -1 at the line's end."""
     if token >= edges_G[len(edges_G) - 1]:
         return -1
     while edges_G[group + 1] <= token:
         group += 1
-    place = np.int64(addresses_G[group]) + (token - edges_G[group]) * itemsize
-    if itemsize == 2:
-        return np.int64(numba.carray(pointer(place), 1, np.uint16)[0])
-    return np.int64(numba.carray(pointer(place), 1, np.uint32)[0])
+    return np.int64(_id(addresses_G[group], token - edges_G[group], bits))
 
 
 @jit
 def copy_rows(
-    begins_R: Ints, lengths_R: Ints, seq_len: int, edges_G: Ints, addresses_G: Any, itemsize: int,
+    begins_R: Ints, lengths_R: Ints, seq_len: int, edges_G: Ints, addresses_G: Any, bits: int,
     row_bytes: int, slot: int, next_R: Ints,
 ) -> None:  # fmt: skip
     """Copy the rows' ids to `slot`, `row_bytes` apart; next_R: the id behind each, -1 at the end.
+
+    A row begins at the bit of its first byte at which its ids begin in the row group.
 
     lengths_R may be empty: all rows are full.
     """
@@ -147,7 +159,10 @@ def copy_rows(
     for row in range(count):
         group = _last_at_most(edges_G[:-1], begins_R[row])
         group_R[row] = group
-        source_R[row] = np.int64(addresses_G[group]) + (begins_R[row] - edges_G[group]) * itemsize
+        bit = (begins_R[row] - edges_G[group]) * bits
+        source_R[row] = np.int64(addresses_G[group]) + bit // 8
+    # Where ids end inside of bytes, a byte more than some rows need: behind the ids lies more.
+    size = (seq_len * bits + (14 if bits % 8 else 0)) // 8
     fours = len(lengths_R) == 0 and slot % 64 == 0 and row_bytes % 64 == 0
     row = 0
     while row < count:
@@ -159,17 +174,15 @@ def copy_rows(
             for line in range(AHEAD):
                 prefetch(np.int64(source_R[at] + 64 * line))
         if whole:
-            _copied_four(
-                slot + row * row_bytes, row_bytes, source_R[row : row + 4], seq_len * itemsize
-            )
+            _copied_four(slot + row * row_bytes, row_bytes, source_R[row : row + 4], size)
         for at in range(row, row + step):
             end = begins_R[at] + (lengths_R[at] if len(lengths_R) else seq_len)
             if not whole:
                 _copied_row(
                     slot + at * row_bytes, begins_R[at], end, group_R[at], edges_G, addresses_G,
-                    itemsize,
+                    bits,
                 )  # fmt: skip
-            next_R[at] = _id_at(end, group_R[at], edges_G, addresses_G, itemsize)
+            next_R[at] = _id_at(end, group_R[at], edges_G, addresses_G, bits)
         row += step
     fence()
 
@@ -257,7 +270,7 @@ def _sent(calls: Any, copies: int, job: Ints, first: int, last: int, place: int,
         job[_SEQ_LEN],
         numba.carray(pointer(job[_EDGES]), job[_GROUPS] + 1, np.int64),
         numba.carray(pointer(job[_ADDRESSES]), job[_GROUPS], np.uint64),
-        job[_ITEMSIZE], row_bytes, place,
+        job[_BITS], row_bytes, place,
         numba.carray(pointer(job[_NEXT]), rows, np.int64)[first:last],
     )  # fmt: skip
     to, size = job[_DEVICE] + first * row_bytes, (last - first) * row_bytes
@@ -309,7 +322,7 @@ def serve(
 @jit
 def queue_rows(
     calls: Any, context: int, before: int, begins_R: Ints, lengths_R: Ints, stops_R: Ints,
-    edges_G: Ints, addresses_G: Any, itemsize: int, host: int, device: int, work: Any,
+    edges_G: Ints, addresses_G: Any, bits: int, host: int, device: int, work: Any,
     arguments: Any, functions: Any, blocks: int, copies: int, copied: int, plans: int,
     planned: int, facts: int, lane: int, event_L: Ints, step: int, crew: Ints, job: Ints,
 ) -> Any:  # fmt: skip
@@ -339,7 +352,7 @@ def queue_rows(
         job[_BEGINS], job[_ROWS], job[_SEQ_LEN] = begins_R.ctypes.data, rows, seq_len
         job[_LENGTHS], job[_FULL] = lengths_R.ctypes.data, len(lengths_R) == 0
         job[_EDGES], job[_GROUPS] = edges_G.ctypes.data, len(addresses_G)
-        job[_ADDRESSES], job[_ITEMSIZE] = addresses_G.ctypes.data, itemsize
+        job[_ADDRESSES], job[_BITS] = addresses_G.ctypes.data, bits
         job[_NEXT], job[_DEVICE], job[_ROW_BYTES] = host, device, row_bytes
         done = _handed_in(crew, job)
         if done != 0:

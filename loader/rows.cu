@@ -49,15 +49,18 @@ __device__ __forceinline__ i64 last_at_most(const i64* values, i64 low, i64 high
 }
 
 // Pieces of `length` ids. Where there are several, all but the first begin at whole lines of 128 bytes, so that
-// no line crosses the wire twice: `skew` is how many ids the first one lies behind such a line.
+// no line crosses the wire twice: `skew` is how many ids the first one lies behind the last UNIT of its row group.
 __device__ __forceinline__ i64 parts(i64 length, i64 skew) {
-    const i64 limit = PIECE_BYTES / sizeof(ID);
-    return length <= limit ? length > 0 : (length + skew + limit - 1) / limit;
+    return length <= PIECE_IDS ? length > 0 : (length + skew + PIECE_IDS - 1) / PIECE_IDS;
 }
 
-// Skew of the ids from `token` on where the hot cache mapped them.
 __device__ __forceinline__ i64 skew_of(const Work& w, i64 group, i64 token) {
-    return ((w.addresses[group] + (token - w.edges[group]) * sizeof(ID)) & 127) / sizeof(ID);
+    return (token - w.edges[group]) % UNIT;
+}
+
+// Address of a token's first bit where the hot cache mapped it.
+__device__ __forceinline__ u64 bit_of(const Work& w, i64 group, i64 token) {
+    return w.addresses[group] * 8 + (token - w.edges[group]) * BITS;
 }
 
 __device__ __forceinline__ void count_row(const Work& w, i64 row) {
@@ -102,16 +105,16 @@ __device__ __forceinline__ void note_row(const Work& w, i64 row, u64 before, u64
 
 __device__ __forceinline__ int id_at(const Work& w, i64 token) {
     i64 group = last_at_most(w.edges, 0, w.groups, token);
-    return (int)((const ID*)w.addresses[group])[token - w.edges[group]];
+    return (int)id_of((const u32*)w.addresses[group], (u64)(token - w.edges[group]) * BITS);
 }
 
 // A warp writes a row; gives the longest segment that its lane wrote.
 __device__ __forceinline__ int write_row(const Work& w, i64 row, int lane) {
-    const i64 limit = PIECE_BYTES / sizeof(ID);
+    const i64 limit = PIECE_IDS;
     i64 begin = w.begins[row], length = w.lengths ? w.lengths[row] : w.seq_len, rest = w.seq_len - length;
     i64 batch = row / w.rows_a_batch, position = row % w.rows_a_batch * w.seq_len;
     i64 segment = (u32)w.counts[row], piece = w.counts[row] >> 32, longest = 0;
-    u64 mark = (u64)batch << 48;
+    u64 mark = (u64)batch << BATCH_SHIFT;
     if (length > 0) {
         i64 first = (u32)w.spans[row], last = w.spans[row] >> 32, stop = w.stops ? w.stops[row] : 0;
         for (i64 document = first + lane; document <= last; document += 32) {
@@ -129,19 +132,19 @@ __device__ __forceinline__ int write_row(const Work& w, i64 row, int lane) {
             w.tails[segment + document - first] = tail;
             if (end - from > longest) longest = end - from;
         }
-        i64 group = w.staging ? 0 : last_at_most(w.edges, 0, w.groups, begin);
+        i64 group = last_at_most(w.edges, 0, w.groups, begin);
         for (i64 at = 0; at < length; group++) {
             i64 edge = w.staging ? length : w.edges[group + 1] - begin;
             i64 stop_at = edge < length ? edge : length;
-            u64 base = w.staging ? w.staging + row * w.row_bytes
-                                 : w.addresses[group] + (begin - w.edges[group]) * sizeof(ID);
+            u64 base = bit_of(w, group, begin);
+            if (w.staging) base = (w.staging + row * w.row_bytes) * 8 + (base & 7);
             i64 skew = w.staging || stop_at - at <= limit ? 0 : skew_of(w, group, begin + at);
             i64 count = parts(stop_at - at, skew);
             for (i64 part = lane; part < count; part += 32) {
                 i64 from = at + (part ? part * limit - skew : 0);
                 i64 end = part == count - 1 ? stop_at : at + (part + 1) * limit - skew;
                 i64 document = last_at_most(w.documents, first, last + 1, begin + from);
-                w.pieces[piece + part].address = (base + from * sizeof(ID)) | mark | (end < edge ? MORE : 0);
+                w.pieces[piece + part].address = (base + from * BITS) | mark | (end < edge ? MORE : 0);
                 w.pieces[piece + part].start = (int)(position + from);
                 w.pieces[piece + part].segment = (int)(segment + document - first);
             }

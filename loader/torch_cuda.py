@@ -21,6 +21,7 @@ import torch
 from loader.copy_crew import Semaphore
 from loader.cuda_driver import Context, CudaError, addresses, check, compiled, driver
 from loader.device_kernels import CALLS
+from loader.pieces import MOST_BATCHES
 from loader.plan import Plan
 from loader.row_kernels import FIELDS, JOB, KERNELS
 from loader.torch_rows import DeviceTable, RowBatch, RowLaunches
@@ -170,17 +171,17 @@ class CudaBackend(ABC):
     def __init__(
         self, device: int | None = None, *, dtype: torch.dtype = torch.int64,
         position_ids: bool = True, slots: int = 4,
-        launch_tokens: int = LAUNCH_TOKENS, blocks: int | None = None,
+        launch_tokens: int = LAUNCH_TOKENS, blocks: int | None = None, packed: bool = True,
         defines: dict[str, object] | None = None,
     ) -> None:  # fmt: skip
         """`slots`: launches under way at once. `launch_tokens`: small batches share a launch up to
-        so many. Raises ConfigError, CudaError."""
+        so many. `packed`: as in `loader.plan.Backend`. Raises ConfigError, CudaError."""
         if dtype not in DTYPES:
             raise ConfigError(f"dtype = {dtype}, expected torch.int64 or torch.int32.")
         number = torch.cuda.current_device() if device is None else device
         self.device = torch.device("cuda", number)
         self.dtype, self.kinds = dtype, 3 if position_ids else 2
-        self.blocks = blocks or self.blocks
+        self.blocks, self.packed = blocks or self.blocks, packed
         self._defines, self._launch_tokens = defines or {}, launch_tokens
         self._functions: dict[int, npt.NDArray[np.int64]] = {}
         self._table: DeviceTable | None = None
@@ -211,13 +212,13 @@ class CudaBackend(ABC):
 
     def fill_all(self, plans: Sequence[Plan]) -> Iterator[Filled]:
         """Queue batches of one shape, `launch_tokens` or one batch a launch. Raises CudaError."""
-        step = max(1, self._launch_tokens // (plans[0].rows * plans[0].seq_len))
+        step = self._step(plans[0].rows * plans[0].seq_len)
         for first in range(0, len(plans), step):
             yield from self._filled(plans[first : first + step])
 
     def _filled(self, plans: Sequence[Plan]) -> list[Filled]:
         self.context.use()  # a thread that has not called CUDA yet has none
-        function = self.function(plans[0].itemsize)
+        function = self.function(plans[0].bits)
         with self._taken() as slot:
             slot.launch = self._queued(plans, slot, function)
             return [(slot.launch, number) for number in range(len(plans))]
@@ -245,8 +246,7 @@ class CudaBackend(ABC):
                 self._reach(windows.table)
                 self._table = DeviceTable(windows.table, self.device)
             table = self._table
-        step = max(1, self._launch_tokens // (windows.rows * windows.seq_len))
-        step = min(step, windows.batches)
+        step = min(self._step(windows.rows * windows.seq_len), windows.batches)
         with self._taken() as slot:
             slot.launch = unit = self._queued_rows(windows, slot, table, step)
         return [(unit, number) for number in range(windows.batches)]
@@ -260,21 +260,25 @@ class CudaBackend(ABC):
     ) -> RowLaunches:
         """Wait until the slot is free, and queue launches of `step` batches. Raises CudaError."""
 
-    def function(self, itemsize: int) -> int:
-        """The kernel for ids of 2 or 4 bytes; compiled at first use."""
-        return int(self._compiled(itemsize)[0])
+    def _step(self, batch_tokens: int) -> int:
+        """Batches of a launch."""
+        return min(MOST_BATCHES, max(1, self._launch_tokens // batch_tokens))
 
-    def row_functions(self, itemsize: int) -> npt.NDArray[np.int64]:
+    def function(self, bits: int) -> int:
+        """The kernel for ids of so many bits; compiled at first use."""
+        return int(self._compiled(bits)[0])
+
+    def row_functions(self, bits: int) -> npt.NDArray[np.int64]:
         """The kernels of loader/rows.cu in their order."""
-        return self._compiled(itemsize)[1:]
+        return self._compiled(bits)[1:]
 
-    def _compiled(self, itemsize: int) -> npt.NDArray[np.int64]:
+    def _compiled(self, bits: int) -> npt.NDArray[np.int64]:
         with self._lock:
-            if itemsize not in self._functions:
-                self._functions[itemsize] = self._compile(itemsize)
-            return self._functions[itemsize]
+            if bits not in self._functions:
+                self._functions[bits] = self._compile(bits)
+            return self._functions[bits]
 
-    def _compile(self, itemsize: int) -> npt.NDArray[np.int64]:
+    def _compile(self, bits: int) -> npt.NDArray[np.int64]:
         capability = torch.cuda.get_device_capability(self.device)
         if capability < (8, 0):
             raise CudaError(
@@ -282,7 +286,7 @@ class CudaBackend(ABC):
                 f"the kernel needs 8.0 or later. Use the numpy backend."
             )
         defines = {
-            "ID": {2: "unsigned short", 4: "unsigned int"}[itemsize],
+            "BITS": bits,
             "OUT": DTYPES[self.dtype],
             "BULK": int(capability >= (9, 0)),
             **self._defines,

@@ -14,7 +14,7 @@ from typing import Any
 
 from loader.cuda_driver import CudaError, reads_registered_memory, register, unregister
 from loader.device_kernels import queue_gather
-from loader.pieces import PIECE_BYTES, layout_of, table_of
+from loader.pieces import layout_of, piece_ids, table_of
 from loader.plan import Mapped, Plan
 from loader.torch_cuda import THREADS, CudaBackend, Launch, Slot
 from loader.torch_rows import DeviceTable, RowLaunches, queue
@@ -87,7 +87,7 @@ class GatherBackend(CudaBackend):
         self.check(
             queue_gather(
                 self.calls, self.context.handle, slot.before, table_of(plans),
-                first.rows * first.seq_len, first.itemsize, PIECE_BYTES // first.itemsize,
+                first.rows * first.seq_len, first.bits, piece_ids(first.bits),
                 layout.pieces, layout.segments, host, block.data_ptr(), layout.num_bytes,
                 launch.longest_K, function, slot.values, slot.pointers, self.blocks, THREADS,
                 slot.lane.cuda_stream, launch.event,

@@ -15,7 +15,7 @@ import torch
 
 from loader.copy_crew import CHUNK_BYTES, CopyCrew
 from loader.device_kernels import queue_ring
-from loader.pieces import LINE, PIECE_BYTES, layout_of, table_of
+from loader.pieces import LINE, layout_of, piece_ids, table_of
 from loader.plan import Plan
 from loader.torch_cuda import THREADS, CudaBackend, Launch, Slot
 from loader.torch_rows import DeviceTable, RowLaunches, queue
@@ -41,7 +41,7 @@ class RingBackend(CudaBackend):
     def _queued(self, plans: Sequence[Plan], slot: Slot, function: int) -> Launch:
         layout, first = layout_of(plans), plans[0]
         total = first.rows * first.seq_len
-        room = len(plans) * total * first.itemsize + LINE * layout.segments
+        room = len(plans) * total * first.bits // 8 + 2 * LINE * layout.segments
         size = room + layout.num_bytes + 256
         host = slot.reserve(size, size, self.device)
         assert slot.staging is not None
@@ -51,7 +51,7 @@ class RingBackend(CudaBackend):
         self.check(
             queue_ring(
                 self.calls, self.context.handle, slot.before, table_of(plans), total,
-                first.itemsize, PIECE_BYTES // first.itemsize, layout.pieces, layout.segments,
+                first.bits, piece_ids(first.bits), layout.pieces, layout.segments,
                 host, slot.staging.data_ptr(), layout.num_bytes, launch.longest_K, function,
                 slot.values, slot.pointers, self.blocks, THREADS, slot.lane.cuda_stream,
                 launch.event, LINE, self._copies.cuda_stream, slot.copied,

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from loader.pieces import LINE, PIECE_BYTES
+from loader.pieces import bytes_of_row, piece_ids
 from loader.plan import Plan
 from loader.row_kernels import queue_rows
 from loader.windows import LineTable, Windows
@@ -157,9 +157,9 @@ def queue(
     """Wait until the slot is free, and queue launches of `step` batches: by the ring, whose rows a
     crew copies, or reading the line's row groups where they are. Raises CudaError."""
     rows, batches, t = len(windows.samples_R), windows.batches, windows.seq_len
-    limit = PIECE_BYTES // windows.itemsize
+    limit = piece_ids(windows.bits)
     segments, groups = table.of.most(t)
-    row_bytes = -(-t * windows.itemsize // LINE) * LINE if crew else 0
+    row_bytes = bytes_of_row(t, windows.bits) if crew else 0
     # A row has padding at most once, and a batch one segment and one piece behind it.
     segments = rows * (segments + 1) + batches
     pieces = rows * (-(-t // limit) + 1 + 2 * groups) + batches
@@ -190,8 +190,8 @@ def queue(
         queue_rows(
             backend.calls, backend.context.handle, slot.before, windows.begins_R,
             windows.lengths_R, windows.stops_R, table.of.edges_G, table.of.addresses_G,
-            windows.itemsize, host, slot.staging.data_ptr(), work, slot.work_pointer,
-            backend.row_functions(windows.itemsize), backend.blocks,
+            windows.bits, host, slot.staging.data_ptr(), work, slot.work_pointer,
+            backend.row_functions(windows.bits), backend.blocks,
             crew.stream if crew else 0, slot.copied, backend.plans.cuda_stream, unit.planned,
             facts.ctypes.data, slot.lane.cuda_stream, unit.event_L, step, state, slot.job,
         )

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from loader.hot_cache import HotRowGroup
 from loader.plan import Plan
-from loader.row_kernels import most_inside
+from loader.plan_kernels import most_inside
 
 Ints = npt.NDArray[np.int64]
 MOST_DOCUMENTS = 1 << 25
@@ -63,7 +63,8 @@ class Windows:
     rows: int
     """Of a batch."""
     seq_len: int
-    itemsize: int
+    bits: int
+    """Of an id in memory, as in `Plan`."""
     samples_R: Ints
     groups_R: Ints
     begins_R: Ints

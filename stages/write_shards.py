@@ -38,9 +38,10 @@ class WriteShards(GlobalStage):
     2: totals say what was wanted of each group and what is missing.
     3: the ids of a row group are one page.
     4: ids meet in the shard's own type; the shards are the same.
+    5: dataset.json says the tokenizer's largest id; the shards are the same.
     """
 
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
     reads: ClassVar[tuple[str, ...]] = CARRIED
     draws: ClassVar[bool] = True
 
@@ -150,6 +151,7 @@ class WriteShards(GlobalStage):
             "tokenizer": {
                 "sha256": facts.sha256,
                 "vocab_size": facts.vocab_size,
+                "max_id": facts.max_id,
                 "special_tokens": dict(facts.special_tokens),
             },
             "shuffle_seed": side.seed,

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from conftest import ROOT
 
-KINDS = [(2, "int64"), (4, "int32")]
-"""(bytes of an id, type of the outputs)."""
+KINDS = [(16, "int64"), (32, "int32"), (15, "int64"), (17, "int32"), (18, "int64")]
+"""(bits of an id, type of the outputs)."""
 
 
 def compiled(source: str, kind: tuple[int, str], folder: Path) -> Any:
@@ -20,10 +20,9 @@ def compiled(source: str, kind: tuple[int, str], folder: Path) -> Any:
     compiler = shutil.which("g++") or shutil.which("clang++")
     if compiler is None:
         pytest.skip("no C++ compiler here to run the kernels' code on the CPU")
-    ids = {2: "unsigned short", 4: "unsigned int"}[kind[0]]
     outs = {"int64": "long long", "int32": "int"}[kind[1]]
     (folder / "host.cpp").write_text(source)
-    command = [compiler, "-O1", "-shared", "-fPIC", "-w", f"-DID={ids}", f"-DOUT={outs}"]
+    command = [compiler, "-O1", "-shared", "-fPIC", "-w", f"-DBITS={kind[0]}", f"-DOUT={outs}"]
     command += [f"-I{ROOT / 'loader'}", "-o", str(folder / "host.so"), str(folder / "host.cpp")]
     subprocess.run(command, check=True)
     return ctypes.CDLL(str(folder / "host.so"))

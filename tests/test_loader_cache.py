@@ -81,8 +81,8 @@ def direct(dataset: Dataset) -> list[tuple[bytes, bytes]]:
     return found
 
 
-def new_cache(dataset: Dataset, folder: Path, max_bytes: int = 1 << 30) -> HotCache:
-    return HotCache(folder, max_bytes, dataset.dtype)
+def new_cache(dataset: Dataset, folder: Path, max_bytes: int = 1 << 30, bits: int = 16) -> HotCache:
+    return HotCache(folder, max_bytes, bits)
 
 
 def refuse() -> RowGroup:
@@ -96,19 +96,21 @@ def files_of(folder: Path) -> list[Path]:
 # --- What it holds -----------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("bits", [16, 13, 10], ids="bits={}".format)
 def test_the_cache_gives_what_pyarrow_reads_and_decodes_once(
-    dataset: Dataset, tmp_path: Path
+    dataset: Dataset, tmp_path: Path, bits: int
 ) -> None:
     hot = tmp_path / "hot"
     assert len(numbers(dataset)) >= ROW_GROUPS
-    assert cached(dataset, new_cache(dataset, hot)) == direct(dataset)
+    assert cached(dataset, new_cache(dataset, hot, bits=bits)) == direct(dataset)
     assert len(files_of(hot)) == len(numbers(dataset))
     (stream,) = dataset.streams("train")
-    again = new_cache(dataset, hot)
+    again = new_cache(dataset, hot, bits=bits)
     for number in numbers(dataset):
         found = again.get(stream.place(number), refuse)
         assert found.address % os.sysconf("SC_PAGE_SIZE") == 0
-        assert not found.tokens.flags.writeable
+        assert not found.buffer.flags.writeable
+        assert found.num_bytes < bits * found.num_tokens / 8 + 8 * len(found.starts) + 24
 
 
 def test_a_layout_that_is_not_read_page_by_page_is_read_by_pyarrow(
@@ -185,7 +187,7 @@ def test_what_was_used_longest_ago_leaves_when_the_bound_is_passed(
     (stream,) = dataset.streams("train")
     cached(dataset, new_cache(dataset, hot))
     sizes = {path: path.stat().st_size for path in files_of(hot)}
-    names = [content_name(stream.place(number)) for number in numbers(dataset)]
+    names = [content_name(stream.place(number), 16) for number in numbers(dataset)]
     for turn, name in enumerate([*names[1:], names[0]]):
         os.utime(hot / name[:2] / f"{name}{SUFFIX}", (turn, turn))
     first = hot / names[1][:2] / f"{names[1]}{SUFFIX}"
@@ -232,29 +234,58 @@ def test_one_flipped_bit_in_a_shard_is_found_and_named_or_changes_nothing(
         path.write_bytes(clean)
 
 
+@pytest.mark.parametrize("bits", [16, 10], ids="bits={}".format)
 @settings(max_examples=40)
-@given(st.integers(0, 1 << 40), st.integers(0, 7), st.integers(0, ROW_GROUPS - 1))
+@given(at=st.integers(0, 1 << 40), bit=st.integers(0, 7), number=st.integers(0, ROW_GROUPS - 1))
 def test_one_flipped_bit_anywhere_in_a_cached_file_is_found_and_mended(
-    folder: Path, tmp_path_factory: pytest.TempPathFactory, at: int, bit: int, number: int
-) -> None:
+    folder: Path, tmp_path_factory: pytest.TempPathFactory, bits: int, at: int, bit: int,
+    number: int,
+) -> None:  # fmt: skip
     whole = open_dataset(str(folder))
     hot = tmp_path_factory.getbasetemp() / "flipped"
     (stream,) = whole.streams("train")
     place = stream.place(number)
     read: Callable[[], RowGroup] = lambda: fetch(whole, place)  # noqa: E731
     wanted = read().tokens
-    new_cache(whole, hot).get(place, read)
-    path = hot / content_name(place)[:2] / f"{content_name(place)}{SUFFIX}"
+    new_cache(whole, hot, bits=bits).get(place, read)
+    name = content_name(place, bits)
+    path = hot / name[:2] / f"{name}{SUFFIX}"
     clean = path.read_bytes()
     broken = bytearray(clean)
     broken[at % len(clean)] ^= 1 << bit
     path.write_bytes(broken)
     calls: list[int] = []
-    found = new_cache(whole, hot).get(place, lambda: calls.append(1) or read())  # type: ignore[func-returns-value]
+    again = new_cache(whole, hot, bits=bits)
+    found = again.get(place, lambda: calls.append(1) or read())  # type: ignore[func-returns-value]
     assert np.array_equal(found.tokens, wanted)
-    padding = range(place.tokens * 2, -(-place.tokens * 2 // 8) * 8)
-    assert len(calls) == (at % len(clean) not in padding)
-    path.write_bytes(clean)
+    assert len(calls) == 1
+    assert path.read_bytes() == clean
+
+
+def test_a_sound_file_under_the_name_of_another_row_group_is_not_used(
+    dataset: Dataset, tmp_path: Path
+) -> None:
+    (stream,) = dataset.streams("train")
+    one, other = stream.place(0), stream.place(1)
+    place = other._replace(tokens=one.tokens, documents=one.documents)
+    new_cache(dataset, tmp_path).get(one, lambda: fetch(dataset, one))
+    (path,) = files_of(tmp_path)
+    name = content_name(place, 16)
+    (tmp_path / name[:2]).mkdir(exist_ok=True)
+    path.rename(tmp_path / name[:2] / f"{name}{SUFFIX}")
+    with pytest.raises(AssertionError, match="decoded again"):
+        new_cache(dataset, tmp_path).get(place, refuse)
+
+
+@pytest.mark.parametrize("cache", ["disk", "memory"])
+def test_ids_beyond_what_dataset_json_says_are_an_error_that_names_the_row_group(
+    dataset: Dataset, tmp_path: Path, cache: str
+) -> None:
+    (stream,) = dataset.streams("train")
+    place = stream.place(0)
+    folder = tmp_path if cache == "disk" else None
+    with pytest.raises(IntegrityError, match=r"row group 0: got ids up to \d+, expected 3 bits"):
+        HotCache(folder, 1 << 30, 3).get(place, lambda: fetch(dataset, place))
 
 
 def test_a_damaged_cached_file_of_a_damaged_shard_ends_in_an_error_that_names_it(
@@ -405,7 +436,7 @@ def test_a_folder_that_cannot_be_written_is_said_once(dataset: Dataset, tmp_path
     assert found == direct(dataset)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert cached(dataset, HotCache(None, 1 << 30, dataset.dtype)) == found
+        assert cached(dataset, HotCache(None, 1 << 30, 16)) == found
 
 
 READ_ONLY = """
@@ -473,7 +504,7 @@ wanted = {place: fetch(dataset, place).tokens.tobytes() for place in places}
 hot_cache.STALE_SECONDS = -1
 
 def fill(folder, fetched=fetch):
-    cache = HotCache(folder, 1 << 30, dataset.dtype)
+    cache = HotCache(folder, 1 << 30, 16)
     read = lambda one: cache.get(one, lambda: fetched(dataset, one))
     return [read(one).tokens.tobytes() for one in places]
 
@@ -497,7 +528,7 @@ for turn in range(int(sys.argv[3])):
     os.waitpid(child, 0)
     files = list(folder.glob("*/*.tokens"))
     for place in places:
-        name = hot_cache.content_name(place)
+        name = hot_cache.content_name(place, 16)
         path = folder / name[:2] / f"{name}.tokens"
         if path in files:  # whatever is there under its name is whole
             assert path.read_bytes()[: place.tokens * 2] == wanted[place]

@@ -41,7 +41,7 @@ def test_a_launch_of_rows_stops_at_the_first_call_that_fails(failing: str) -> No
 
     functions = [answer(name) for name in CALLS]
     calls = np.array([ctypes.cast(f, ctypes.c_void_p).value for f in functions], np.int64)
-    table, _ = line([5000, 300], [0], 2)
+    table, _ = line([5000, 300], [0], 16)
     host, work = aligned(1 << 15), np.zeros(len(FIELDS), np.int64)
     none, job, finished = np.empty(0, np.int64), np.zeros(len(JOB), np.int64), Semaphore()
     begin, to_device = ["cuCtxSetCurrent", "cuEventSynchronize"], "cuMemcpyHtoDAsync_v2"
@@ -62,7 +62,7 @@ def test_a_launch_of_rows_stops_at_the_first_call_that_fails(failing: str) -> No
         work[4:7], work[13] = (3, 1, 512), row_bytes
         said_last = queue_rows(
             calls, 1, 0, np.array([0, 4700, 9], np.int64), none, none, table.edges_G,
-            table.addresses_G, 2, host.ctypes.data, host.ctypes.data, work,
+            table.addresses_G, 16, host.ctypes.data, host.ctypes.data, work,
             np.array([work.ctypes.data]), np.arange(4), 16, 0, 0, 0, 0, 0, 0, np.arange(2), 2,
             state, job,
         )  # fmt: skip
@@ -116,7 +116,7 @@ class Poster:
         state = crew.ready(self.job, self.row_bytes)
         self.work[4:7], self.work[13] = (self.rows, self.rows, t), self.row_bytes
         done = queue_rows(
-            calls, 1, 0, begins_R, NONE, NONE, table.edges_G, table.addresses_G, 2,
+            calls, 1, 0, begins_R, NONE, NONE, table.edges_G, table.addresses_G, 16,
             self.host.ctypes.data, self.device.ctypes.data, self.work,
             np.array([self.work.ctypes.data]), np.arange(4), 16, 0, 0, 0, 0,
             self.host.ctypes.data, 0, np.arange(1), 1, state, self.job,
@@ -133,7 +133,7 @@ class Poster:
 def test_launches_of_several_planners_get_their_own_rows_whoever_copies_them(
     threads: int, rows: int, chunk_bytes: int, data: st.DataObject
 ) -> None:
-    table, ids = line([3000, 40, 5000, 2000], [1], 2)
+    table, ids = line([3000, 40, 5000, 2000], [1], 16)
     t, row_bytes = 100, 256
     places = st.lists(st.integers(0, len(ids) - t), min_size=rows, max_size=rows)
     wanted = [np.array(data.draw(places), np.int64) for _ in range(6)]
@@ -153,7 +153,7 @@ def test_launches_of_several_planners_get_their_own_rows_whoever_copies_them(
 
 
 def test_a_failed_transfer_is_told_to_its_own_launch_and_the_next_one_works() -> None:
-    table, ids = line([3000], [1], 2)
+    table, ids = line([3000], [1], 16)
     driver = Copies(fails=2)
     crew = CopyCrew(made_context(), driver.calls, 0, 2, 1, chunk_bytes=1)
     begins_R = np.arange(0, 2000, 100)
@@ -168,7 +168,7 @@ def test_threads_start_with_the_first_launch_end_with_close_and_start_again() ->
     def copying() -> int:
         return sum(thread.name == "loader-copy" for thread in threading.enumerate())
 
-    table, _ = line([3000], [1], 2)
+    table, _ = line([3000], [1], 16)
     driver, before = Copies(), copying()
     crew = CopyCrew(made_context(), driver.calls, 0, 3, 1)
     assert copying() == before
@@ -180,7 +180,7 @@ def test_threads_start_with_the_first_launch_end_with_close_and_start_again() ->
 
 
 def test_rows_above_the_size_of_a_chunk_get_chunks_that_hold_them() -> None:
-    table, ids = line([3000], [1], 2)
+    table, ids = line([3000], [1], 16)
     driver = Copies()
     crew = CopyCrew(made_context(), driver.calls, 0, 1, 1, chunk_bytes=512)
     for t, row_bytes in ((100, 256), (1000, 2048), (100, 256)):
@@ -193,7 +193,7 @@ def test_rows_above_the_size_of_a_chunk_get_chunks_that_hold_them() -> None:
 def test_a_process_that_does_not_close_its_crew_ends_all_the_same() -> None:
     program = (
         "from test_loader_crew import *\n"
-        "driver, (table, _) = Copies(), line([3000], [1], 2)\n"
+        "driver, (table, _) = Copies(), line([3000], [1], 16)\n"
         "crew = CopyCrew(made_context(), driver.calls, 0, 3, 1)\n"
         "assert Poster(4, 256).launch(crew, driver.calls, table, np.arange(4), 100) == 0\n"
         "print('launched')\n"

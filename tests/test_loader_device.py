@@ -6,6 +6,7 @@ import ctypes
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -24,7 +25,8 @@ from loader.dataset import Dataset, open_dataset
 from loader.device_kernels import CALLS, gather_runs, queue_gather, queue_ring, write_pieces
 from loader.loader import Loader
 from loader.numpy_backend import NumpyBackend
-from loader.pieces import LINE, PIECE_BYTES, layout_of, table_of
+from loader.packed_ids import pack
+from loader.pieces import LINE, layout_of, piece_ids, table_of
 from loader.plan import Plan
 from pipeline.errors import ConfigError
 
@@ -40,11 +42,11 @@ extern "C" void expand(const Piece* pieces, int count, const int* starts, const 
         Piece piece = pieces[at], next = pieces[at + 1];
         u64 from = ADDRESS(piece.address), skip = BATCH(piece.address) * stride;
         long ids = (long)next.start - piece.start + (piece.address & MORE ? 1 : 0);
-        ID slot[SLOT / sizeof(ID)];
-        if (from && ids > 0) memcpy(slot, (const void*)from, ids * sizeof(ID));
+        u32 slot[SLOT / 4];
+        if (from && ids > 0) memcpy(slot, (const void*)(from / 8), (from % 8 + ids * BITS + 7) / 8);
         Outputs out = {tokens + skip, labels + skip, positions + skip};
         for (int thread = 0; thread < CONSUMERS; thread++)
-            write_piece(slot, !from, piece.start, next.start, starts + piece.segment,
+            write_piece(slot, from % 8, !from, piece.start, next.start, starts + piece.segment,
                         tails + piece.segment, next.segment - piece.segment, out, thread);
     }
 }
@@ -61,28 +63,37 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 
 @pytest.fixture(scope="module", params=KINDS, ids=str)
 def kernel(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """(function, bytes of an id, type of the outputs)."""
+    """(function, bits of an id, type of the outputs)."""
     library = compiled(HOST, request.param, tmp_path_factory.mktemp("kernel"))
     return (library.expand, *request.param)
 
 
-def plan_of(lengths: list[int], rows: int, seq_len: int, itemsize: int, ids: Any) -> Plan:
+def some_ids(count: int, bits: int) -> Any:
+    """The largest among them."""
+    most = min(1 << bits, 1 << 31)  # what outputs of 4 bytes hold
+    ids = np.random.default_rng(1).integers(0, most, count)
+    ids[7::11] = most - 1
+    return ids.astype("<u2" if bits <= 16 else "<u4")
+
+
+def plan_of(lengths: list[int], rows: int, seq_len: int, bits: int, ids: Any) -> Plan:
     """Rows of documents of these lengths in turn; each third one lies elsewhere, one is padding."""
     addresses, starts, tails, at, place = [], [], [], 0, 0
     total, number = rows * seq_len, 0
+    packed = np.append(pack(ids, bits), np.zeros(8, np.uint8))
     while at < total:
         length = min(lengths[number % len(lengths)], seq_len - at % seq_len, total - at)
         padding = number % 7 == 5
         place = (place * 31 + 17) % (len(ids) - seq_len - 1) if number % 3 == 0 else place
         place = min(place, len(ids) - seq_len - 1)
-        addresses.append(0 if padding else ids.ctypes.data + place * itemsize)
+        addresses.append(0 if padding else 8 * packed.ctypes.data + place * bits)
         starts.append(at)
         tails.append(-100 if padding or number % 2 else int(ids[place + length]))
         at, place, number = at + length, place + length, number + 1
     none, rest = np.zeros(len(starts), np.int64), np.zeros(rows, np.int64)
     return Plan(
-        rows, seq_len, itemsize, np.array(addresses, np.uint64), np.array(starts, np.int64),
-        np.array(tails, np.int64), none, none, rest, rest, (),
+        rows, seq_len, bits, np.array(addresses, np.uint64), np.array(starts, np.int64),
+        np.array(tails, np.int64), none, none, rest, rest, (packed,),
     )  # fmt: skip
 
 
@@ -101,18 +112,18 @@ def made_context() -> Any:
 
 def expanded(kernel: Any, plans: list[Plan], *, ring: bool) -> tuple[list[Any], list[int]]:
     """Tokens, labels and position ids of each plan, by the kernel's code."""
-    function, itemsize, dtype = kernel
+    function, bits, dtype = kernel
     layout, total = layout_of(plans), plans[0].rows * plans[0].seq_len
     block, longest_K = aligned(layout.num_bytes), np.zeros(len(plans), np.int64)
     table, shift = table_of(plans), 0
     if ring:
-        slot = aligned(total * len(plans) * itemsize + LINE * layout.segments)
+        slot = aligned(total * len(plans) * bits // 8 + 2 * LINE * layout.segments)
         moved, offsets_S = np.empty_like(table), np.empty(layout.segments, np.uint64)
         runs_R3 = np.empty((layout.segments, 3), np.int64)
-        gather_runs(table, total, itemsize, LINE, slot.ctypes.data, offsets_S, runs_R3, moved)
-        table, shift = moved, slot.ctypes.data - 1
+        gather_runs(table, total, bits, LINE, slot.ctypes.data, offsets_S, runs_R3, moved)
+        table, shift = moved, 8 * slot.ctypes.data - 1
     count = write_pieces(
-        table, total, itemsize, PIECE_BYTES // itemsize, shift, block.ctypes.data, layout.pieces,
+        table, total, bits, piece_ids(bits), shift, block.ctypes.data, layout.pieces,
         layout.segments, longest_K,
     )  # fmt: skip
     assert count < layout.pieces
@@ -127,6 +138,22 @@ def expanded(kernel: Any, plans: list[Plan], *, ring: bool) -> tuple[list[Any], 
     return [outputs[:, number, :total] for number in range(len(plans))], longest_K.tolist()
 
 
+class PackedNumpy(NumpyBackend):
+    """Takes ids as the CUDA backends do."""
+
+    packed = True
+
+
+def packed_as(dataset: Dataset, bits: int) -> tuple[Dataset, NumpyBackend]:
+    """The dataset, its ids of so many bits for the backend; skips where shards have fewer."""
+    if bits > 8 * dataset.dtype.itemsize:
+        pytest.skip("the dataset's ids have fewer bits")
+    facts = {**dataset.facts, "tokenizer": {"max_id": (1 << bits) - 1}}
+    found = replace(dataset, facts=facts)
+    assert found.id_bits == bits
+    return found, PackedNumpy()
+
+
 @pytest.mark.parametrize("ring", [False, True], ids=["gather", "ring"])
 @settings(max_examples=25, deadline=None)
 @given(
@@ -137,9 +164,9 @@ def expanded(kernel: Any, plans: list[Plan], *, ring: bool) -> tuple[list[Any], 
 def test_the_kernel_gives_the_bits_of_the_numpy_backend(
     kernel: Any, ring: bool, lengths: list[int], shape: tuple[int, int], batches: int
 ) -> None:
-    itemsize, dtype = kernel[1:]
-    ids = np.random.default_rng(1).integers(0, 60_000, 12_000).astype(f"<u{itemsize}")
-    plans = [plan_of(lengths[turn:] + lengths, *shape, itemsize, ids) for turn in range(batches)]
+    bits, dtype = kernel[1:]
+    ids = some_ids(12_000, bits)
+    plans = [plan_of(lengths[turn:] + lengths, *shape, bits, ids) for turn in range(batches)]
     found, longest = expanded(kernel, plans, ring=ring)
     assert longest == [plan.max_seqlen for plan in plans]
     for (tokens, labels, positions), plan in zip(found, plans, strict=True):
@@ -153,9 +180,10 @@ def test_the_kernel_gives_the_bits_of_the_numpy_backend(
 def test_batches_of_a_dataset_are_the_same_by_the_kernel(
     kernel: Any, dataset: Dataset, packing: str
 ) -> None:
-    if kernel[1] != dataset.dtype.itemsize:
-        pytest.skip("the dataset's ids have the other size")
-    with Loader(dataset, 24, 5, cache="memory", packing=packing, prefetch=0) as loader:
+    dataset, backend = packed_as(dataset, kernel[1])
+    with Loader(
+        dataset, 24, 5, cache="memory", packing=packing, prefetch=0, backend=backend
+    ) as loader:
         for ring in (False, True):
             plans = loader.plans(0, 3)
             for found, plan in zip(expanded(kernel, plans, ring=ring)[0], plans, strict=True):
@@ -167,11 +195,11 @@ def test_batches_of_a_dataset_are_the_same_by_the_kernel(
 
 def test_a_piece_reads_one_id_more_only_inside_a_document() -> None:
     ids = np.arange(9000, dtype="<u2")
-    plans = [plan_of([5000], 2, 4000, 2, ids)]
+    plans = [plan_of([5000], 2, 4000, 16, ids)]
     layout = layout_of(plans)
     block, longest = aligned(layout.num_bytes), np.zeros(1, np.int64)
     count = write_pieces(
-        table_of(plans), 8000, 2, 2048, 0, block.ctypes.data, layout.pieces, layout.segments,
+        table_of(plans), 8000, 16, 2048, 0, block.ctypes.data, layout.pieces, layout.segments,
         longest,
     )  # fmt: skip
     pieces = block[: 16 * (count + 1)].view(np.uint64).reshape(-1, 2)
@@ -197,13 +225,13 @@ def test_a_launch_stops_at_the_first_call_that_fails_and_gives_its_error(failing
     functions = [answer(name) for name in CALLS]
     calls = np.array([ctypes.cast(f, ctypes.c_void_p).value for f in functions], np.int64)
     ids = np.arange(4000, dtype="<u2")
-    plans = [plan_of([100], 2, 512, 2, ids)]
+    plans = [plan_of([100], 2, 512, 16, ids)]
     layout, values = layout_of(plans), np.zeros(8, np.int64)
     host = aligned(1 << 16)
     pointers = values.ctypes.data + 8 * np.arange(8, dtype=np.int64)
     longest = np.zeros(1, np.int64)
     shared = (
-        calls, 1, 0, table_of(plans), 1024, 2, 2048, layout.pieces, layout.segments,
+        calls, 1, 0, table_of(plans), 1024, 16, 2048, layout.pieces, layout.segments,
         host.ctypes.data, host.ctypes.data, layout.num_bytes, longest, 1, values, pointers, 8, 288,
         0, 0,
     )  # fmt: skip

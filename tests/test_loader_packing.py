@@ -234,9 +234,9 @@ def test_every_token_is_used_once_an_epoch_and_none_is_dropped(
             here = found.line.edges_R[plan.row_groups_S[at]]
             held = next(
                 one for one in plan.held
-                if one.address <= plan.addresses_S[at] < one.address + one.num_bytes
+                if one.address <= plan.addresses_S[at] // 8 < one.address + one.num_bytes
             )  # fmt: skip
-            first = here + (int(plan.addresses_S[at]) - held.address) // plan.itemsize
+            first = here + (int(plan.addresses_S[at]) - 8 * held.address) // plan.bits
             used.update(range(first, first + lengths[at]))
     total = int(found.line.edges_R[-1])
     assert used == dict.fromkeys(range(total), 1)

@@ -12,7 +12,7 @@ from host_kernel import KINDS, compiled
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_loader import SIZES, published
-from test_loader_device import HOST, aligned, made_context
+from test_loader_device import HOST, aligned, made_context, packed_as, some_ids
 
 import stages.shard_writer
 from loader.copy_crew import CopyCrew
@@ -20,8 +20,9 @@ from loader.dataset import Dataset, open_dataset
 from loader.device_kernels import CALLS
 from loader.loader import Loader
 from loader.numpy_backend import NumpyBackend
-from loader.pieces import LINE, PIECE_BYTES
-from loader.row_kernels import FIELDS, KERNELS, copy_rows, most_inside
+from loader.pieces import bytes_of_row, piece_ids
+from loader.plan_kernels import most_inside
+from loader.row_kernels import FIELDS, KERNELS, copy_rows
 from loader.windows import LineTable, Windows, table_of_line
 
 ROWS = (
@@ -55,29 +56,29 @@ extern "C" void rows(const Work* work) {
 
 @pytest.fixture(scope="module", params=KINDS, ids=str)
 def kernel(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """(function, bytes of an id, type of the outputs)."""
+    """(function, bits of an id, type of the outputs)."""
     library = compiled(ROWS, request.param, tmp_path_factory.mktemp("kernel"))
     return (library.rows, *request.param)
 
 
 def filled(kernel: Any, windows: Windows, *, ring: bool) -> tuple[Any, Any, Any]:
     """(tokens, labels and position ids of each batch, cu_seqlens of each, longest of each)."""
-    function, itemsize, dtype = kernel
-    assert windows.itemsize == itemsize
+    function, bits, dtype = kernel
+    assert windows.bits == bits
     rows, batches, t = len(windows.samples_R), windows.batches, windows.seq_len
     segments, groups = windows.table.most(t)
-    limit = PIECE_BYTES // itemsize
+    limit = piece_ids(bits)
     most, pieces = (
         rows * (segments + 1) + batches,
         rows * (-(-t // limit) + 1 + 2 * groups) + batches,
     )
-    row_bytes = -(-t * itemsize // LINE) * LINE if ring else 0
+    row_bytes = bytes_of_row(t, bits) if ring else 0
     slot, next_R = aligned(rows * row_bytes + 256), np.zeros(rows, np.int64)
     if ring:
         slot[:] = 0xAB
         copy_rows(
             windows.begins_R, windows.lengths_R, t, windows.table.edges_G,
-            windows.table.addresses_G, itemsize, row_bytes, slot.ctypes.data, next_R,
+            windows.table.addresses_G, bits, row_bytes, slot.ctypes.data, next_R,
         )  # fmt: skip
     stride = -(-windows.rows * t // 4) * 4
     out = np.full((3, batches, stride), 77, dtype)
@@ -152,9 +153,8 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 def test_batches_that_the_device_plans_are_the_hosts(
     kernel: Any, dataset: Dataset, seq_len: int, options: dict[str, Any]
 ) -> None:
-    if kernel[1] != dataset.dtype.itemsize:
-        pytest.skip("the dataset's ids have the other size")
-    options = dict(options)
+    dataset, backend = packed_as(dataset, kernel[1])
+    options = {**options, "backend": backend}
     if "weights" in options:
         groups = {stream.group for stream in dataset.streams("train")}
         options |= {"weights": dict.fromkeys(groups, 1.0), "epochs": 2}
@@ -171,20 +171,20 @@ def test_batches_that_the_device_plans_are_the_hosts(
                 assert (getattr(others, name) == getattr(windows, name)).all(), name
 
 
-def line(lengths: list[int], cuts: list[int], itemsize: int) -> tuple[LineTable, Any]:
+def line(lengths: list[int], cuts: list[int], bits: int) -> tuple[LineTable, Any]:
     """Documents of these lengths, in row groups that end behind the documents `cuts`; and all ids
     in a row."""
-    from loader.hot_cache import _copied
+    from loader.hot_cache import copied
     from loader.row_groups import RowGroup
 
     ends = np.cumsum(lengths)
-    ids = np.random.default_rng(3).integers(0, 60_000, ends[-1]).astype(f"<u{itemsize}")
+    ids = some_ids(int(ends[-1]), bits)
     marks = sorted({len(lengths), *(1 + cut % len(lengths) for cut in cuts)})
     held, edges, first = [], [0], 0
     for mark in marks:
         begin, end = edges[-1], int(ends[mark - 1])
         starts = np.append(0, ends[first : mark - 1] - begin).astype(np.int64)
-        held.append(_copied(RowGroup(ids[begin:end], starts)))
+        held.append(copied(RowGroup(ids[begin:end], starts), bits))
         edges.append(end)
         first = mark
     table = table_of_line(np.array(edges, np.int64), tuple(held))
@@ -232,32 +232,40 @@ def test_any_rows_of_any_line_have_the_definitions_labels_and_positions(
         assert [int(one[-1]) for one in lists] == [3 * seq_len] * 2
 
 
+@pytest.mark.parametrize("bits", [15, 16, 17, 32])
 @pytest.mark.parametrize("seq_len", [33, 100, 2048])
-def test_full_rows_are_copied_whole_whether_together_or_across_row_groups(seq_len: int) -> None:
+def test_full_rows_are_copied_whole_whether_together_or_across_row_groups(
+    seq_len: int, bits: int
+) -> None:
     """Thirteen rows: some fours, one of them with a row over a row group's end, and one alone."""
-    table, ids = line([3000, 4000, 70, 5000], [1], 2)
+    table, ids = line([3000, 4000, 70, 5000], [1], bits)
     edge, total = int(table.edges_G[1]), len(ids)
     begins = np.linspace(0, total - seq_len, 13).astype(np.int64)
     begins[5] = edge - seq_len // 2
-    row_bytes = -(-2 * seq_len // LINE) * LINE
-    slot, next_R = aligned(13 * row_bytes), np.zeros(13, np.int64)
+    row_bytes = bytes_of_row(seq_len, bits)
+    slot, next_R = aligned(13 * row_bytes + 8), np.zeros(13, np.int64)
     slot[:] = 0xAB
     copy_rows(
-        begins, np.empty(0, np.int64), seq_len, table.edges_G, table.addresses_G, 2, row_bytes,
+        begins, np.empty(0, np.int64), seq_len, table.edges_G, table.addresses_G, bits, row_bytes,
         slot.ctypes.data, next_R,
     )  # fmt: skip
-    rows = slot.view("<u2").reshape(13, -1)
     for row, begin in enumerate(begins.tolist()):
-        assert (rows[row, :seq_len] == ids[begin : begin + seq_len]).all()
-        assert (rows[row, seq_len:] == 0xABAB).all()
+        bit = (begin - (edge if begin >= edge else 0)) * bits % 8
+        here = slot[row * row_bytes :]
+        for at in range(seq_len):
+            first = bit + at * bits
+            word = int.from_bytes(here[first // 8 : first // 8 + 8].tobytes(), "little")
+            assert word >> first % 8 & ((1 << bits) - 1) == ids[begin + at]
+        used = (bit + seq_len * bits + 7) // 8 + (bits % 8 > 0)
+        assert (here[used:row_bytes] == 0xAB).all()
         end = begin + seq_len
         assert next_R[row] == (ids[end] if end < total else -1)
 
 
 def test_a_line_with_an_empty_document_is_left_to_the_host() -> None:
-    table, _ = line([3, 4], [], 2)
+    table, _ = line([3, 4], [], 16)
     held = table.held[0]
-    empty = type(held)(held.tokens, np.array([0, 3, 3]), held.buffer, held.on_disk)
+    empty = type(held)(held.num_tokens, held.bits, np.array([0, 3, 3]), held.buffer, held.on_disk)
     assert table_of_line(table.edges_G, (empty,)) is None
 
 
@@ -274,8 +282,7 @@ def test_a_launch_lays_out_its_memory_as_the_kernels_read_it(
     kernel: Any, dataset: Dataset, batches: int, chunk_bytes: int
 ) -> None:
     """All of `torch_rows.queue` with the driver's calls done by the CPU; the fast lane: chunk 0."""
-    if kernel[1] != dataset.dtype.itemsize:
-        pytest.skip("the dataset's ids have the other size")
+    dataset, packed = packed_as(dataset, kernel[1])
     torch = pytest.importorskip("torch")
     from loader.torch_cuda import CudaBackend, Slot
     from loader.torch_rows import DeviceTable, RowBatch, queue
@@ -312,7 +319,7 @@ def test_a_launch_lays_out_its_memory_as_the_kernels_read_it(
             return int(self.host.data_ptr())
 
     crew = CopyCrew(context, backend.calls, 0, 3, 1, chunk_bytes) if chunk_bytes else None
-    with Loader(dataset, 24, 5, cache="memory", prefetch=0) as loader:
+    with Loader(dataset, 24, 5, cache="memory", prefetch=0, backend=packed) as loader:
         line_table = loader._planner.table
         assert line_table is not None
         table = DeviceTable.__new__(DeviceTable)

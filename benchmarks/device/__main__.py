@@ -20,8 +20,8 @@ from typing import Any
 PARTS = {
     "comparisons": 120,
     "launches": 60,
-    "fast_lane": 150,
-    "ring": 100,
+    "fast_lane": 300,
+    "ring": 150,
     "small_batch": 60,
     "torch_dataloader": 120,
     "nanogpt": 30,
@@ -116,6 +116,7 @@ def main() -> int:
     parser.add_argument("out", type=Path)
     parser.add_argument("--tokens", type=int, default=300_000_000)
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--wide", action="store_true", help="128,000 ids, in uint32 shards")
     parser.add_argument("--work", type=Path, default=Path("runs/device"))
     parser.add_argument("--part", choices=PARTS, help="measure one part over DATASET as it is")
     args = parser.parse_args()
@@ -128,7 +129,7 @@ def main() -> int:
 
     folder = args.work / "dataset"
     if not folder.exists():
-        enlarge(args.dataset, folder, args.tokens, os.cpu_count() or 1)
+        enlarge(args.dataset, folder, args.tokens, os.cpu_count() or 1, wide=args.wide)
     names = [torch.cuda.get_device_name(at) for at in range(torch.cuda.device_count())]
     found: dict[str, Any] = {
         "name": "loader_device",
@@ -138,7 +139,7 @@ def main() -> int:
             "cuda": torch.version.cuda,
         },
         "versions": _versions(),
-        "input": {"tokens": args.tokens, "dtype": "uint16"},
+        "input": {"tokens": args.tokens, "dtype": "uint32" if args.wide else "uint16"},
         "environment": KEEP,
         "parts": {},
     }  # fmt: skip

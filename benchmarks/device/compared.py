@@ -26,18 +26,21 @@ def compared(folder: str, cache: str) -> dict[str, dict[str, int]]:
     kinds: list[tuple[str, dict[str, Any]]] = [("gather", {}), ("ring", {})]
     others: list[tuple[str, dict[str, Any]]] = [
         ("ring", {"threads": 5, "chunk_bytes": 1 << 16}),
-        ("gather", {"defines": {"BULK": 0}}),
+        ("gather", {"defines": {"BULK": 0}}), ("gather", {"packed": False}),
+        ("ring", {"packed": False}),
     ]  # fmt: skip
     for (t, b), options, dtype in itertools.product(SHAPES, OPTIONS, ("int64", "int32")):
         if (t > 10_000 and options.get("packing") == "best_fit") or (dtype == "int32" and t > 2048):
             continue
         for path, extra in kinds + (others if t == 2048 and dtype == "int64" else []):
             backend = made_backend(path, dtype, launch_tokens=3 * t * b, **extra)
+            asked: dict[str, Any] = {"cache": cache, "epochs": None, **options}
             name = f"{path} {extra or ''} {options.get('packing', 'concat')}".strip()
             here = found.setdefault(name, {"compared": 0, "equal": 0, "by_the_device": 0})
-            with Loader(
-                dataset, t, b, cache=cache, backend=backend, prefetch=8, epochs=None, **options
-            ) as loader:
+            with (
+                Loader(dataset, t, b, backend=backend, prefetch=8, **asked) as loader,
+                Loader(dataset, t, b, **asked) as plain,
+            ):
                 if t != 8192:  # those begin on the host's plans, and go on on the device's
                     touch_all(loader)
                 total = loader.order.epoch_samples
@@ -45,7 +48,7 @@ def compared(folder: str, cache: str) -> dict[str, dict[str, int]]:
                 for first in (0, max(0, total - b * BATCHES // 2)):
                     loader.load_state_dict({**loader.state_dict(), "consumed": first})
                     for at in range(BATCHES):
-                        plan = loader.plan(first + at * b)
+                        plan = plain.plan(first + at * b)
                         expected = NumpyBackend(dtype).fill(plan)
                         batch = next(loader)
                         here["compared"] += 1

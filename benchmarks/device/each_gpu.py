@@ -59,7 +59,7 @@ def _own_cores(rank: int, world: int) -> None:
 
 
 def _speed(loader: Loader) -> float:
-    """Bytes of ids a second of this process, as they are stored; it begins with a full line."""
+    """Bytes of ids a second of this process, over the wire; it begins with a full line."""
     for _ in range(2 * loader.ahead):
         next(loader)
     begin, count = time.perf_counter(), 0
@@ -69,7 +69,7 @@ def _speed(loader: Loader) -> float:
             batch.tokens_BT, batch.labels_BT, batch.position_ids_BT  # noqa: B018
         count += 16
     consumed()
-    return count * ROWS * T * loader.dataset.dtype.itemsize / (time.perf_counter() - begin)
+    return count * ROWS * T * loader.line.bits / 8 / (time.perf_counter() - begin)
 
 
 def _alone_and_together(measure: Callable[[], float]) -> dict[str, list[float]]:
@@ -118,7 +118,7 @@ def main(folder: str, cache: str, out: str) -> None:
     found: dict[str, Any] = {"world": world, "device": torch.cuda.get_device_name()}
     for path in THREADS:
         with _loader(folder, cache, path, rank, world) as loader:
-            rows = _same_rows(folder, cache, path, loader)
+            rows, bits = _same_rows(folder, cache, path, loader), loader.line.bits
             turns = [
                 {
                     "wire": _alone_and_together(lambda: pinned_limit(3)),
@@ -128,6 +128,7 @@ def main(folder: str, cache: str, out: str) -> None:
             ]
         found[path] = {
             **rows,
+            "bits": bits,
             "threads": THREADS[path],
             "together_vs_one": statistics.median(_ratio(turn["loader"]) for turn in turns),
             "wire_together_vs_one": statistics.median(_ratio(turn["wire"]) for turn in turns),

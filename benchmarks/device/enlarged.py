@@ -22,6 +22,9 @@ from loader.dataset import INDEX, open_dataset
 
 ROW_GROUP_TOKENS = 4_000_000
 SHARD_TOKENS = 32_000_000
+VOCABULARY = 32_000
+"""Of the benchmark's input (benchmarks/loader_input.py)."""
+WIDER = 4
 
 
 def _documents(source: str) -> pa.Table:
@@ -30,10 +33,12 @@ def _documents(source: str) -> pa.Table:
     return pa.concat_tables([pq.read_table(dataset.path(file)) for file in files]).combine_chunks()
 
 
-def _shard(given: tuple[str, str, int, int]) -> list[dict[str, Any]]:
+def _shard(given: tuple[str, str, int, int, bool]) -> list[dict[str, Any]]:
     """Write shard `number` of about `tokens` tokens; its index rows."""
-    source, folder, number, tokens = given
+    source, folder, number, tokens, wide = given
     documents = _documents(source)
+    if wide:
+        documents = _widened(documents)
     lengths = documents["num_tokens"].to_numpy()
     draw = np.random.default_rng(number)
     order: list[int] = []
@@ -64,11 +69,22 @@ def _shard(given: tuple[str, str, int, int]) -> list[dict[str, Any]]:
     return rows
 
 
-def enlarge(source: str, folder: Path, tokens: int, processes: int) -> Path:
-    """Write a dataset of about `tokens` tokens; its folder."""
+def _widened(documents: pa.Table) -> pa.Table:
+    """Ids of a vocabulary four times as large: those of each fourth document move up alike."""
+    lists = documents["tokens"].combine_chunks()
+    ids = lists.flatten().to_numpy().astype("<u4")
+    turn = np.repeat(np.arange(len(lists)) % WIDER, lists.value_lengths().to_numpy())
+    wide = pa.ListArray.from_arrays(lists.offsets, pa.array(ids + turn * VOCABULARY, pa.uint32()))
+    at = documents.schema.get_field_index("tokens")
+    return documents.set_column(at, "tokens", wide)
+
+
+def enlarge(source: str, folder: Path, tokens: int, processes: int, *, wide: bool = False) -> Path:
+    """Write a dataset of about `tokens` tokens; its folder. `wide`: of a vocabulary four times as
+    large, in uint32."""
     (folder / "shards").mkdir(parents=True)
     shards = [
-        (source, str(folder), number, min(SHARD_TOKENS, tokens - number * SHARD_TOKENS))
+        (source, str(folder), number, min(SHARD_TOKENS, tokens - number * SHARD_TOKENS), wide)
         for number in range(-(-tokens // SHARD_TOKENS))
     ]
     with multiprocessing.get_context("spawn").Pool(processes) as pool:
@@ -80,5 +96,7 @@ def enlarge(source: str, folder: Path, tokens: int, processes: int) -> Path:
     (folder / index).write_bytes(out.getvalue())
     facts = json.loads(Path(source, "dataset.json").read_text())
     facts |= {"index": index, "fingerprint": digest[:32], "mixture": {}}
+    facts["dtype"] = "uint32" if wide else "uint16"
+    facts["tokenizer"] = {"max_id": (WIDER if wide else 1) * VOCABULARY - 1}
     (folder / "dataset.json").write_text(json.dumps(facts))
     return folder
