@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 PEERS = ("torch_dataloader", "nanogpt", "mosaicml", "litdata")
-HEAD = "| what | rows x length | setting | G tokens/s | of the wire | turns | cores |"
+HEAD = """\
+| what | rows x length | setting | G tokens/s | of the wire | of a copy of the ids | beside the first | turns | cores |
+|---|---|---|---|---|---|---|---|---|"""  # noqa: E501
 
 
 def table(folder: Path) -> str:
@@ -20,7 +22,7 @@ def table(folder: Path) -> str:
         lines += ["", f"`{found['machine']['command']}` on {device}:"]
         wire = found.get("wire_bytes_per_second")
         shown = [line for part, rows in found["parts"].items() for line in _lines(part, rows, wire)]
-        lines += ["", HEAD, "|---|---|---|---|---|---|---|", *shown] if shown else []
+        lines += ["", HEAD, *shown] if shown else []
         parts = found["parts"]
         checks = found.get("comparisons_with_the_definition") or parts.get("comparisons", {})
         lines += _sentences(parts)
@@ -44,7 +46,7 @@ def _lines(part: str, rows: Any, wire: float | None) -> list[str]:
     if isinstance(rows, list):
         return [_row(part, row, wire) for row in _shown(part, rows)]
     return [
-        f"| {part} | 64 x 2048 | {workers} workers | {speed / 1e9:.3f} | | | |"
+        f"| {part} | 64 x 2048 | {workers} workers | {speed / 1e9:.3f} | | | | | |"
         for workers, speed in rows.items()
     ]
 
@@ -104,11 +106,11 @@ def _of_two_gpus(path: str, found: dict[str, Any]) -> str:
     what = f"{found['rows_compared']:,} rows {'as' if same else 'NOT as'} one rank gives them"
     turns = [turn["loader"] for turn in found["bytes_per_second"]]
     ratios = [sum(one["together"]) / statistics.mean(one["alone"]) for one in turns]
-    speed = statistics.median(sum(one["together"]) for one in turns) / 2
+    speed = statistics.median(sum(one["together"]) for one in turns) * 8 / found["bits"]
     return (
         f"| two GPUs | 512 x 2048 each | {path}, **{found['together_vs_one']:.2f} times one "
         f"alone** (pinned copies {found['wire_together_vs_one']:.2f}); {what} | "
-        f"{speed / 1e9:.2f} | {100 * found['of_the_wire_together']:.1f} % | "
+        f"{speed / 1e9:.2f} | {100 * found['of_the_wire_together']:.1f} % | | | "
         f"{', '.join(f'{ratio:.2f}' for ratio in ratios)} | |"
     )
 
@@ -120,11 +122,14 @@ def _row(part: str, row: dict[str, Any], wire: float | None) -> str:
     said += [f"{row['threads']} threads"] if "threads" in row else []
     said += [f"{row['blocks']} blocks, {row['streams']} streams"] if "blocks" in row else []
     said += [f"{row['launch_tokens'] >> 20} M a launch"] if "launch_tokens" in row else []
+    said += [f"{row['bits']} bits"] if "bits" in row else []
     said += ["with cu_seqlens"] if row.get("cu_seqlens") else []
     said += ["without position ids"] if row.get("position_ids") is False else []
     turns = " ".join(f"{turn:.3f}" for turn in row.get("turns", ()))
     cores = f"{row['cpu_cores']:.1f}" if "cpu_cores" in row else ""
+    stored = f"**{row['of_stored_ids']:.1%}**" if "of_stored_ids" in row else ""
+    beside = f"{row['beside_first']:.3f}" if "beside_first" in row else ""
     return (
         f"| {part} | {row['rows']} x {row['seq_len']} | {', '.join(said)} | {speed / 1e9:.2f} | "
-        f"{f'{share:.1%}' if share is not None else ''} | {turns} | {cores} |"
+        f"{f'{share:.1%}' if share is not None else ''} | {stored} | {beside} | {turns} | {cores} |"
     )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import statistics
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -17,25 +19,41 @@ from loader.plan import Plan
 TURNS, SECONDS = 5, 1.0
 LARGE = [(2048, 2048), (8192, 512), (2048, 512), (8192, 128)]
 """(T, B): 4 M tokens a batch twice, 1 M twice."""
-GATHER = [(2, 22, True, True), (2, 24, True, True), (2, 22, False, True), (2, 22, True, False)]
-"""(threads, log2 of the tokens that share a launch, position ids, packed ids)."""
-RING = [(1, True), (4, True), (8, True), (8, False)]
-"""(threads, packed ids)."""
+GATHER: list[dict[str, Any]] = [
+    {"threads": 2},
+    {"threads": 2, "lengths": True},
+    {"threads": 2, "backend": {"position_ids": False}},
+    {"threads": 2, "backend": {"launch_tokens": 1 << 24}},
+    {"threads": 2, "backend": {"packed": False}},
+]
+RING: list[dict[str, Any]] = [
+    {"threads": 8}, {"threads": 4}, {"threads": 1}, {"threads": 8, "backend": {"packed": False}},
+]  # fmt: skip
+"""What `path_speed` is asked for; others are compared with the first."""
 
 
-def _measured(make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """Beside a limit of its own: the (lower) median of TURNS, each between two measured limits."""
-    turns = []
-    for _ in range(TURNS):
-        before = pinned_limit(3)
-        row = make()
-        limit = (before + pinned_limit(3)) / 2
-        row["wire_bytes_per_second"] = limit
-        row |= shares(row, limit)
-        turns.append(row)
-        torch.cuda.empty_cache()
-    turns.sort(key=lambda row: float(row["of_the_wire"]))
-    return {**turns[(TURNS - 1) // 2], "turns": [round(row["of_stored_ids"], 4) for row in turns]}
+def _measured(makes: Sequence[Callable[[], dict[str, Any]]]) -> list[dict[str, Any]]:
+    """The sides in turn, TURNS times, each between two measured limits: of each its median.
+
+    `beside_first`: median of its tokens/s over those of the first side in the same turn.
+    """
+    turns = [[_between_limits(make) for make in makes] for _ in range(TURNS)]
+    found = []
+    for number in range(len(makes)):
+        rows = sorted((turn[number] for turn in turns), key=lambda row: float(row["of_stored_ids"]))
+        pairs = [(turn[number], turn[0]) for turn in turns]
+        ratios = [one["tokens_per_second"] / first["tokens_per_second"] for one, first in pairs]
+        median = {**rows[TURNS // 2], "beside_first": round(statistics.median(ratios), 4)}
+        found.append({**median, "turns": [round(row["of_stored_ids"], 4) for row in rows]})
+    return found
+
+
+def _between_limits(make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    before = pinned_limit(3)
+    row = make()
+    limit = (before + pinned_limit(3)) / 2
+    torch.cuda.empty_cache()
+    return {**row, "wire_bytes_per_second": limit, **shares(row, limit)}
 
 
 def _said(name: str, row: dict[str, Any], *more: Any) -> None:
@@ -43,6 +61,7 @@ def _said(name: str, row: dict[str, Any], *more: Any) -> None:
     said = f"{speed:,.0f} M/s {share:.1f} % of the wire, {100 * row['of_stored_ids']:.1f} %"
     cores = row.get("cpu_cores", 0.0)
     print(name, row["seq_len"], row["rows"], *more, row["bits"], said, row["turns"],
+          row["beside_first"],
           f"{cores:.2f} cores", flush=True)  # fmt: skip
 
 
@@ -51,22 +70,22 @@ def launches(folder: str, cache: str) -> list[dict[str, Any]]:
     found = []
     dataset = open_dataset(folder)
     for t, b in LARGE[:2]:
-        for ids in (True, False):
-            backend = made_backend("gather", slots=6, position_ids=ids)
-            with Loader(
-                dataset, t, b, epochs=None, cache=cache, prefetch=0, backend=backend
-            ) as loader:
-                plans = [loader.plan(number * b) for number in range(16)]
-                stored = 8 * dataset.dtype.itemsize
-                row = _measured(
-                    lambda b=backend, p=plans, s=stored: {"stored_bits": s, **_launched(b, p)}  # type: ignore[misc]
-                )
+        backends = [made_backend("gather", slots=6, position_ids=ids) for ids in (True, False)]
+        with Loader(
+            dataset, t, b, epochs=None, cache=cache, prefetch=0, backend=backends[0]
+        ) as loader:
+            plans = [loader.plan(number * b) for number in range(16)]
+            stored = {"stored_bits": 8 * dataset.dtype.itemsize}
+            sides = [partial(_launched, backend, plans, stored) for backend in backends]
+            for row, ids in zip(_measured(sides), (True, False), strict=True):
                 found.append({**row, "position_ids": ids})
                 _said("launches", row, ids)
     return found
 
 
-def _launched(backend: Any, plans: Sequence[Plan], count: int = 200) -> dict[str, Any]:
+def _launched(
+    backend: Any, plans: Sequence[Plan], stored: dict[str, int], count: int = 200
+) -> dict[str, Any]:
     for number in range(24):
         backend.give(backend.fill(plans[number % len(plans)]))
     torch.cuda.synchronize()
@@ -74,45 +93,35 @@ def _launched(backend: Any, plans: Sequence[Plan], count: int = 200) -> dict[str
     for number in range(count):
         backend.give(backend.fill(plans[number % len(plans)]))
     torch.cuda.synchronize()
-    wall = time.perf_counter() - begin
-    rows, t = plans[0].rows, plans[0].seq_len
-    speed = count * rows * t / wall
-    return {"tokens_per_second": speed, "rows": rows, "seq_len": t, "bits": plans[0].bits}
+    speed = count * plans[0].rows * plans[0].seq_len / (time.perf_counter() - begin)
+    shape = {"rows": plans[0].rows, "seq_len": plans[0].seq_len, "bits": plans[0].bits}
+    return {"tokens_per_second": speed, **shape, **stored}
 
 
 def fast_lane(folder: str, cache: str) -> list[dict[str, Any]]:
     """The whole loader on the fast lane: planned ahead, shuffled, from a warm cache."""
-    found = []
-    dataset = open_dataset(folder)
-    for t, b in LARGE:
-        for threads, log2, ids, packed in GATHER:
-            backend = {"position_ids": ids, "launch_tokens": 1 << log2, "packed": packed}
-            for lengths in (False, True) if ids and packed and log2 == 22 else (False,):
-                row = _measured(
-                    lambda t=t, b=b, n=threads, with_=backend, lengths=lengths: path_speed(  # type: ignore[misc]
-                        dataset, "gather", t, b, threads=n, seconds=SECONDS, cache=cache,
-                        lengths=lengths, backend=with_,
-                    ),
-                )  # fmt: skip
-                found.append(
-                    {**row, "position_ids": ids, "cu_seqlens": lengths, "launch_tokens": 1 << log2}
-                )
-                _said("gather", row, threads, log2, ids, lengths)
-    return found
+    return _in_turn(folder, cache, "gather", LARGE, GATHER)
 
 
 def ring(folder: str, cache: str) -> list[dict[str, Any]]:
     """The whole loader on the pinned ring, by threads."""
+    return _in_turn(folder, cache, "ring", LARGE[:2], RING)
+
+
+def _in_turn(
+    folder: str, cache: str, path: str, shapes: Sequence[tuple[int, int]],
+    sides: Sequence[dict[str, Any]],
+) -> list[dict[str, Any]]:  # fmt: skip
+    """Every side of every shape; the sides of one shape are measured in turn."""
     found = []
     dataset = open_dataset(folder)
-    for t, b in LARGE[:2]:
-        for threads, packed in RING:
-            row = _measured(
-                lambda t=t, b=b, n=threads, p=packed: path_speed(  # type: ignore[misc]
-                    dataset, "ring", t, b, threads=n, seconds=SECONDS, cache=cache,
-                    backend={"packed": p},
-                )
-            )  # fmt: skip
-            found.append(row)
-            _said("ring", row, threads)
+    for t, b in shapes:
+        makes = [
+            partial(path_speed, dataset, path, t, b, seconds=SECONDS, cache=cache, **side)
+            for side in sides
+        ]
+        for row, side in zip(_measured(makes), sides, strict=True):
+            said = {"cu_seqlens": side.get("lengths", False), **side.get("backend", {})}
+            found.append({**row, **said})
+            _said(path, row, row["threads"], said)
     return found
