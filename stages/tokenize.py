@@ -143,13 +143,17 @@ def _load(content: Content, end_of_document: str) -> tuple[Tokenizer, int]:
     tokenizer: Tokenizer = Tokenizers(source).tokenizer
     end = _end_id(tokenizer, end_of_document)
     reference = reference_of(source)
+    unknown = source.unknown
     for name, number in _special(tokenizer).items():
+        if number == unknown and number != end:
+            continue  # what any text may have in the place of a character that the model lacks
         texts = [name, f"a{name}b", f" {name} ", f"\n{name}\n"]
         if number in reference.encode(texts)[0]:
             raise ConfigError(
                 f"tokenize: '{name}' in a page's text would become the special id {number}: "
                 f"tokenizer.json lists it as an ordinary token too. Give the special token another "
-                f"text, or take it out of the model's vocabulary."
+                f"text, take it out of the model's vocabulary, or use the sentencepiece .model "
+                f"that it was made from."
             )
     return tokenizer, end
 

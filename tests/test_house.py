@@ -35,6 +35,7 @@ MAY_IMPORT = {
         *("tokenizer_training", "pipeline", "stages.kernels.bpe_merges"),
         *("stages.kernels.piece_classes", "stages.kernels.piece_counts"),
         *("stages.kernels.piece_rules", "stages.kernels.expressions"),
+        *("stages.encoders.source", "stages.encoders.backends"),
     },
     "loader": {
         *("loader", "pipeline.schema", "pipeline.errors", "pipeline.draw"),

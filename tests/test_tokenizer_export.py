@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 from ast import literal_eval
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +16,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_tokenizer import real_texts
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
+import tokenizer_training.export
 from pipeline.batch import split_words
 from pipeline.errors import ConfigError
 from tokenizer_training.__main__ import main
 from tokenizer_training.bpe import BpeOptions, shown_bytes, token_bytes, train_on_texts
 from tokenizer_training.evaluate import SAMPLES, UNDERTRAINED, Encoder, measured
 from tokenizer_training.export import exported, load_tiktoken
+from tokenizer_training.sentencepiece_file import sentencepiece_files
 
 CHARACTERS = st.characters(exclude_categories=("Cs",))
 
@@ -69,8 +73,108 @@ def test_tiktoken_gives_equal_ids_for_any_text(tokenizer_file: Path, tmp_path: P
 def test_a_merge_that_tiktoken_cannot_say_is_refused() -> None:
     # "the" is a special token that a merge also gives: ids are not in the order of merges.
     made = train_on_texts(["the the the then"] * 5, BpeOptions(262, special_tokens=("the",)))
-    with pytest.raises(ConfigError, match="two merges with one result"):
+    with pytest.raises(ConfigError, match="merges do not stand in the order of their ids"):
         exported(made.to_str().encode(), "tiktoken", None)
+
+
+def changed(path: Path, change: Callable[[dict[str, Any]], object]) -> bytes:
+    found = json.loads(path.read_bytes())
+    change(found)
+    content = json.dumps(found).encode()
+    Tokenizer.from_buffer(content)  # it is a tokenizer
+    return content
+
+
+def split(pattern: dict[str, str], behavior: str = "Isolated") -> dict[str, Any]:
+    return {"type": "Split", "pattern": pattern, "behavior": behavior, "invert": False}
+
+
+LEVEL = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}
+PLAIN = {
+    "id": 2000, "content": "New York", "single_word": False, "lstrip": False, "rstrip": False,
+    "normalized": True, "special": False,
+}  # fmt: skip
+REFUSED: dict[str, tuple[dict[str, Any], str]] = {
+    "a normalizer": ({"normalizer": {"type": "Lowercase"}}, "normalizer .Lowercase"),
+    "two splits": (
+        {"pre_tokenizer": {"type": "Sequence", "pretokenizers": [
+            split({"Regex": r"\d"}), split({"Regex": r"\s+"}), LEVEL]}},
+        "one pre-tokenisation regex",
+    ),
+    "a split that removes": (
+        {"pre_tokenizer": {"type": "Sequence", "pretokenizers": [
+            split({"Regex": r"\s+"}, "Removed"), LEVEL]}},
+        "one pre-tokenisation regex",
+    ),
+    "a split by a string": (
+        {"pre_tokenizer": {"type": "Sequence", "pretokenizers": [split({"String": " "}), LEVEL]}},
+        "one pre-tokenisation regex",
+    ),
+    "a space before": (
+        {"pre_tokenizer": {**LEVEL, "use_regex": True, "add_prefix_space": True}},
+        "one pre-tokenisation regex",
+    ),
+    "a regex that only tokenizers knows": (
+        {"pre_tokenizer": {"type": "Sequence", "pretokenizers": [
+            split({"Regex": r"\X"}), LEVEL]}},
+        "does not take its regex",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_tiktoken_cannot_say_is_refused_with_the_part_that_it_cannot(
+    tokenizer_file: Path, case: str
+) -> None:
+    parts, problem = REFUSED[case]
+    with pytest.raises(ConfigError, match=problem):
+        exported(changed(tokenizer_file, lambda found: found.update(parts)), "tiktoken", None)
+
+
+def test_an_added_token_that_is_not_special_is_refused_by_tiktoken_and_no_special_one_elsewhere(
+    tokenizer_file: Path,
+) -> None:
+    content = changed(tokenizer_file, lambda found: found["added_tokens"].append(PLAIN))
+    with pytest.raises(ConfigError, match="added tokens that are not special, such as 'New York'"):
+        exported(content, "tiktoken", None)
+    files = exported(content, "huggingface", None)
+    config = json.loads(files["tokenizer_config.json"])
+    assert config["added_tokens_decoder"]["2000"]["special"] is False
+    assert "New York" not in config["additional_special_tokens"]
+    with pytest.raises(ConfigError, match="no special token"):
+        exported(content, "huggingface", "New York")
+    last = exported(content, "tsv", None)["vocabulary.tsv"].decode().splitlines()[-1]
+    assert last.split("\t")[:3] == ["2000", "added", "New York"]
+
+
+def test_a_pre_tokenizer_of_gpt2s_kind_is_exported_with_its_expression(
+    tokenizer_file: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("tiktoken", reason="tiktoken is not installed")
+    content = changed(
+        tokenizer_file, lambda found: found.update(pre_tokenizer={**LEVEL, "use_regex": True})
+    )
+    (tmp_path / "tokenizer.json").write_bytes(content)
+    ours = opened(tmp_path / "tokenizer.json")
+    theirs = load_tiktoken(export(tmp_path / "tokenizer.json", "tiktoken", tmp_path / "out"))
+    for text in real_texts()["text"].to_pylist():
+        assert theirs.encode_ordinary(text) == ours.encode(text, add_special_tokens=False).ids
+
+
+def test_an_id_that_differs_for_any_hostile_text_stops_the_export(
+    tokenizer_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("tiktoken", reason="tiktoken is not installed")
+    real = tokenizer_training.export.tiktoken_numbers
+
+    def swapped(source: Any) -> dict[bytes, int]:
+        numbers = real(source)
+        numbers[b"a"], numbers[b"b"] = numbers[b"b"], numbers[b"a"]
+        return numbers
+
+    monkeypatch.setattr(tokenizer_training.export, "tiktoken_numbers", swapped)
+    with pytest.raises(ConfigError, match=r"tokenizer.json and tiktoken differ for"):
+        exported(tokenizer_file.read_bytes(), "tiktoken", None)
 
 
 def test_auto_tokenizer_loads_the_folder_with_equal_ids(
@@ -152,6 +256,48 @@ def test_figures_are_those_of_a_plain_count(tokenizer_file: Path) -> None:
     assert found["ids"]["undertrained"] >= found["ids"]["unused"]
     assert all(row["uses"] < UNDERTRAINED for row in found["ids"]["undertrained_examples"])
     assert found["ids"]["unreachable"] == []
+
+
+def test_byte_fallback_is_evaluated_and_gaps_between_ids_are_no_ids(tmp_path: Path) -> None:
+    names = ["<unk>", *(f"<0x{byte:02X}>" for byte in range(256))]
+    model = models.BPE(unk_token="<unk>", byte_fallback=True)
+    tokenizer = Tokenizer(model)
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    trainer = trainers.BpeTrainer(vocab_size=300, special_tokens=names)
+    tokenizer.train_from_iterator(["the cat sat on the mat"] * 9, trainer)
+    found = json.loads(tokenizer.to_str())
+    found["added_tokens"] = found["added_tokens"][:1]
+    vocab = found["model"]["vocab"]
+    last = max(vocab, key=vocab.__getitem__)
+    count, vocab[last] = len(vocab), 5000
+    (tmp_path / "tokenizer.json").write_text(json.dumps(found))
+    text = "the cat <sat>\u00e9"
+    table = pa.table({"text": [text], "group": ["all"]})
+    figures = measured(Encoder(str(tmp_path)), [table])
+    ids = opened(tmp_path / "tokenizer.json").encode(text).ids
+    assert figures["all"]["tokens"] == len(ids)
+    assert figures["vocab_size"] == count
+    assert figures["ids"]["unreachable"] is None, "not known of such a model"
+    assert all(len(one["token"]) < 12 for one in figures["ids"]["longest"]), "a byte is a byte"
+    assert "'<'" in figures["samples"]["markup"]
+
+
+def test_a_sentencepiece_model_beside_tokenizer_json_is_what_is_evaluated(tmp_path: Path) -> None:
+    sentencepiece = pytest.importorskip("sentencepiece", reason="sentencepiece is not installed")
+    stored = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(["the cat sat on the mat", "ﬁne ①②③ Ａ"] * 50), model_writer=stored,
+        vocab_size=60, hard_vocab_limit=False, control_symbols=["<|endoftext|>"],
+        normalization_rule_name="nmt_nfkc", minloglevel=2,
+    )  # fmt: skip
+    (tmp_path / "m.model").write_bytes(stored.getvalue())
+    files, _ = sentencepiece_files(tmp_path / "m.model")
+    assert set(files) == {"tokenizer.json", "sentencepiece.model"}, "it normalises"
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+    text = "the  cat ﬁne ① Ａ"
+    wanted = sentencepiece.SentencePieceProcessor(model_proto=stored.getvalue()).encode(text)
+    assert Encoder(str(tmp_path)).encode([text, ""]) == [wanted, []]
 
 
 def test_the_command_line_trains_compares_and_exports(

@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_encoders import PROSE, trained
 from token_phase_driver import process, run_phases, store, texts_table
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from pipeline.cli import main
 from pipeline.errors import ConfigError
@@ -103,6 +104,64 @@ def test_a_folder_with_a_tokenizer_json_is_that_file(tmp_path: Path) -> None:
     path = trained("llama3", tmp_path)
     found = used(UseTokenizer(file=str(tmp_path)), tmp_path / "run")
     assert (found / "tokenizer.json").read_bytes() == path.read_bytes()
+
+
+def made_by(trainer: Any, model: Any, folder: Path, **parts: Any) -> Path:
+    """A tokenizer.json of a model whose unknown token stands for whatever it has not seen."""
+    tokenizer = Tokenizer(model)
+    for name, part in parts.items():
+        setattr(tokenizer, name, part)
+    tokenizer.train_from_iterator(["the cat sat on the mat"] * 20, trainer)
+    tokenizer.add_special_tokens([END])
+    tokenizer.save(str(folder / "tokenizer.json"))
+    return folder / "tokenizer.json"
+
+
+UNKNOWN = {
+    "word level": (
+        lambda: models.WordLevel(unk_token="<unk>"),
+        lambda: trainers.WordLevelTrainer(special_tokens=["<unk>"]),
+        {"pre_tokenizer": pre_tokenizers.Whitespace()},
+    ),
+    "unigram": (
+        models.Unigram,
+        lambda: trainers.UnigramTrainer(vocab_size=40, special_tokens=["<unk>"], unk_token="<unk>"),
+        {"pre_tokenizer": pre_tokenizers.Metaspace(), "decoder": decoders.Metaspace()},
+    ),
+    "BPE without bytes": (
+        lambda: models.BPE(unk_token="<unk>"),
+        lambda: trainers.BpeTrainer(vocab_size=60, special_tokens=["<unk>"]),
+        {"pre_tokenizer": pre_tokenizers.Whitespace()},
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", UNKNOWN)
+def test_a_model_that_does_not_know_every_character_tokenises_with_its_unknown_token(
+    kind: str, tmp_path: Path
+) -> None:
+    model, trainer, parts = UNKNOWN[kind]
+    path = made_by(trainer(), model(), tmp_path, **parts)
+    folder = used(UseTokenizer(file=str(path)), tmp_path / "run")
+    texts = ["the cat <b>sat</b>", "<unk>", f"the {END} mat", "\n<\n", *PROSE[:20]]
+    reference = Tokenizer.from_file(str(path))
+    reference.encode_special_tokens = True
+    wanted = [reference.encode(text, add_special_tokens=False).ids for text in texts]
+    found = ids_of(folder, texts, END)
+    assert found == wanted
+    assert any(0 in ids for ids in found), "something in them is unknown"
+    end = reference.token_to_id(END)
+    assert not any(end in ids for ids in found), "no text has the end of a document in it"
+
+
+def test_an_unknown_token_that_ends_documents_is_refused_where_a_text_can_have_it(
+    tmp_path: Path,
+) -> None:
+    model, trainer, parts = UNKNOWN["word level"]
+    path = made_by(trainer(), model(), tmp_path, **parts)
+    folder = used(UseTokenizer(file=str(path)), tmp_path / "run")
+    with pytest.raises(ConfigError, match="would become the special id 0"):
+        load_tokenizer(folder, "<unk>")
 
 
 @pytest.mark.parametrize(

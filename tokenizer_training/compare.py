@@ -11,11 +11,13 @@ def compare(made: bytes, texts: Sequence[str], wanted: Sequence[Sequence[int]], 
     from tokenizers import Tokenizer
 
     tokenizer: Any = Tokenizer.from_str(made.decode())
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
     tokenizer.encode_special_tokens = True
     found = tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
     for text, encoding, ids in zip(texts, found, wanted, strict=True):
         if encoding.ids != list(ids):
             raise ValueError(
-                f"no tokenizer.json gives the ids of {name} for {text[:60]!a}: "
-                f"{encoding.ids[:8]}, expected {list(ids)[:8]}"
+                f"tokenizer.json and {name} differ for {text[:60]!a}: {encoding.ids[:8]} and "
+                f"{list(ids)[:8]}"
             )

@@ -7,8 +7,8 @@ tokens_per_word   tokens / words of `pipeline.batch.split_words` (fertility: Rus
 
 from __future__ import annotations
 
-import json
-import os
+import contextlib
+import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +21,8 @@ import pyarrow as pa
 
 from pipeline.batch import split_words
 from pipeline.errors import ConfigError
+from stages.encoders.backends import Backend, Tokenizers, reference_of
+from stages.encoders.source import Source
 from tokenizer_training.bpe import token_bytes
 from tokenizer_training.export import load_tiktoken, parsed, readable, unreachable
 
@@ -31,6 +33,8 @@ UNDERTRAINED = 100
 """Occurrences below which an id is listed as undertrained: on text like that of training it gets
 so few updates a pass (Land and Bartolo 2024, arXiv:2405.05417, name the problem, no number)."""
 LONGEST = 20
+FALLBACK = re.compile("<0x([0-9A-F]{2})>")
+"""A byte's token in models that are not byte-level."""
 SAMPLES = {
     "digits": "In 1999 it was 3.14159, then 1234567 or 12,345.67 (2024-11-22).",
     "code": "def f(x):\n    if x > 0:\n        return {'a': [x, -1]}\n    return None\n",
@@ -41,13 +45,19 @@ SAMPLES = {
 
 
 class Encoder:
-    """One tokenizer under one interface, special-token text being plain text."""
+    """One tokenizer under one interface, special-token text being plain text.
+
+    A folder with a sentencepiece.model beside its tokenizer.json encodes by that model, as
+    `tokenize` does. Raises ConfigError.
+    """
 
     def __init__(self, name: str) -> None:
         self.name = name
         path = Path(name)
         self.json: dict[str, Any] | None = None
+        """Of a byte-level BPE."""
         self._tokenizer: Tokenizer | None = None
+        self._reference: Backend | None = None
         self._tiktoken: Any = None
         if name.startswith("tiktoken:"):
             self._tiktoken = _packaged(name.partition(":")[2])
@@ -57,32 +67,36 @@ class Encoder:
             self._open(path / "tokenizer.json" if path.is_dir() else path)
 
     def _open(self, path: Path) -> None:
-        os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-        from tokenizers import Tokenizer
-
         try:
-            content = path.read_bytes()
-            self._tokenizer = Tokenizer.from_buffer(content)
+            source = Source(path)
+            self._tokenizer = Tokenizers(source).tokenizer
         except Exception as error:  # `tokenizers` raises bare Exception for any bad file
             raise ConfigError(
                 f"{path} is no tokenizer.json: {error}. Expected a tokenizer.json, a folder with "
                 f"one or with a vocabulary.tiktoken, or tiktoken:NAME."
             ) from error
-        self._tokenizer.encode_special_tokens = True
-        found = json.loads(content)
-        self.json = found if found["model"]["type"] == "BPE" else None
+        self._reference = reference_of(source)
+        with contextlib.suppress(ConfigError):
+            self.json = parsed(source.text.encode())
 
     @property
     def size(self) -> int:
-        """Ids."""
+        """The largest id + 1."""
         if self._tokenizer is not None:
-            return int(self._tokenizer.get_vocab_size())
+            return max(self._tokenizer.get_vocab().values(), default=-1) + 1
         return int(self._tiktoken.n_vocab)
 
-    def encode(self, texts: list[str]) -> list[list[int]]:
+    @property
+    def tokens(self) -> int:
+        """How many ids have a token."""
         if self._tokenizer is not None:
-            found = self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)
-            return [encoding.ids for encoding in found]
+            return int(self._tokenizer.get_vocab_size())
+        return self.size
+
+    def encode(self, texts: list[str]) -> list[list[int]]:
+        if self._reference is not None:
+            ids, lengths = self._reference.encode(texts)
+            return [part.tolist() for part in np.split(ids, np.cumsum(lengths)[:-1])]
         return [self._tiktoken.encode_ordinary(text) for text in texts]
 
     def decode(self, ids: list[int]) -> str:
@@ -101,16 +115,19 @@ class Encoder:
         name = self._tokenizer.id_to_token(number)
         if number in special or name is None:
             return None
+        if self.json is None:
+            byte = FALLBACK.fullmatch(name)
+            return bytes([int(byte[1], 16)]) if byte else name.encode()
         try:
             return token_bytes(name)
-        except KeyError:
+        except KeyError:  # an added token is plain text
             return name.encode()
 
     def unreachable(self) -> list[str] | None:
         """Tokens that no text gives by itself; None where that is not known."""
         if self.json is None or self._tokenizer is None:
             return None
-        return unreachable(self._tokenizer, parsed(json.dumps(self.json).encode()))
+        return unreachable(self._tokenizer, self.json)
 
 
 def _packaged(name: str) -> Any:
@@ -170,7 +187,7 @@ def measured(encoder: Encoder, batches: Iterable[pa.Table]) -> dict[str, Any]:
     size = total.bytes / 1e6
     return {
         "tokenizer": encoder.name,
-        "vocab_size": encoder.size,
+        "vocab_size": encoder.tokens,
         "all": total.to_json(),
         "groups": {name: found.groups[name].to_json() for name in sorted(found.groups)},
         "documents_changed_by_round_trip": found.changed,

@@ -2,7 +2,8 @@
 
 huggingface   a folder for `AutoTokenizer.from_pretrained(folder)`
 tiktoken      `vocabulary.tiktoken` (a line a token: base64 of its bytes, rank) and
-              `tiktoken.json` (pat_str, special_tokens), which `load_tiktoken` puts together
+              `tiktoken.json` (pat_str, special_tokens), which `load_tiktoken` puts together;
+              its ids are compared with those of `tokenizers` before it is given out
 tsv           `vocabulary.tsv`, to be read: id, kind, token, bytes, and the merge that makes it
 """
 
@@ -10,12 +11,16 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import ConfigError
+from pipeline.texts.hostile import hostile_corpus
+from stages.encoders.backends import tiktoken_numbers
+from stages.encoders.source import Source, Unsuitable
 from tokenizer_training.bpe import token_bytes
+from tokenizer_training.compare import compare
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -44,10 +49,14 @@ def parsed(tokenizer_json: bytes) -> dict[str, Any]:
     return found
 
 
+def _added(found: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Added tokens in order of ids."""
+    return sorted(found.get("added_tokens") or (), key=lambda token: int(token["id"]))
+
+
 def specials_of(found: Mapping[str, Any]) -> dict[str, int]:
     """Special tokens and their ids, in order of ids."""
-    added = sorted(found["added_tokens"], key=lambda token: token["id"])
-    return {token["content"]: token["id"] for token in added}
+    return {token["content"]: token["id"] for token in _added(found) if token["special"]}
 
 
 def _huggingface(tokenizer_json: bytes, end: str | None) -> dict[str, bytes]:
@@ -62,7 +71,7 @@ def _huggingface(tokenizer_json: bytes, end: str | None) -> dict[str, bytes]:
     config = {
         "added_tokens_decoder": {
             str(token["id"]): {key: value for key, value in token.items() if key != "id"}
-            for token in sorted(found["added_tokens"], key=lambda token: token["id"])
+            for token in _added(found)
         },
         "clean_up_tokenization_spaces": False,
         "model_max_length": MODEL_MAX_LENGTH,
@@ -91,56 +100,80 @@ def _tiktoken(tokenizer_json: bytes) -> dict[str, bytes]:
     from tokenizers import Tokenizer
 
     found = parsed(tokenizer_json)
-    vocabulary, specials = found["model"]["vocab"], specials_of(found)
-    made = [vocabulary[left + right] for left, right in _merges(found)]
-    if sorted(set(made)) != made:
-        raise ConfigError(
-            "the tokenizer has two merges with one result, or one that leads to a special token: "
-            "tiktoken, whose order of merges is that of ids, would give other ids."
-        )
+    source = Source(None, tokenizer_json.decode())
+    try:
+        numbers = tiktoken_numbers(source)
+    except Unsuitable as error:
+        raise ConfigError(f"tiktoken would give other ids: {error}. Export huggingface.") from error
     lost = unreachable(Tokenizer.from_buffer(tokenizer_json), found)
     if lost:
         raise ConfigError(
             f"{len(lost)} tokens, '{lost[0]}' for one, are no result of their own bytes' merges: "
-            f"tiktoken would use them and give other ids."
+            f"tiktoken would use them and give other ids. Export huggingface."
         )
     lines = [
-        base64.b64encode(token_bytes(token)) + f" {number}\n".encode()
-        for token, number in sorted(vocabulary.items(), key=lambda entry: entry[1])
-        if token not in specials
+        base64.b64encode(token) + f" {number}\n".encode()
+        for token, number in sorted(numbers.items(), key=lambda entry: entry[1])
     ]
-    facts = {"pat_str": _expression(found), "special_tokens": specials}
-    return {"vocabulary.tiktoken": b"".join(lines), "tiktoken.json": _pretty(facts)}
+    facts = {"pat_str": source.pattern, "special_tokens": dict(specials_of(found))}
+    files = {"vocabulary.tiktoken": b"".join(lines), "tiktoken.json": _pretty(facts)}
+    try:
+        encoding = _encoding("exported", files)
+    except Exception as error:  # of its regex library
+        raise ConfigError(
+            f"tiktoken does not take its regex {source.pattern!r}: {error}. Export huggingface."
+        ) from error
+    _prove(tokenizer_json, encoding, numbers, list(specials_of(found)))
+    return files
 
 
-def _expression(found: Mapping[str, Any]) -> str:
-    for step in found["pre_tokenizer"].get("pretokenizers", []):
-        if step["type"] == "Split":
-            return str(step["pattern"]["Regex"])
-    raise ConfigError("the tokenizer's pre-tokenizer has no regular expression to hand over.")
+def _prove(
+    tokenizer_json: bytes, encoding: Any, numbers: Iterable[bytes], specials: Sequence[str]
+) -> None:
+    """Raises ConfigError if an id differs for the hostile corpus or for any token's own text."""
+    texts = hostile_corpus(specials)
+    texts += [text for text in map(_text, numbers) if text is not None]
+    try:
+        compare(
+            tokenizer_json, texts, [encoding.encode_ordinary(text) for text in texts], "tiktoken"
+        )
+    except ValueError as error:
+        raise ConfigError(f"tiktoken would give other ids: {error}. Export huggingface.") from error
+
+
+def _text(token: bytes) -> str | None:
+    try:
+        return token.decode()
+    except UnicodeDecodeError:
+        return None
 
 
 def unreachable(tokenizer: Tokenizer, found: Mapping[str, Any]) -> list[str]:
     """Tokens that are not what their own bytes become: no text has them by itself."""
-    specials = specials_of(found)
+    added = {token["content"] for token in _added(found)}
     return [
         token
         for token, number in sorted(found["model"]["vocab"].items(), key=lambda entry: entry[1])
-        if token not in specials and [t.id for t in tokenizer.model.tokenize(token)] != [number]
+        if token not in added and [t.id for t in tokenizer.model.tokenize(token)] != [number]
     ]
 
 
 def load_tiktoken(folder: Path) -> Any:
     """The `tiktoken.Encoding` of an exported folder."""
+    names = ("vocabulary.tiktoken", "tiktoken.json")
+    return _encoding(folder.name, {name: (folder / name).read_bytes() for name in names})
+
+
+def _encoding(name: str, files: Mapping[str, bytes]) -> Any:
     import tiktoken
 
     ranks = {}
-    for line in (folder / "vocabulary.tiktoken").read_bytes().splitlines():
+    for line in files["vocabulary.tiktoken"].splitlines():
         token, rank = line.split()
         ranks[base64.b64decode(token)] = int(rank)
-    facts = json.loads((folder / "tiktoken.json").read_bytes())
+    facts = json.loads(files["tiktoken.json"])
     return tiktoken.Encoding(
-        folder.name,
+        name,
         pat_str=facts["pat_str"],
         mergeable_ranks=ranks,
         special_tokens=facts["special_tokens"],
@@ -149,13 +182,14 @@ def load_tiktoken(folder: Path) -> Any:
 
 def _tsv(tokenizer_json: bytes) -> dict[str, bytes]:
     found = parsed(tokenizer_json)
-    specials = specials_of(found)
+    added = {token["content"]: token for token in _added(found)}
     merges = {left + right: (left, right) for left, right in _merges(found)}
-    ids = {**found["model"]["vocab"], **specials}
+    ids = {**found["model"]["vocab"], **{name: token["id"] for name, token in added.items()}}
     lines = ["id\tkind\ttoken\tbytes\tmerge"]
     for token, number in sorted(ids.items(), key=lambda entry: entry[1]):
-        if token in specials:
-            lines.append(f"{number}\tspecial\t{token}\t\t")
+        if token in added:
+            kind = "special" if added[token]["special"] else "added"
+            lines.append(f"{number}\t{kind}\t{token}\t\t")
             continue
         content = token_bytes(token)
         parts = [readable(token_bytes(part)) for part in merges.get(token, ())]

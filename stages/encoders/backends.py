@@ -215,11 +215,16 @@ def tiktoken_numbers(source: Source) -> dict[bytes, int]:
     by its merges. Raises Unsuitable where the form alone says no; the rest is the check's.
     """
     model = source.raw["model"]
-    options = ("continuing_subword_prefix", "end_of_word_suffix", "dropout", "byte_fallback")
-    if model.get("type") != "BPE" or source.pattern is None or source.raw.get("normalizer"):
+    if model.get("type") != "BPE" or source.pattern is None:
         raise Unsuitable("it knows byte-level BPE with one pre-tokenisation regex alone")
-    if any(model.get(name) for name in options) or any(not t["special"] for t in source.added):
-        raise Unsuitable("it knows no byte fallback, affixes, dropout or added plain tokens")
+    if source.raw.get("normalizer"):
+        raise Unsuitable(f"it knows no normalizer ({source.raw['normalizer'].get('type')})")
+    options = ("continuing_subword_prefix", "end_of_word_suffix", "dropout", "byte_fallback")
+    if any(model.get(name) for name in options):
+        raise Unsuitable(f"it knows none of {', '.join(options)}")
+    plain = [token["content"] for token in source.added if not token["special"]]
+    if plain:
+        raise Unsuitable(f"it knows no added tokens that are not special, such as {plain[0]!r}")
     alphabet, vocab, special = byte_alphabet(), model["vocab"], set(source.special.values())
     made = [vocab["".join(_pair(merge))] for merge in model["merges"]]
     if any(a >= b for a, b in itertools.pairwise(made)):

@@ -46,6 +46,16 @@ class Source:
         return {t["content"]: t["id"] for t in self.added if t["special"]}
 
     @cached_property
+    def unknown(self) -> int | None:
+        """Id of what the model does not know; None where it has none."""
+        model = self.raw["model"]
+        if model.get("type") == "Unigram":
+            found: int | None = model.get("unk_id")
+            return found
+        known: Mapping[str, int] = model.get("vocab") or {}
+        return known.get(model.get("unk_token") or "")
+
+    @cached_property
     def plain(self) -> str:
         """The file without what makes special tokens: none is found in a text or put around it."""
         bare = {
