@@ -186,3 +186,10 @@ def test_variables_are_expanded_in_paths_only(monkeypatch: pytest.MonkeyPatch) -
     stage = make_plan(parse_config(text, "c.yaml"))["web"].stage
     assert vars(stage)["paths"] == ("/data/crawl/*.jsonl",)
     assert vars(stage)["text"] == "${CRAWL}"
+
+
+@pytest.mark.parametrize("value", [".nan", "-0.1", "1.5", ".inf"])
+def test_a_number_out_of_a_knobs_bounds_or_none_at_all_is_refused(value: str) -> None:
+    step = f"- fineweb_quality: {{min_line_punctuation_ratio: {value}}}"
+    text = GOOD.replace("- language: {keep: [en, no]}", step)
+    assert "expected 0..1 ratio" in broken(text)

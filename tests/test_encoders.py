@@ -168,7 +168,10 @@ def test_tiktoken_refuses_what_it_cannot_say(llama3: Path, tmp_path: Path) -> No
     for change, why in (
         (lambda raw: raw.update(normalizer={"type": "NFC"}), "no normalizer .NFC"),
         (lambda raw: raw["model"]["merges"].reverse(), "order of their ids"),
-        (lambda raw: raw["added_tokens"][1].update(special=False), "added tokens that are not special"),
+        (
+            lambda raw: raw["added_tokens"][1].update(special=False),
+            "added tokens that are not special",
+        ),
     ):
         with pytest.raises(Unsuitable, match=why):
             Tiktoken(changed(change))

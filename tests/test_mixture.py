@@ -95,6 +95,23 @@ def test_knobs_that_contradict_each_other_are_refused(knobs: dict[str, Any], exp
         Mix(**knobs).check()
 
 
+def test_where_nothing_else_is_asked_max_epochs_below_one_takes_that_share_of_a_group() -> None:
+    assert targets(Mixture(), a=1000, b=501) == {"a": 1000, "b": 501}
+    assert targets(Mixture(max_epochs=3), a=1000, b=501) == {"a": 1000, "b": 501}
+    assert targets(Mixture(max_epochs=0.5), a=1000, b=501) == {"a": 500, "b": 250}
+    assert targets(Mixture(max_epochs={"b": 0.1}), a=1000, b=501) == {"a": 1000, "b": 50}
+    assert targets(Mixture(max_epochs=0.5, by=("lang",)), a=1000) == {"a": 500}
+
+
+def test_a_group_that_max_epochs_names_and_nobody_has_is_an_error() -> None:
+    for mixture in (
+        Mixture(max_epochs={"bokos": 2}),
+        Mixture(weights={"books": 1}, max_epochs={"bokos": 2}),
+    ):
+        with pytest.raises(ConfigError, match=r"max_epochs names the group 'bokos'.*books"):
+            targets(mixture, books=100)
+
+
 def test_a_budget_above_max_epochs_is_an_error_or_held_there() -> None:
     over = {"budgets": {"a": 500, "b": 100}, "max_epochs": 4}
     with pytest.raises(ConfigError, match=r"budget of 500 tokens needs 5\.00 epochs.*most 400"):

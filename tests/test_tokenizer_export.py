@@ -335,17 +335,48 @@ def test_the_command_line_trains_compares_and_exports(
         (["train", "{}/none.jsonl", "--out", "{}/x"], 3, "no such file"),
         (["train", "{}/bad.jsonl", "--out", "{}/x"], 3, "bad.jsonl:2: expected a JSON object"),
         (["train", "{}/bad.parquet", "--out", "{}/x"], 3, "cannot be read"),
-        (["train", "{}/a.txt", "--out", "{}/x", "--vocab-size", "9"], 2, "vocab_size = 9"),
+        (
+            ["train", "{}/a.txt", "--out", "{}/x", "--vocab-size", "9"],
+            2,
+            "'vocab_size' of train is 9",
+        ),
+        (
+            ["train", "{}/a.txt", "--out", "{}/x", "--pad-to-multiple-of", "0"],
+            2,
+            "is 0, expected 1",
+        ),
+        (["train", "{}/a.txt", "--out", "{}/x", "--sample-bytes", "-5"], 2, "is -5, expected 1"),
+        (["train", "{}/a.txt", "--out", "{}/a.txt"], 2, "expected a folder to write to"),
+        (["train", "{}/a.txt", "--out", "{}/a.txt/x"], 2, "expected a folder to write to"),
+        (["train", "{}/cut.jsonl.gz", "--out", "{}/x"], 3, "cut.jsonl.gz: cannot be read"),
+        (["train", "{}/flipped.jsonl.gz", "--out", "{}/x"], 3, "flipped.jsonl.gz: cannot be read"),
+        (["train", "{}/half.jsonl", "--out", "{}/x"], 3, "half.jsonl:1: expected"),
+        (["train", "{}/number.jsonl", "--out", "{}/x"], 3, "int is no text"),
+        (["train", "{}/number.parquet", "--out", "{}/x"], 3, "column 'text' is int64"),
+        (["train", "{}/bytes.parquet", "--out", "{}/x"], 3, "cannot be read as UTF-8"),
+        (["train", "{}/latin.txt", "--out", "{}/x"], 3, "latin.txt: cannot be read as UTF-8"),
+        (["export", "{}/ok.json", "tsv", "{}/a.txt"], 2, "expected a folder to write to"),
         (["evaluate", "{}/a.txt", "{}/a.txt"], 2, "is no tokenizer.json"),
         (["export", "{}/none", "tsv", "{}/x"], 2, "expected a tokenizer.json"),
         (["export", "{}/a.txt", "tsv", "{}/x"], 2, "no byte-level BPE"),
     ],
 )
 def test_wrong_input_is_an_error_with_the_pipelines_exit_code(
-    arguments: list[str], code: int, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+    arguments: list[str], code: int, said: str, tokenizer_file: Path, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
     (tmp_path / "a.txt").write_text("plain text")
     (tmp_path / "bad.jsonl").write_text('{"text": "fine"}\n{"body": 1}\n')
     (tmp_path / "bad.parquet").write_bytes(b"PAR1 nothing")
+    packed = gzip.compress(b'{"text": "a b c d e f g"}\n' * 50)
+    (tmp_path / "cut.jsonl.gz").write_bytes(packed[:-20])
+    (tmp_path / "flipped.jsonl.gz").write_bytes(packed[:12] + b"\xff\xff" + packed[14:])
+    (tmp_path / "half.jsonl").write_text('{"text": "\\ud83d"}\n')
+    (tmp_path / "number.jsonl").write_text('{"text": 7}\n')
+    (tmp_path / "latin.txt").write_bytes("é".encode("latin-1"))
+    pq.write_table(pa.table({"text": [1, 2]}), tmp_path / "number.parquet")
+    broken = pa.array([b"\xff\xfe"], pa.binary()).view(pa.string())
+    pq.write_table(pa.table({"text": broken}), tmp_path / "bytes.parquet")
+    (tmp_path / "ok.json").write_bytes(tokenizer_file.read_bytes())
     assert main([argument.format(tmp_path) for argument in arguments]) == code
     assert said in capsys.readouterr().err

@@ -276,6 +276,8 @@ def test_a_tiktoken_file_with_numbers_out_of_order_is_refused(tmp_path: Path) ->
         (lambda numbers: numbers.pop(b"a"), "1 single bytes have no token, the first is 97"),
         (lambda numbers: numbers.update({b"ab": 3}), "two tokens have one number"),
         (lambda numbers: numbers.update({b"ab": 400}), "special token .* has number 400"),
+        (lambda numbers: numbers.update({b"ab": -4}), "number -4, expected 0 to"),
+        (lambda numbers: numbers.update({b"ab": 1 << 40}), "line 257: number 1099511627776"),
     ],
 )
 def test_a_tiktoken_file_that_is_none_is_refused(change: Any, problem: str, tmp_path: Path) -> None:
@@ -347,6 +349,36 @@ def test_a_sentencepiece_model_that_normalises_encodes_by_itself(tmp_path: Path,
     assert [tokenizer.decode(ids, skip_special_tokens=False) for ids in known] == [
         processor.decode(ids) for ids in known
     ]
+
+
+@pytest.mark.parametrize("content", [b"", b"\n\x00", b"\x0a\x03\x0a\x01a"], ids=repr)
+def test_a_model_without_an_unknown_piece_is_no_sentencepiece_model(
+    content: bytes, tmp_path: Path
+) -> None:
+    pytest.importorskip("sentencepiece", reason="sentencepiece is not installed")
+    (tmp_path / "m.model").write_bytes(content)
+    with pytest.raises(ConfigError, match="no sentencepiece model"):
+        used(UseTokenizer(file=str(tmp_path / "m.model")), tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("knobs", "problem"),
+    [
+        ({"pattern": r"(\w+"}, "is no regex"),
+        ({"pattern": r"\X"}, "is no regex"),
+        ({"special_tokens": {END: -1}}, "= -1, expected 0 to 16,777,215"),
+        ({"special_tokens": {END: 1 << 32}}, "= 4294967296, expected 0 to"),
+        ({"special_tokens": {END: 300, "<|pad|>": 300}}, "both have id 300"),
+        ({"special_tokens": {"": 300}}, "empty text"),
+    ],
+    ids=str,
+)
+def test_what_no_tokenizer_can_have_is_refused_before_the_run(
+    knobs: dict[str, Any], problem: str
+) -> None:
+    given = {"file": "own.tiktoken", "pattern": "gpt2", "special_tokens": {END: 300}, **knobs}
+    with pytest.raises(ValueError, match=problem):
+        UseTokenizer(**given).check()
 
 
 def test_a_file_that_is_no_sentencepiece_model_is_refused(tmp_path: Path) -> None:

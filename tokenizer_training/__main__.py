@@ -19,7 +19,7 @@ from pathlib import Path
 from pipeline.errors import EXIT_INTERRUPTED, ConfigError, PipelineError
 from tokenizer_training.evaluate import Encoder, measured, table
 from tokenizer_training.export import FORMATS, exported
-from tokenizer_training.files import documents
+from tokenizer_training.files import documents, make_folder, write_files
 from tokenizer_training.train_files import add_train_arguments, train_files
 
 TOKENIZER_HELP = (
@@ -86,10 +86,8 @@ def _export(args: argparse.Namespace) -> int:
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}; expected a tokenizer.json.") from error
     files = exported(content, args.form, args.end_of_document)
-    args.out.mkdir(parents=True, exist_ok=True)
-    for name, made in files.items():
-        (args.out / name).write_bytes(made)
-        print(args.out / name)
+    make_folder(args.out)
+    write_files(args.out, files)
     return 0
 
 

@@ -6,21 +6,27 @@ read in the order of their absolute paths.
 
 from __future__ import annotations
 
+import errno
 import gzip
 import json
-from collections.abc import Iterator, Sequence
+import os
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.errors import InputError
+from pipeline.errors import ConfigError, InputError
 from pipeline.files.uris import find_inputs, open_input
 from pipeline.texts.bounded import capped_texts
 
 ROWS = 1000
 NO_GROUP = "all"
+_TEXTS = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view, pa.types.is_null)
 
 
 def documents(
@@ -38,7 +44,7 @@ def documents(
         names += found
     for name in sorted(set(names)):
         for rows in _rows(name, column, by):
-            texts = pa.array([row[column] or "" for row in rows], pa.large_string())
+            texts = pa.array([row[column] for row in rows], pa.large_string())
             groups = ["/".join(str(row[key]) for key in by) or NO_GROUP for row in rows]
             capped = capped_texts(texts, max_bytes) if max_bytes else texts
             yield pa.table({"text": capped, "group": pa.array(groups, pa.string())})
@@ -50,13 +56,16 @@ def _rows(name: str, column: str, by: Sequence[str]) -> Iterator[list[dict[str, 
         if name.endswith(".parquet"):
             with pq.ParquetFile(open_input(name)) as file:
                 for batch in file.iter_batches(ROWS, columns=_known(wanted, file, name)):
-                    yield batch.to_pylist()
+                    texts = batch.column(column)
+                    if not texts.type.equals(pa.null()):
+                        texts.cast(pa.large_string()).validate(full=True)  # is UTF-8
+                    yield [{**row, column: row[column] or ""} for row in batch.to_pylist()]
         elif ".json" in name.rpartition("/")[2]:
-            yield from _json_rows(name, wanted)
+            yield from _json_rows(name, column, by)
         else:
             with open_input(name) as file:
                 yield [{column: file.read().decode(), **dict.fromkeys(by, name)}]
-    except (OSError, EOFError, UnicodeDecodeError, pa.ArrowException) as error:
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError, pa.ArrowException) as error:
         raise InputError(f"{name}: cannot be read as UTF-8, JSON lines or Parquet: {error}.") from (
             error
         )
@@ -69,27 +78,59 @@ def _known(wanted: Sequence[str], file: pq.ParquetFile, name: str) -> list[str]:
                 f"{name}: has no column '{key}'; there are {file.schema_arrow.names}. "
                 f"See --text-column and --by."
             )
+    kind = file.schema_arrow.field(wanted[0]).type
+    of = kind.value_type if pa.types.is_dictionary(kind) else kind
+    if not any(is_text(of) for is_text in _TEXTS):
+        raise InputError(f"{name}: column '{wanted[0]}' is {kind}, expected text.")
     return list(wanted)
 
 
-def _json_rows(name: str, wanted: Sequence[str]) -> Iterator[list[dict[str, str]]]:
-    rows = []
+def _text(value: Any) -> str:
+    """Raises TypeError, and ValueError for half a character (a lone surrogate)."""
+    if value is not None and not isinstance(value, str):
+        raise TypeError(f"{type(value).__name__} is no text")
+    (value or "").encode()
+    return value or ""
+
+
+def _json_rows(name: str, column: str, by: Sequence[str]) -> Iterator[list[dict[str, str]]]:
+    rows, wanted = [], (column, *by)
     with open_input(name) as raw:
         file = gzip.GzipFile(fileobj=raw) if name.endswith(".gz") else raw
         for number, line in enumerate(file, 1):
             try:
                 row = json.loads(line)
-                rows.append({key: row[key] for key in wanted})
+                rows.append({**{key: row[key] for key in wanted}, column: _text(row[column])})
             except (ValueError, TypeError, KeyError) as error:
                 raise InputError(
-                    f"{name}:{number}: expected a JSON object with {', '.join(wanted)}, got "
-                    f"{line[:60]!r} ({error!r}). See --text-column and --by."
+                    f"{name}:{number}: expected a JSON object with {', '.join(wanted)}, of which "
+                    f"{column} is text, got {line[:60]!r} ({error!r}). See --text-column and --by."
                 ) from error
             if len(rows) == ROWS:
                 yield rows
                 rows = []
     if rows:
         yield rows
+
+
+def make_folder(folder: Path) -> None:
+    """Raises ConfigError where no files can be put into such a folder."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        raise ConfigError(f"{folder}: {error.strerror}; expected a folder to write to.") from error
+
+
+def write_files(folder: Path, made: Mapping[str, bytes]) -> None:
+    """Write the files into the folder and print their paths. Raises ConfigError."""
+    for name, content in made.items():
+        try:
+            (folder / name).write_bytes(content)
+        except OSError as error:
+            raise ConfigError(f"{folder / name}: {error.strerror}.") from error
+        print(folder / name)
 
 
 def drawn(table: pa.Table) -> npt.NDArray[np.uint64]:

@@ -48,6 +48,10 @@ def sentencepiece_files(path: Path) -> tuple[dict[str, bytes], dict[str, Any]]:
         processor = sentencepiece.SentencePieceProcessor(model_proto=data)
     except Exception as error:  # protobuf and sentencepiece raise what they like
         raise ValueError(f"no sentencepiece model: {error}") from error
+    if not any(piece.type == UNKNOWN for piece in model.pieces):
+        raise ValueError(
+            f"no sentencepiece model: {len(model.pieces)} pieces, none of them the unknown one"
+        )
     made = tokenizer_json(model)
     special = [piece.piece for piece in model.pieces if piece.type in (UNKNOWN, CONTROL)]
     texts = hostile_corpus(special)

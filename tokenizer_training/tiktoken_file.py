@@ -20,6 +20,9 @@ from collections.abc import Mapping
 from typing import Any
 
 BYTES = 256
+MAX_ID = (1 << 24) - 1
+"""The largest id: encoders and figures hold tables of all ids below it. The largest published
+vocabulary, Gemma 3's, has 262,144."""
 
 
 def read_numbers(data: bytes) -> dict[bytes, int]:
@@ -29,16 +32,49 @@ def read_numbers(data: bytes) -> dict[bytes, int]:
         if not line.strip():
             continue
         try:
-            token, number = line.split()
-            found[base64.b64decode(token, validate=True)] = int(number)
+            written, digits = line.split()
+            token, number = base64.b64decode(written, validate=True), int(digits)
         except (ValueError, binascii.Error) as error:
             raise ValueError(f"line {at}: '{line[:40]!r}' is not 'base64 number'") from error
+        if not 0 <= number <= MAX_ID:
+            raise ValueError(f"line {at}: number {number}, expected 0 to {MAX_ID:,}")
+        if token in found:
+            raise ValueError(f"line {at}: {token!r} is there a second time")
+        found[token] = number
     missing = [byte for byte in range(BYTES) if bytes([byte]) not in found]
     if missing:
         raise ValueError(f"{len(missing)} single bytes have no token, the first is {missing[0]}")
     if len(set(found.values())) < len(found):
         raise ValueError("two tokens have one number")
     return found
+
+
+def check_special_tokens(special_tokens: Mapping[str, int]) -> None:
+    """Raises ValueError for a name that is empty, and an id that is none or another name's."""
+    names: dict[int, str] = {}
+    for name, number in special_tokens.items():
+        if not name:
+            raise ValueError(f"special_tokens: id {number} has an empty text.")
+        if not 0 <= number <= MAX_ID:
+            raise ValueError(f"special_tokens: {name} = {number}, expected 0 to {MAX_ID:,}.")
+        if number in names:
+            raise ValueError(f"special_tokens: {names[number]} and {name} both have id {number}.")
+        names[number] = name
+
+
+def check_pattern(pattern: str) -> None:
+    """Raises ValueError for a regex that tokenizers (Oniguruma) or tiktoken does not take."""
+    import tiktoken
+    from tokenizers import Regex
+
+    try:
+        Regex(pattern)
+        tiktoken.Encoding(
+            "check", pat_str=pattern, special_tokens={},
+            mergeable_ranks={bytes([byte]): byte for byte in range(BYTES)},
+        )  # fmt: skip
+    except Exception as error:  # both raise what they like
+        raise ValueError(f"pattern {pattern!r} is no regex: {error}.") from error
 
 
 def tokenizer_json(

@@ -7,6 +7,7 @@ the smallest draws, so it does not depend on the order of files.
 from __future__ import annotations
 
 import argparse
+import typing
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,9 +15,11 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.errors import ConfigError
+from pipeline.knobs import knob_info
+from pipeline.planning.build import typed_knob
 from pipeline.stage import Side
 from tokenizer_training import counts
-from tokenizer_training.files import documents, drawn, sample_bound
+from tokenizer_training.files import documents, drawn, make_folder, sample_bound, write_files
 from tokenizer_training.patterns import DIGITS, PATTERNS, WHITESPACE
 from tokenizer_training.train import TrainTokenizer
 
@@ -52,8 +55,15 @@ def train_files(args: argparse.Namespace) -> int:
     """Write tokenizer.json and meta.json; returns the exit code."""
     names = TrainTokenizer.__dataclass_fields__
     knobs = {name: value for name, value in vars(args).items() if name in names}
-    knobs["special_tokens"] = tuple(args.special_tokens or _DEFAULT.special_tokens)
-    stage = TrainTokenizer(**knobs)
+    knobs["special_tokens"] = list(args.special_tokens or _DEFAULT.special_tokens)
+    hints = typing.get_type_hints(TrainTokenizer)
+    stage = TrainTokenizer(
+        **{
+            name: typed_knob(name, value, hints[name], knob_info(names[name]), "train", "options")
+            for name, value in knobs.items()
+        }
+    )
+    make_folder(args.out)
     try:
         stage.check()
     except ValueError as error:
@@ -63,10 +73,7 @@ def train_files(args: argparse.Namespace) -> int:
         made = stage.train_texts(_sample(args), side)
     else:
         made = stage.train_counted(_counted(stage, args), side)
-    args.out.mkdir(parents=True, exist_ok=True)
-    for name, content in made.items():
-        (args.out / name).write_bytes(content)
-        print(args.out / name)
+    write_files(args.out, made)
     return 0
 
 

@@ -22,7 +22,12 @@ from tokenizer_training.bpe import artefact
 from tokenizer_training.compare import compare
 from tokenizer_training.patterns import PATTERNS
 from tokenizer_training.sentencepiece_file import SENTENCEPIECE_MODEL, sentencepiece_files
-from tokenizer_training.tiktoken_file import read_numbers, tokenizer_json
+from tokenizer_training.tiktoken_file import (
+    check_pattern,
+    check_special_tokens,
+    read_numbers,
+    tokenizer_json,
+)
 
 FILE = "tokenizer.json"
 
@@ -67,6 +72,9 @@ class UseTokenizer(GlobalStage):
                 f"{self.file} needs `pattern` ({', '.join(PATTERNS)}, or a regex) and "
                 f"`special_tokens` (text: id), which a .tiktoken file does not hold."
             )
+        if numbers:
+            check_special_tokens(self.special_tokens)
+            check_pattern(PATTERNS.get(self.pattern, self.pattern))
         if not numbers and (self.pattern or self.special_tokens):
             raise ValueError(
                 f"`pattern` and `special_tokens` are for a .tiktoken file; {self.file} has its own."

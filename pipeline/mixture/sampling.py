@@ -141,7 +141,8 @@ _STAGE_NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 @dataclass(frozen=True)
 class Mixture:
-    """The knobs of `mix`. Its defaults take every document once."""
+    """The knobs of `mix`. Its defaults take every document once, or the share of an epoch that
+    `max_epochs` allows."""
 
     weights: Mapping[str, float] | None = None
     budgets: Mapping[str, int] | None = None
@@ -339,12 +340,21 @@ class Mixture:
     def _dealt(self, groups: Mapping[str, Group]) -> Dealt:
         for part in self.parts:
             part.recipe.check_groups(groups)
+        for name in sorted(self.max_epochs) if isinstance(self.max_epochs, Mapping) else ():
+            if name not in groups:
+                raise ConfigError(
+                    f"mix: max_epochs names the group '{name}', which has no documents."
+                    f"{nearest(name, groups)}"
+                )
         if (
             not self.stages
             and self.tokens is None
             and self.recipe == Recipe(alpha_of=self.alpha_of)
         ):
-            once = {name: Fraction(group.size) for name, group in groups.items()}
+            once = {
+                name: min(Fraction(1), self.epochs_of(name)) * group.size
+                for name, group in groups.items()
+            }
             return Dealt([once], [once])
         limits = {name: self.epochs_of(name) * group.size for name, group in groups.items()}
         cap = self.over_max_epochs == "cap"

@@ -72,7 +72,7 @@ def build_stage(spec: StepSpec, config: Config) -> Stage:
             hint = nearest(name, fields)
             raise ConfigError(f"{where}: unknown knob '{name}' for {spec.stage}.{hint}")
         info = knob_info(fields[name])
-        values[name] = _typed(name, value, hints[name], info, spec.stage, where)
+        values[name] = typed_knob(name, value, hints[name], info, spec.stage, where)
     missing = [n for n, f in fields.items() if n not in values and _required(f)]
     if missing:
         where = config.at(spec.line)
@@ -89,7 +89,8 @@ def _required(field: dataclasses.Field[Any]) -> bool:
     return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
 
 
-def _typed(name: str, value: Any, hint: Any, info: KnobInfo, stage: str, where: str) -> Any:
+def typed_knob(name: str, value: Any, hint: Any, info: KnobInfo, stage: str, where: str) -> Any:
+    """The value as the knob's type. Raises ConfigError for another type, or out of its bounds."""
     try:
         typed = msgspec.convert(as_counts(value) if info.counts else value, type=hint)
     except msgspec.ValidationError as error:
@@ -101,7 +102,8 @@ def _typed(name: str, value: Any, hint: Any, info: KnobInfo, stage: str, where: 
         )
     if isinstance(typed, (int, float)) and not isinstance(typed, bool):
         low, high = info.minimum, info.maximum
-        if (low is not None and typed < low) or (high is not None and typed > high):
+        # Said so that a NaN is within no bounds.
+        if not ((low is None or typed >= low) and (high is None or typed <= high)):
             bounds = f"{'-inf' if low is None else low}..{'inf' if high is None else high}"
             raise ConfigError(
                 f"{where}: knob '{name}' of {stage} is {value!r}, expected {bounds} {info.unit}."
