@@ -11,7 +11,10 @@ from typing import Any
 import pytest
 from conftest import ROOT
 
-KINDS = [(16, "int64"), (32, "int32"), (15, "int64"), (17, "int32"), (18, "int64")]
+KINDS = [
+    *((16, "int64"), (32, "int32"), (15, "int64"), (17, "int32"), (18, "int64"), (11, "int32")),
+    (31, "int64"),
+]
 """(bits of an id, type of the outputs)."""
 
 

@@ -16,7 +16,7 @@ import pytest
 from host_kernel import KINDS, compiled
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_loader import SIZES, published
+from test_loader import SIZES, published_documents, tokenised
 
 import stages.shard_writer
 from loader.backends import NAMES, cuda_lacks, made_backend
@@ -29,6 +29,7 @@ from loader.packed_ids import pack
 from loader.pieces import LINE, layout_of, piece_ids, table_of
 from loader.plan import Plan
 from pipeline.errors import ConfigError
+from stages.mix import Mix
 
 ROOT = Path(__file__).resolve().parent.parent
 HOST = """
@@ -56,9 +57,25 @@ extern "C" void expand(const Piece* pieces, int count, const int* starts, const 
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    return of_two_types(tmp_path_factory)[0]
+
+
+@pytest.fixture(scope="module")
+def datasets(tmp_path_factory: pytest.TempPathFactory) -> tuple[Dataset, Dataset]:
+    return of_two_types(tmp_path_factory)
+
+
+def of_two_types(paths: pytest.TempPathFactory) -> tuple[Dataset, Dataset]:
+    """The same documents in uint16 and in uint32."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(stages.shard_writer, "ROW_GROUP_TOKENS", 40)
-        return open_dataset(str(published(tmp_path_factory.mktemp("dataset"), SIZES)))
+        narrow, wide = (
+            published_documents(
+                paths.mktemp("dataset"), tokenised(SIZES), Mix(validation_permille=0), 100, largest
+            )
+            for largest in (999, 1 << 20)
+        )
+    return open_dataset(str(narrow)), open_dataset(str(wide))
 
 
 @pytest.fixture(scope="module", params=KINDS, ids=str)
@@ -144,10 +161,9 @@ class PackedNumpy(NumpyBackend):
     packed = True
 
 
-def packed_as(dataset: Dataset, bits: int) -> tuple[Dataset, NumpyBackend]:
-    """The dataset, its ids of so many bits for the backend; skips where shards have fewer."""
-    if bits > 8 * dataset.dtype.itemsize:
-        pytest.skip("the dataset's ids have fewer bits")
+def packed_as(datasets: tuple[Dataset, Dataset], bits: int) -> tuple[Dataset, NumpyBackend]:
+    """The dataset whose ids have so many bits for the backend."""
+    dataset = datasets[bits > 16]
     facts = {**dataset.facts, "tokenizer": {"max_id": (1 << bits) - 1}}
     found = replace(dataset, facts=facts)
     assert found.id_bits == bits
@@ -178,9 +194,9 @@ def test_the_kernel_gives_the_bits_of_the_numpy_backend(
 
 @pytest.mark.parametrize("packing", ["concat", "best_fit", "document"])
 def test_batches_of_a_dataset_are_the_same_by_the_kernel(
-    kernel: Any, dataset: Dataset, packing: str
+    kernel: Any, datasets: tuple[Dataset, Dataset], packing: str
 ) -> None:
-    dataset, backend = packed_as(dataset, kernel[1])
+    dataset, backend = packed_as(datasets, kernel[1])
     with Loader(
         dataset, 24, 5, cache="memory", packing=packing, prefetch=0, backend=backend
     ) as loader:

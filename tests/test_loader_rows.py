@@ -11,12 +11,10 @@ import pytest
 from host_kernel import KINDS, compiled
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_loader import SIZES, published
-from test_loader_device import HOST, aligned, made_context, packed_as, some_ids
+from test_loader_device import HOST, aligned, made_context, of_two_types, packed_as, some_ids
 
-import stages.shard_writer
 from loader.copy_crew import CopyCrew
-from loader.dataset import Dataset, open_dataset
+from loader.dataset import Dataset
 from loader.device_kernels import CALLS
 from loader.loader import Loader
 from loader.numpy_backend import NumpyBackend
@@ -132,10 +130,8 @@ def same(kernel: Any, windows: Windows, across: str = "") -> None:
 
 
 @pytest.fixture(scope="module")
-def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stages.shard_writer, "ROW_GROUP_TOKENS", 40)
-        return open_dataset(str(published(tmp_path_factory.mktemp("dataset"), SIZES)))
+def datasets(tmp_path_factory: pytest.TempPathFactory) -> tuple[Dataset, Dataset]:
+    return of_two_types(tmp_path_factory)
 
 
 @pytest.mark.parametrize(
@@ -151,9 +147,9 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 )
 @pytest.mark.parametrize("seq_len", [7, 24, 130])
 def test_batches_that_the_device_plans_are_the_hosts(
-    kernel: Any, dataset: Dataset, seq_len: int, options: dict[str, Any]
+    kernel: Any, datasets: tuple[Dataset, Dataset], seq_len: int, options: dict[str, Any]
 ) -> None:
-    dataset, backend = packed_as(dataset, kernel[1])
+    dataset, backend = packed_as(datasets, kernel[1])
     options = {**options, "backend": backend}
     if "weights" in options:
         groups = {stream.group for stream in dataset.streams("train")}
@@ -279,10 +275,10 @@ def test_the_most_values_in_any_range_are_counted(values: list[int], width: int)
 @pytest.mark.parametrize("chunk_bytes", [0, 1, 600, 1 << 20], ids="chunk={}".format)
 @pytest.mark.parametrize("batches", [1, 2, 5])
 def test_a_launch_lays_out_its_memory_as_the_kernels_read_it(
-    kernel: Any, dataset: Dataset, batches: int, chunk_bytes: int
+    kernel: Any, datasets: tuple[Dataset, Dataset], batches: int, chunk_bytes: int
 ) -> None:
     """All of `torch_rows.queue` with the driver's calls done by the CPU; the fast lane: chunk 0."""
-    dataset, packed = packed_as(dataset, kernel[1])
+    dataset, packed = packed_as(datasets, kernel[1])
     torch = pytest.importorskip("torch")
     from loader.torch_cuda import CudaBackend, Slot
     from loader.torch_rows import DeviceTable, RowBatch, queue
