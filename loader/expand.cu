@@ -56,11 +56,11 @@ __device__ __forceinline__ OUT id_of(const u32* words, u64 at) {
 }
 
 // Write the outputs start..end-1 of one piece; `thread` of CONSUMERS does every CONSUMERS-th vector.
-// words, skip: where the piece's first id begins, and at which bit from there. starts, tails: of its segments 0..last; a segment past `last` does not
-// begin inside the piece.
+// words, skip: the piece's first id begins `skip` bits behind. starts, tails: of its segments 0..last; a
+// segment past `last` does not begin inside the piece.
 __device__ __forceinline__ void write_piece(
-    const u32* words, u32 skip, bool padding, int start, int end, const int* starts, const int* tails, int last,
-    Outputs out, int thread
+    const u32* words, u32 skip, bool padding, int start, int end, const int* starts, const int* tails,
+    int last, Outputs out, int thread
 ) {
     const int WIDE = 16 / sizeof(OUT);
     int segment = 0;
