@@ -123,10 +123,17 @@ class Dataset:
     @property
     def id_bits(self) -> int:
         """Bits that hold every id, by the tokenizer's largest one; those of `dtype` where
-        dataset.json does not say it."""
+        dataset.json does not say it. Raises InputError."""
         width = 8 * self.dtype.itemsize
-        largest = self.facts.get("tokenizer", {}).get("max_id")
-        return width if largest is None else min(width, max(bits_of(largest), width // 2 + 1))
+        largest = (self.facts.get("tokenizer") or {}).get("max_id")
+        if largest is None:
+            return width
+        if not isinstance(largest, int) or not 0 <= largest < 1 << width:
+            raise InputError(
+                f"{self.root}/dataset.json: tokenizer.max_id is {largest!r}, expected an id that "
+                f"{self.dtype} holds. Copy the dataset again."
+            )
+        return max(bits_of(largest), width // 2 + 1)
 
     @property
     def fingerprint(self) -> str:

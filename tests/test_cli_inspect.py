@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,26 @@ __all__ = ["cli", "copied", "finished"]  # fixtures
 
 
 # --- inspect -----------------------------------------------------------------------------------
+
+
+def test_inspect_of_a_datasets_folder_says_what_it_holds(
+    finished: Path, tmp_path: Path, cli: Cli
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(finished / "work" / "dataset", copy)
+    code, out, _ = cli("inspect", copy)
+    assert code == 0
+    said = json.loads((copy / "dataset.json").read_bytes())
+    for total in said["totals"]:
+        assert f"{total['split']}/{total['group']}" in out
+        assert f"{total['written_tokens']:,} tokens" in out
+    (shard,) = re.findall(r"pipeline inspect (\S+)", out)
+    assert cli("inspect", shard)[0] == 0
+    code, out, _ = cli("inspect", copy, "--json")
+    assert (code, json.loads(out)["fingerprint"]) == (0, said["fingerprint"])
+    (copy / "dataset.json").write_text("{")
+    code, _, err = cli("inspect", copy)
+    assert "not whole JSON" in err
 
 
 def test_inspect_without_a_target_lists_what_there_is(finished: Path, cli: Cli) -> None:

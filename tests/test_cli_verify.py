@@ -28,6 +28,28 @@ def test_a_whole_workdir_verifies_by_path_and_by_config(finished: Path, cli: Cli
     assert (code, json.loads(out)["ok"]) == (0, True)
 
 
+def test_a_dataset_that_was_copied_elsewhere_verifies_alone(
+    finished: Path, tmp_path: Path, cli: Cli
+) -> None:
+    copy = tmp_path / "my data" / "web 32k"
+    shutil.copytree(finished / "work" / "dataset", copy)
+    code, out, _ = cli("verify", f"{copy}/")
+    assert (code, "1 dataset version: all as written" in out) == (0, True)
+    assert "0 manifests" in out
+    code, _, err = cli("verify", copy, "--repair")
+    assert (code, "without the run that made it" in err) == (2, True)
+    shard = next(iter(sorted((copy / "shards").iterdir())))
+    flip(shard)
+    (meta,) = copy.glob("tokenizer-*/meta.json")
+    meta.write_text(meta.read_text().replace('"vocab_size"', '"vocab_sizes"'))
+    code, out, _ = cli("verify", copy, "--json")
+    report = json.loads(out)
+    assert code != 0
+    assert {Path(one["path"]).name for one in report["problems"]} == {shard.name, "meta.json"}
+    code, _, err = cli("verify", copy)
+    assert "Copy these files again" in err
+
+
 def damage_shard(folder: Path) -> Path:
     flip(shards(folder)[0])
     return shards(folder)[0]

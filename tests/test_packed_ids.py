@@ -16,6 +16,7 @@ import stages.shard_writer
 from loader.dataset import Dataset, open_dataset
 from loader.loader import Loader
 from loader.packed_ids import TooLarge, bits_of, pack, packed_bytes, unpack
+from pipeline.errors import InputError
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +60,10 @@ def test_a_dataset_says_how_many_bits_its_ids_need(dataset: Dataset) -> None:
     tokenizer = {"sha256": dataset.facts["tokenizer"]["sha256"]}
     before = replace(dataset, facts={**dataset.facts, "tokenizer": tokenizer})
     assert before.id_bits == 16, "of a dataset that does not say it the ids stay as they are"
+    for wrong in ("many", -1, 1 << 16, 3.5):
+        broken = replace(dataset, facts={**dataset.facts, "tokenizer": {"max_id": wrong}})
+        with pytest.raises(InputError, match=r"tokenizer.max_id is .*expected an id that uint16"):
+            broken.id_bits  # noqa: B018
     wide = {**dataset.facts, "dtype": "uint32"}
     assert replace(dataset, facts=wide).id_bits == 17, "never so few that the type would change"
 

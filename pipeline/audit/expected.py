@@ -29,6 +29,7 @@ from pipeline.results.records import runs_of
 DATASET = re.compile(r"dataset(?:-limit-\d+)?")
 """Folders of the workdir that hold a dataset."""
 VERSION = re.compile(r"(dataset(?:-limit-\d+)?)/versions/(\d+)\.json")
+_VERSION_FILE = re.compile(r"versions/(\d+)\.json")
 
 
 @dataclass(frozen=True)
@@ -131,15 +132,25 @@ def _expect_files(
                 report.problems.append(Problem(path, "corrupt", text))
 
 
-def read_versions(storage: Storage, report: Report, expected: dict[str, Expected]) -> None:
-    """Every version of every dataset, and `dataset.json`, with the files that they list."""
+def read_versions(
+    storage: Storage, report: Report, expected: dict[str, Expected], only: str | None = None
+) -> None:
+    """Every version of every dataset, and `dataset.json`, with the files that they list.
+
+    `only`: of the dataset in this folder, whatever its name is.
+    """
     folders: dict[str, dict[int, str]] = {}
-    for info in storage.list(""):
-        found = VERSION.fullmatch(info.path)
+    for info in storage.list(only or ""):
+        folder, _, inside = info.path.partition("/")
+        if only is not None:
+            folder, inside = only, info.path.removeprefix(f"{only}/")
+        elif not DATASET.fullmatch(folder):
+            continue
+        found = _VERSION_FILE.fullmatch(inside)
         if found:
-            folders.setdefault(found[1], {})[int(found[2])] = info.path
-        elif DATASET.fullmatch(info.path.partition("/")[0]) and info.path.endswith("/dataset.json"):
-            folders.setdefault(posixpath.dirname(info.path), {})
+            folders.setdefault(folder, {})[int(found[1])] = info.path
+        elif inside == "dataset.json":
+            folders.setdefault(folder, {})
     for folder, versions in sorted(folders.items()):
         bodies: dict[int, Any] = {}
         for number, path in sorted(versions.items()):

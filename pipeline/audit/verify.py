@@ -35,7 +35,7 @@ from pipeline.files.storage import Storage
 from pipeline.results.manifest import Dataset, FileRef
 
 _CHUNK = 1 << 20
-_TOKENIZER = re.compile(r"dataset[^/]*/tokenizer-([0-9a-f]{8})/meta\.json")
+_TOKENIZER = re.compile(r".*/tokenizer-([0-9a-f]{8})/meta\.json")
 
 
 def verify(
@@ -58,6 +58,23 @@ def verify(
         )
     _files(storage, report, expected, progress)
     _check_tokenizers(storage, report, expected)
+    report.problems.sort(key=lambda problem: (problem.kind, problem.path))
+    return report
+
+
+def verify_dataset(
+    storage: Storage, folder: str, progress: Callable[[int, int, int], None] | None = None
+) -> Report:
+    """Check every version of the dataset in a folder of the storage, wherever it was copied to.
+
+    What its versions list outside of the folder (documents, tables of deduplication) is left out.
+    """
+    report = Report()
+    expected: dict[str, Expected] = {}
+    read_versions(storage, report, expected, folder)
+    inside = {path: known for path, known in expected.items() if path.startswith(f"{folder}/")}
+    _files(storage, report, inside, progress)
+    _check_tokenizers(storage, report, inside)
     report.problems.sort(key=lambda problem: (problem.kind, problem.path))
     return report
 

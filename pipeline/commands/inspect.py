@@ -26,13 +26,14 @@ from pipeline.audit.lookup import Run, open_run
 from pipeline.audit.shards import Decoder, footer_of, open_parquet, tokenizer_beside
 from pipeline.audit.targets import Condition, Rows, Table, file_table, find_target, targets
 from pipeline.cli import add_run, count
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, IntegrityError
+from pipeline.files.uris import open_storage
 from pipeline.results.records import run_id_of
 
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Arguments of `inspect`."""
-    add_run(parser, "RUN|PATH", ", or any other file")
+    add_run(parser, "RUN|PATH", ", a dataset's folder, or any other file")
     parser.add_argument(
         "target", nargs="?", metavar="TARGET",
         help="step, step.metrics, step.dropped, step.<phase>, or a file of the workdir; "
@@ -59,6 +60,8 @@ def main(args: argparse.Namespace) -> int:
         if args.target is not None:
             raise ConfigError(f"{args.run} is a file: give it alone, or a workdir and a target.")
         table = file_table(args.run)
+    elif args.target is None and (dataset := _dataset_json(args.run)):
+        return _dataset(dataset, args)
     else:
         run = open_run(args.run, args.run_id)
         if args.target is None:
@@ -127,6 +130,45 @@ def _overview(run: Run, args: argparse.Namespace) -> int:
     if shards:
         print(f"\n  {counted(len(shards), 'token shard')}, for example {shards[0]}")
     print(f"\n  python -m pipeline inspect {args.run} TARGET")
+    return 0
+
+
+def _dataset_json(place: str) -> dict[str, Any] | None:
+    """dataset.json of a dataset's folder; None for anything else."""
+    if place.endswith((".yaml", ".yml", ".json")):
+        return None
+    storage = open_storage(place)
+    if storage.info("dataset.json") is None:
+        return None
+    try:
+        found: dict[str, Any] = json.loads(storage.get("dataset.json"))
+    except ValueError as error:
+        raise IntegrityError(f"{place}/dataset.json: not whole JSON ({error}).") from error
+    return found
+
+
+def _dataset(found: dict[str, Any], args: argparse.Namespace) -> int:
+    """What a published dataset holds, without the run that made it."""
+    root = args.run.rstrip("/")
+    shards = [f"{root}/{entry['file']}" for entry in found.get("shards", [])]
+    if args.json:
+        print(json.dumps({**found, "shards": shards}))
+        return 0
+    version = f"dataset version {found.get('version', '?')} in {root}"
+    print(f"{paint(str(found.get('name', 'no name')), 'bold')}, {version}\n")
+    for total in found.get("totals", []):
+        stage = f" {total['stage']}" if total.get("stage") else ""
+        print(
+            f"  {paint(clean(total['split'] + stage + '/' + total['group']), 'cyan')}  "
+            f"{counted(total['written_documents'], 'document')}, {total['written_tokens']:,} "
+            f"tokens in {counted(total['shards'], 'shard')}, {total['epochs']:.4g} epochs"
+        )
+    if "tokenizer" in found:
+        size, sha256 = found["tokenizer"]["vocab_size"], found["tokenizer"]["sha256"]
+        print(f"\n  {found['dtype']} ids of a vocabulary of {size:,}, tokenizer {sha256[:12]}")
+    if shards:
+        print(f"\n  {counted(len(shards), 'token shard')}; for one of them:")
+        print(f"  python -m pipeline inspect {shards[0]}")
     return 0
 
 

@@ -1,17 +1,19 @@
-"""`verify RUN`: is every stored byte what its manifest and its dataset version say?"""
+"""`verify RUN|DATASET`: is every stored byte what its manifest and its dataset version say?"""
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
+import posixpath
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
 
 from pipeline.audit.display import counted, cut, paint, size_text, width
 from pipeline.audit.expected import Report
-from pipeline.audit.verify import repair, verify
-from pipeline.errors import InputError, IntegrityError
+from pipeline.audit.verify import repair, verify, verify_dataset
+from pipeline.errors import ConfigError, InputError, IntegrityError
 from pipeline.execution.lease import Lease
 from pipeline.files.uris import open_storage
 from pipeline.results.records import workdir_of
@@ -22,7 +24,9 @@ _SHOWN = 20
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Arguments of `verify`."""
-    parser.add_argument("run", metavar="RUN", help="a workdir, or its YAML file")
+    parser.add_argument(
+        "run", metavar="RUN|DATASET", help="a workdir, its YAML file, or a dataset's folder"
+    )
     parser.add_argument(
         "--all",
         action="store_true",
@@ -41,8 +45,17 @@ def main(args: argparse.Namespace) -> int:
     storage = open_storage(workdir_of(args.run))
     if next(storage.list(""), None) is None:
         raise InputError(f"{storage.root} is empty or missing. Give a workdir or a configuration.")
+    dataset = storage.info("dataset.json") is not None
+    if dataset and args.repair:
+        raise ConfigError(
+            f"{storage.root} is a dataset without the run that made it: nothing can be made again "
+            f"from it. Copy what is damaged again, or give the workdir."
+        )
     repaired: list[str] = []
-    if args.repair:
+    if dataset:
+        folder, name = posixpath.split(_absolute(args.run))
+        report = verify_dataset(open_storage(folder), name, _progress(lambda: None))
+    elif args.repair:
         with Lease(storage) as lease:
             report = verify(storage, True, _progress(lease.heartbeat))
             repaired = repair(storage, report)
@@ -58,6 +71,11 @@ def main(args: argparse.Namespace) -> int:
         _print(report, storage.root)
         if repaired:
             _print_repaired(report, repaired, args.run)
+    if report.problems and dataset:
+        raise IntegrityError(
+            f"{counted(len(report.problems), 'problem')} in {storage.root}, expected none. Copy "
+            f"these files again."
+        )
     if report.problems and not args.repair:
         raise IntegrityError(
             f"{counted(len(report.problems), 'problem')} in {storage.root}, expected none. Run "
@@ -65,6 +83,11 @@ def main(args: argparse.Namespace) -> int:
             f"work is redone."
         )
     return 0
+
+
+def _absolute(place: str) -> str:
+    """The folder without a slash behind it, so that it has a name."""
+    return place.rstrip("/") if "://" in place else os.path.abspath(place)
 
 
 def _progress(heartbeat: Callable[[], None]) -> Callable[[int, int, int], None]:
