@@ -193,3 +193,14 @@ def test_a_number_out_of_a_knobs_bounds_or_none_at_all_is_refused(value: str) ->
     step = f"- fineweb_quality: {{min_line_punctuation_ratio: {value}}}"
     text = GOOD.replace("- language: {keep: [en, no]}", step)
     assert "expected 0..1 ratio" in broken(text)
+
+
+def test_inputs_of_a_mixture_are_an_error_since_its_readers_would_not_get_them() -> None:
+    text = GOOD.replace("  - write_documents: {}\n", "") + (
+        "  - id: books\n    read_jsonl: {paths: [x.jsonl]}\n"
+        "  - inputs: [language, books]\n    mix: {}\n  - train_tokenizer: {}\n"
+        "  - tokenize: {}\n  - write_shards: {}\n"
+    )
+    said = broken(text)
+    assert "'mix' takes no inputs" in said
+    assert "give `inputs: [language, books]` to every step that reads documents" in said

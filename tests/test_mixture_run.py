@@ -90,8 +90,7 @@ steps:
     read_jsonl: {{paths: ["{folder}/web.jsonl"], id: id, url: url}}
   - id: books
     read_jsonl: {{paths: ["{folder}/books.jsonl"], id: id, url: url}}
-  - inputs: [web, books]
-    mix:
+  - mix:
       tokens: 40K
       validation_permille: 50
       stages:

@@ -103,7 +103,7 @@ def yields_documents(stage: Stage) -> bool:
 
 def reads_documents(stage: Stage) -> bool:
     """True if the stage gets documents from its inputs."""
-    if isinstance(stage, Source):
+    if isinstance(stage, Source) or _is_looked_up(stage):
         return False
     if isinstance(stage, GlobalStage):
         return any(getattr(phase, "reads", True) for phase in stage.phases())
@@ -178,6 +178,11 @@ def _check_ids(config: Config) -> None:
 def _inputs_of(spec: StepSpec, config: Config, stages: Mapping[str, Stage]) -> tuple[str, ...]:
     stage, where = stages[spec.id], config.at(spec.line)
     if not reads_documents(stage):
+        if spec.inputs and _is_looked_up(stage):
+            raise ConfigError(
+                f"{where}: '{spec.id}' takes no inputs, as it passes no documents on: give "
+                f"`inputs: [{', '.join(spec.inputs)}]` to every step that reads documents with it."
+            )
         if spec.inputs:
             raise ConfigError(f"{where}: '{spec.id}' takes no inputs.")
         return ()
