@@ -204,3 +204,11 @@ def test_inputs_of_a_mixture_are_an_error_since_its_readers_would_not_get_them()
     said = broken(text)
     assert "'mix' takes no inputs" in said
     assert "give `inputs: [language, books]` to every step that reads documents" in said
+
+
+def test_half_a_character_is_refused_with_its_line() -> None:
+    text = GOOD.replace("name: small", 'name: "a\\ud83d"')
+    assert "c.yaml:1: 'a\\ud83d' has a lone surrogate" in broken(text)
+    text = GOOD.replace("keep: [en, no]", 'keep: ["\\udc00"]')
+    assert "c.yaml:6: '\\udc00' has a lone surrogate" in broken(text)
+    assert "lone surrogate" in broken(GOOD, 'name="a\\ud83d"')

@@ -115,6 +115,7 @@ def parse_config(text: str, path: str, overrides: Sequence[str] = ()) -> Config:
         raise ConfigError(f"{path}:{line}: not valid YAML: {problem}.") from error
     if not isinstance(root, yaml.MappingNode):
         raise ConfigError(f"{path}:1: expected a mapping with name, workdir and steps.")
+    _check_characters(root, path)
     keys = _mapping(root, path)
     for key, (_, line) in keys.items():
         if key not in SETTINGS and key != "steps":
@@ -136,6 +137,24 @@ def parse_config(text: str, path: str, overrides: Sequence[str] = ()) -> Config:
         exclude_domains=config.exclude_domains and expand(config.exclude_domains),
         network=replace(config.network, cache=expand(cache) if cache else None),
     )
+
+
+def _check_characters(node: yaml.Node, path: str) -> None:
+    """Raise ConfigError for half a character ("\\ud83d" alone), which no file can hold."""
+    if isinstance(node, yaml.ScalarNode):
+        try:
+            node.value.encode()
+        except UnicodeEncodeError as error:
+            raise ConfigError(
+                f"{path}:{node.start_mark.line + 1}: {node.value[:40]!a} has a lone surrogate, "
+                f"which is no character. Write the whole one, or \\U and eight digits."
+            ) from error
+        return
+    parts = node.value
+    if isinstance(node, yaml.MappingNode):
+        parts = [part for pair in node.value for part in pair]
+    for part in parts:
+        _check_characters(part, path)
 
 
 def _settings(
@@ -243,9 +262,12 @@ def _override(config: Config, override: str) -> Config:
     if not mark:
         raise ConfigError(f"--set {override}: expected KEY=VALUE, for example workdir=/data/x.")
     try:
-        value = yaml.load(text, Loader=_Loader)
+        node = yaml.compose(text, Loader=_Loader)
+        value = None if node is None else _plain(node)
     except yaml.YAMLError as error:
         raise ConfigError(f"--set {override}: the value is not valid YAML: {error}.") from error
+    if node is not None:
+        _check_characters(node, f"--set {key}")
     if not key.startswith("steps."):
         if key.startswith("network."):
             known = dataclasses.asdict(config.network)
