@@ -172,6 +172,13 @@ def test_tiktoken_refuses_what_it_cannot_say(llama3: Path, tmp_path: Path) -> No
             lambda raw: raw["added_tokens"][1].update(special=False),
             "added tokens that are not special",
         ),
+        (
+            lambda raw: (
+                raw["model"].update(ignore_merges=True),
+                raw["model"]["vocab"].update({"zqx": 90_000, "zq": 90_001}),
+            ),
+            "no merge makes the token 'zq",
+        ),
     ):
         with pytest.raises(Unsuitable, match=why):
             Tiktoken(changed(change))

@@ -25,12 +25,12 @@ from pipeline.knobs import knob_info
 from pipeline.stage import GlobalStage, Side
 from pipeline.texts.hostile import hostile_strings
 from stages.catalogue import CATALOGUE
-from stages.encoders.backends import tiktoken_numbers
+from stages.encoders.backends import made_of_two, tiktoken_numbers
 from stages.encoders.source import Source
 from stages.encoders.verified import Encoder
 from stages.tokenize import Tokenize, load_tokenizer
 from tokenizer_training.patterns import PATTERNS
-from tokenizer_training.tiktoken_file import made_of_two, parts_before
+from tokenizer_training.tiktoken_file import parts_before
 from tokenizer_training.use import UseTokenizer
 
 END = "<|endoftext|>"

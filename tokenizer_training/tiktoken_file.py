@@ -19,6 +19,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from stages.encoders.backends import made_of_two
+
 BYTES = 256
 MAX_ID = (1 << 24) - 1
 """The largest id: encoders and figures hold tables of all ids below it. The largest published
@@ -151,11 +153,6 @@ def parts_before(token: bytes, number: int, numbers: Mapping[bytes, int]) -> lis
         at = pairs.index(least)
         parts[at : at + 2] = [parts[at] + parts[at + 1]]
     return parts
-
-
-def made_of_two(token: bytes, numbers: Mapping[bytes, int]) -> bool:
-    """True if two tokens side by side are this one."""
-    return any(token[:at] in numbers and token[at:] in numbers for at in range(1, len(token)))
 
 
 def _byte_characters() -> dict[int, str]:

@@ -232,10 +232,30 @@ def tiktoken_numbers(source: Source) -> dict[bytes, int]:
     tokens = {**{c: vocab[c] for c in alphabet if c in vocab}}
     if len(tokens) < len(alphabet):
         raise Unsuitable("the vocabulary lacks single bytes")
-    if model.get("ignore_merges"):  # a piece that is a token is that token, merges or not
-        tokens |= {token: at for token, at in vocab.items() if at not in special}
     tokens |= {"".join(_pair(merge)): at for merge, at in zip(model["merges"], made, strict=True)}
-    return {bytes(alphabet[c] for c in token): at for token, at in tokens.items()}
+    whole = {}
+    if model.get("ignore_merges"):  # a piece that is a token is that token, merges or not
+        whole = {t: at for t, at in vocab.items() if at not in special and t not in tokens}
+    odd = [token for token in whole if not alphabet.keys() >= set(token)]
+    if odd:
+        raise Unsuitable(f"the token {odd[0]!r} is not written in bytes")
+    numbers = {bytes(map(alphabet.__getitem__, t)): at for t, at in {**tokens, **whole}.items()}
+    for token in whole:
+        if made_of_two(bytes(map(alphabet.__getitem__, token)), numbers):
+            raise Unsuitable(
+                f"no merge makes the token {token!r}, and it would make it of two tokens in a piece"
+            )
+    return numbers
+
+
+def made_of_two(token: bytes, numbers: Mapping[bytes, int]) -> bool:
+    """True if two tokens side by side are this one."""
+    return any(token[:at] in numbers and token[at:] in numbers for at in range(1, len(token)))
+
+
+def is_panic(error: BaseException) -> bool:
+    """True for what Rust libraries raise, which may be no Exception."""
+    return isinstance(error, Exception) or type(error).__name__ == "PanicException"
 
 
 def _pair(merge: str | Sequence[str]) -> Sequence[str]:

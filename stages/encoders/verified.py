@@ -28,7 +28,7 @@ import pyarrow.compute as pc
 from pipeline.errors import ConfigError, IntegrityError
 from pipeline.texts.hostile import hostile_corpus, hostile_strings, special_texts
 from stages.encoders import verdicts
-from stages.encoders.backends import BACKENDS, Backend, Kernel, Tokenizers, reference_of
+from stages.encoders.backends import BACKENDS, Backend, Kernel, Tokenizers, is_panic, reference_of
 from stages.encoders.pieces import cuts_are_harmless, pieces
 from stages.encoders.source import Ids, Lengths, Source, Unsuitable, byte_alphabet
 
@@ -136,7 +136,7 @@ class Encoder:
         try:
             ids, lengths = backend.encode(texts)
         except BaseException as error:
-            if not _is_panic(error):
+            if not is_panic(error):
                 raise
             return f"on the check's texts: it fails with {error}"
         if np.array_equal(lengths, wanted[1]) and np.array_equal(ids, wanted[0]):
@@ -246,7 +246,7 @@ class Encoder:
         try:
             return self.backend.encode(texts)
         except BaseException as error:
-            if not _is_panic(error):
+            if not is_panic(error):
                 raise
             raise RuntimeError(f"{self.backend.label} failed: {error}") from error
 
@@ -352,8 +352,3 @@ def _around(text: str, got: Ids, expected: Ids) -> str:
         f"{shown!a}: at token {at} got {got[at : at + 4].tolist()}, "
         f"expected {expected[at : at + 4].tolist()}"
     )
-
-
-def _is_panic(error: BaseException) -> bool:
-    """True for what Rust libraries raise, which may be no Exception."""
-    return isinstance(error, Exception) or type(error).__name__ == "PanicException"
