@@ -18,12 +18,12 @@ from hypothesis import strategies as st
 from test_tokenizer import real_texts
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
-import tokenizer_training.export
 from pipeline.batch import split_words
 from pipeline.errors import ConfigError
 from tokenizer_training.__main__ import main
 from tokenizer_training.bpe import BpeOptions, shown_bytes, token_bytes, train_on_texts
 from tokenizer_training.evaluate import SAMPLES, UNDERTRAINED, Encoder, measured
+from tokenizer_training.evaluate import table as shown_table
 from tokenizer_training.export import exported, load_tiktoken
 from tokenizer_training.sentencepiece_file import sentencepiece_files
 
@@ -117,7 +117,22 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "a regex that only tokenizers knows": (
         {"pre_tokenizer": {"type": "Sequence", "pretokenizers": [
             split({"Regex": r"\X"}), LEVEL]}},
-        "does not take its regex",
+        "does not take the regex",
+    ),
+    "a regex that matches nothing": (
+        {"pre_tokenizer": {"type": "Sequence", "pretokenizers": [
+            split({"Regex": r"\p{L}*|\P{L}"}), LEVEL]}},
+        "fails with the regex",
+    ),
+    "an end that is of lines to tokenizers and of texts to tiktoken": (
+        {"pre_tokenizer": {"type": "Sequence", "pretokenizers": [
+            split({"Regex": r"and$|\p{L}|\P{L}"}), LEVEL]}},
+        r"differ for '\\n ?and\\n'",
+    ),
+    "a class that other characters are in": (
+        {"pre_tokenizer": {"type": "Sequence", "pretokenizers": [
+            split({"Regex": r"\w+|\W+"}), LEVEL]}},
+        "differ for",
     ),
 }  # fmt: skip
 
@@ -161,20 +176,48 @@ def test_a_pre_tokenizer_of_gpt2s_kind_is_exported_with_its_expression(
         assert theirs.encode_ordinary(text) == ours.encode(text, add_special_tokens=False).ids
 
 
-def test_an_id_that_differs_for_any_hostile_text_stops_the_export(
-    tokenizer_file: Path, monkeypatch: pytest.MonkeyPatch
+def with_whole_pieces(found: dict[str, Any], *names: str) -> None:
+    """Tokens that no merge makes: a piece that is one is that token, in no longer piece."""
+    vocab = found["model"]["vocab"]
+    found["model"]["ignore_merges"] = True
+    vocab.update({name: 5000 + at for at, name in enumerate(names)})
+
+
+def test_a_token_that_no_merge_makes_is_exported_where_tiktoken_makes_it_of_no_two_tokens(
+    tokenizer_file: Path, tmp_path: Path
 ) -> None:
     pytest.importorskip("tiktoken", reason="tiktoken is not installed")
-    real = tokenizer_training.export.tiktoken_numbers
+    content = changed(tokenizer_file, lambda found: with_whole_pieces(found, "zqxjk"))
+    (tmp_path / "tokenizer.json").write_bytes(content)
+    theirs = load_tiktoken(export(tmp_path / "tokenizer.json", "tiktoken", tmp_path / "out"))
+    ours = opened(tmp_path / "tokenizer.json")
+    for text in ("zqxjk", "azqxjk", "zqxjkzqxjk", " zqxjk 1"):
+        assert theirs.encode_ordinary(text) == ours.encode(text, add_special_tokens=False).ids
+    assert theirs.encode_ordinary("zqxjk") == [5000]
+    content = changed(tokenizer_file, lambda found: with_whole_pieces(found, "zq", "zqx"))
+    with pytest.raises(ConfigError, match="no merge makes the token 'zq"):
+        exported(content, "tiktoken", None)
 
-    def swapped(source: Any) -> dict[bytes, int]:
-        numbers = real(source)
-        numbers[b"a"], numbers[b"b"] = numbers[b"b"], numbers[b"a"]
-        return numbers
 
-    monkeypatch.setattr(tokenizer_training.export, "tiktoken_numbers", swapped)
-    with pytest.raises(ConfigError, match=r"tokenizer.json and tiktoken differ for"):
-        exported(tokenizer_file.read_bytes(), "tiktoken", None)
+def test_a_merge_whose_token_its_own_bytes_do_not_become_is_refused_with_whole_pieces_too(
+    tokenizer_file: Path,
+) -> None:
+    def change(found: dict[str, Any]) -> None:
+        with_whole_pieces(found, "qx", "zq", "zqx")  # z q x become z qx: no merge goes on from it
+        found["model"]["merges"] += [["q", "x"], ["z", "q"], ["zq", "x"]]
+
+    with pytest.raises(ConfigError, match="1 tokens, 'zqx' for one, are no result"):
+        exported(changed(tokenizer_file, change), "tiktoken", None)
+
+
+def test_a_token_that_is_not_written_in_bytes_is_refused_by_tiktoken_and_shown_by_tsv(
+    tokenizer_file: Path,
+) -> None:
+    content = changed(tokenizer_file, lambda found: with_whole_pieces(found, "a b"))
+    with pytest.raises(ConfigError, match="the token 'a b' is not written in bytes"):
+        exported(content, "tiktoken", None)
+    last = exported(content, "tsv", None)["vocabulary.tsv"].decode().splitlines()[-1]
+    assert last.split("\t")[:3] == ["5000", "byte", "'a b'"]
 
 
 def test_auto_tokenizer_loads_the_folder_with_equal_ids(
@@ -295,9 +338,27 @@ def test_a_sentencepiece_model_beside_tokenizer_json_is_what_is_evaluated(tmp_pa
     assert set(files) == {"tokenizer.json", "sentencepiece.model"}, "it normalises"
     for name, content in files.items():
         (tmp_path / name).write_bytes(content)
-    text = "the  cat ﬁne ① Ａ"
-    wanted = sentencepiece.SentencePieceProcessor(model_proto=stored.getvalue()).encode(text)
-    assert Encoder(str(tmp_path)).encode([text, ""]) == [wanted, []]
+    texts = ["the  cat ﬁne ① Ａ", "", "a <|endoftext|>", "zzz <unk>"]
+    wanted = sentencepiece.SentencePieceProcessor(model_proto=stored.getvalue()).encode(texts)
+    assert Encoder(str(tmp_path)).encode(texts) == wanted
+    assert opened(tmp_path / "tokenizer.json").encode(texts[3]).ids != wanted[3]
+
+
+def test_a_text_that_a_tokenizer_cannot_encode_is_an_error_and_such_samples_are_left_out(
+    tmp_path: Path,
+) -> None:
+    tokenizer = Tokenizer(models.Unigram())
+    trainer = trainers.UnigramTrainer(vocab_size=40, special_tokens=["<unk>"], unk_token="<unk>")
+    tokenizer.train_from_iterator(["the cat sat on the mat"] * 20, trainer)
+    found = json.loads(tokenizer.to_str())
+    found["model"]["unk_id"] = None
+    (tmp_path / "tokenizer.json").write_text(json.dumps(found))
+    encoder = Encoder(str(tmp_path))
+    figures = measured(encoder, [pa.table({"text": ["the cat"], "group": ["all"]})])
+    assert figures["samples"] == {}
+    assert "unreachable not known of its kind" in shown_table([figures])
+    with pytest.raises(ConfigError, match=r"cannot encode a text: .* Give the model an unknown"):
+        encoder.encode(["a dog?"])
 
 
 def test_the_command_line_trains_compares_and_exports(

@@ -23,8 +23,7 @@ from pipeline.batch import split_words
 from pipeline.errors import ConfigError
 from stages.encoders.backends import Backend, Tokenizers, reference_of
 from stages.encoders.source import Source
-from tokenizer_training.bpe import token_bytes
-from tokenizer_training.export import load_tiktoken, parsed, readable, unreachable
+from tokenizer_training.export import load_tiktoken, parsed, plain_bytes, readable, unreachable
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -94,8 +93,15 @@ class Encoder:
         return self.size
 
     def encode(self, texts: list[str]) -> list[list[int]]:
+        """Raises ConfigError where a text has what the tokenizer does not know."""
         if self._reference is not None:
-            ids, lengths = self._reference.encode(texts)
+            try:
+                ids, lengths = self._reference.encode(texts)
+            except Exception as error:  # `tokenizers` raises bare Exception
+                raise ConfigError(
+                    f"{self.name} cannot encode a text: {error}. Give the model an unknown token "
+                    f"that is in its vocabulary."
+                ) from error
             return [part.tolist() for part in np.split(ids, np.cumsum(lengths)[:-1])]
         return [self._tiktoken.encode_ordinary(text) for text in texts]
 
@@ -118,10 +124,7 @@ class Encoder:
         if self.json is None:
             byte = FALLBACK.fullmatch(name)
             return bytes([int(byte[1], 16)]) if byte else name.encode()
-        try:
-            return token_bytes(name)
-        except KeyError:  # an added token is plain text
-            return name.encode()
+        return plain_bytes(name)
 
     def unreachable(self) -> list[str] | None:
         """Tokens that no text gives by itself; None where that is not known."""
@@ -192,7 +195,7 @@ def measured(encoder: Encoder, batches: Iterable[pa.Table]) -> dict[str, Any]:
         "groups": {name: found.groups[name].to_json() for name in sorted(found.groups)},
         "documents_changed_by_round_trip": found.changed,
         "ids": _ids(encoder, found.uses),
-        "samples": {name: _shown(encoder, text) for name, text in SAMPLES.items()},
+        "samples": _samples(encoder),
         "encode_mb_per_cpu_second": round(size / max(found.encode_seconds, 1e-9), 2),
         "decode_mb_per_cpu_second": round(size / max(found.decode_seconds, 1e-9), 2),
     }
@@ -233,6 +236,15 @@ def _ids(encoder: Encoder, uses: npt.NDArray[np.int64]) -> dict[str, Any]:
     }
 
 
+def _samples(encoder: Encoder) -> dict[str, list[str]]:
+    """Those of the samples that the tokenizer can encode."""
+    shown = {}
+    for name, text in SAMPLES.items():
+        with contextlib.suppress(ConfigError):
+            shown[name] = _shown(encoder, text)
+    return shown
+
+
 def _shown(encoder: Encoder, text: str) -> list[str]:
     """The tokens of a sample, for the eye."""
     ids = encoder.encode([text])[0]
@@ -269,7 +281,7 @@ def _lines(result: Mapping[str, Any]) -> list[str]:
         f"\n{result['tokenizer']}: {result['vocab_size']:,} ids",
         f"  of {ids['merged']:,} merged tokens unused {ids['unused']:,}, used fewer than "
         f"{UNDERTRAINED} times {ids['undertrained']:,}"
-        + ("" if lost is None else f", unreachable {len(lost):,}"),
+        + f", unreachable {'not known of its kind' if lost is None else format(len(lost), ',')}",
         f"  documents changed by encoding and decoding: "
         f"{result['documents_changed_by_round_trip']:,}",
         f"  MB a CPU second: encode {result['encode_mb_per_cpu_second']}, decode "

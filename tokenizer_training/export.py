@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import ConfigError
 from pipeline.texts.hostile import hostile_corpus
-from stages.encoders.backends import tiktoken_numbers
+from stages.encoders.backends import is_panic, tiktoken_numbers
 from stages.encoders.source import Source, Unsuitable
 from tokenizer_training.bpe import token_bytes
 from tokenizer_training.compare import compare
@@ -97,48 +97,71 @@ def _merges(found: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _tiktoken(tokenizer_json: bytes) -> dict[str, bytes]:
-    from tokenizers import Tokenizer
-
     found = parsed(tokenizer_json)
     source = Source(None, tokenizer_json.decode())
     try:
-        numbers = tiktoken_numbers(source)
+        files = _tiktoken_files(source)
+        lost = _lost(found)
+        if lost:
+            raise Unsuitable(
+                f"{len(lost)} tokens, {lost[0]!r} for one, are no result of their own bytes' "
+                f"merges, and it would use them"
+            )
+        corpus = hostile_corpus(list(source.special))
+        probe = source.probe(corpus)
+        if probe is not None:
+            _prove(probe, _tiktoken_files(probe), corpus)
+        _prove(source, files, [*corpus, *_own_texts(source)])
     except Unsuitable as error:
         raise ConfigError(f"tiktoken would give other ids: {error}. Export huggingface.") from error
-    lost = unreachable(Tokenizer.from_buffer(tokenizer_json), found)
-    if lost:
-        raise ConfigError(
-            f"{len(lost)} tokens, '{lost[0]}' for one, are no result of their own bytes' merges: "
-            f"tiktoken would use them and give other ids. Export huggingface."
-        )
-    lines = [
-        base64.b64encode(token) + f" {number}\n".encode()
-        for token, number in sorted(numbers.items(), key=lambda entry: entry[1])
-    ]
-    facts = {"pat_str": source.pattern, "special_tokens": dict(specials_of(found))}
-    files = {"vocabulary.tiktoken": b"".join(lines), "tiktoken.json": _pretty(facts)}
-    try:
-        encoding = _encoding("exported", files)
-    except Exception as error:  # of its regex library
-        raise ConfigError(
-            f"tiktoken does not take its regex {source.pattern!r}: {error}. Export huggingface."
-        ) from error
-    _prove(tokenizer_json, encoding, numbers, list(specials_of(found)))
     return files
 
 
-def _prove(
-    tokenizer_json: bytes, encoding: Any, numbers: Iterable[bytes], specials: Sequence[str]
-) -> None:
-    """Raises ConfigError if an id differs for the hostile corpus or for any token's own text."""
-    texts = hostile_corpus(specials)
-    texts += [text for text in map(_text, numbers) if text is not None]
+def _tiktoken_files(source: Source) -> dict[str, bytes]:
+    """Raises Unsuitable where the form of the tokenizer alone says no."""
+    lines = [
+        base64.b64encode(token) + f" {number}\n".encode()
+        for token, number in sorted(tiktoken_numbers(source).items(), key=lambda entry: entry[1])
+    ]
+    facts = {"pat_str": source.pattern, "special_tokens": specials_of(source.raw)}
+    return {"vocabulary.tiktoken": b"".join(lines), "tiktoken.json": _pretty(facts)}
+
+
+def _lost(found: Mapping[str, Any]) -> list[str]:
+    """Results of merges that are none of their own bytes'.
+
+    Not of a whole piece that is a token: within a longer piece tiktoken would make them.
+    """
+    from tokenizers import Tokenizer
+
+    model = {**found["model"], "ignore_merges": False}
+    merged = {left + right for left, right in _merges(found)}
+    lost = unreachable(Tokenizer.from_str(json.dumps({**found, "model": model})), found)
+    return [token for token in lost if token in merged or not found["model"].get("ignore_merges")]
+
+
+def _prove(source: Source, files: Mapping[str, bytes], texts: Sequence[str]) -> None:
+    """Raises Unsuitable if tiktoken fails, or an id differs, for one of the texts."""
     try:
-        compare(
-            tokenizer_json, texts, [encoding.encode_ordinary(text) for text in texts], "tiktoken"
-        )
+        encoding = _encoding("exported", files)
+    except Exception as error:  # of its regex library
+        raise Unsuitable(f"it does not take the regex {source.pattern!r}: {error}") from error
+    try:
+        wanted = [encoding.encode_ordinary(text) for text in texts]
+    except BaseException as error:
+        if not is_panic(error):
+            raise
+        raise Unsuitable(f"it fails with the regex {source.pattern!r}: {error}") from error
+    try:
+        compare(source.text.encode(), texts, wanted, "tiktoken")
     except ValueError as error:
-        raise ConfigError(f"tiktoken would give other ids: {error}. Export huggingface.") from error
+        raise Unsuitable(str(error)) from error
+
+
+def _own_texts(source: Source) -> list[str]:
+    """The text of every token, alone and as a line: `^` and `$` are of lines to tokenizers."""
+    found = [text for text in map(_text, tiktoken_numbers(source)) if text is not None]
+    return [*found, *(f"\n{text}\n" for text in found)]
 
 
 def _text(token: bytes) -> str | None:
@@ -191,13 +214,21 @@ def _tsv(tokenizer_json: bytes) -> dict[str, bytes]:
             kind = "special" if added[token]["special"] else "added"
             lines.append(f"{number}\t{kind}\t{token}\t\t")
             continue
-        content = token_bytes(token)
+        content = plain_bytes(token)
         parts = [readable(token_bytes(part)) for part in merges.get(token, ())]
         kind = "merge" if parts else "byte"
         lines.append(
             f"{number}\t{kind}\t{readable(content)}\t{content.hex(' ')}\t{' + '.join(parts)}"
         )
     return {"vocabulary.tsv": "\n".join(lines).encode() + b"\n"}
+
+
+def plain_bytes(token: str) -> bytes:
+    """Bytes of a token; of one that is not written in bytes, its UTF-8."""
+    try:
+        return token_bytes(token)
+    except KeyError:
+        return token.encode()
 
 
 def readable(content: bytes) -> str:
@@ -209,4 +240,6 @@ def readable(content: bytes) -> str:
     return repr(text)
 
 
-__all__ = ["FORMATS", "exported", "load_tiktoken", "parsed", "readable", "unreachable"]
+__all__ = [
+    "FORMATS", "exported", "load_tiktoken", "parsed", "plain_bytes", "readable", "unreachable",
+]  # fmt: skip
