@@ -148,7 +148,14 @@ def _load(content: Content, end_of_document: str) -> tuple[Tokenizer, int]:
         if number == unknown and number != end:
             continue  # what any text may have in the place of a character that the model lacks
         texts = [name, f"a{name}b", f" {name} ", f"\n{name}\n"]
-        if number in reference.encode(texts)[0]:
+        try:
+            found = reference.encode(texts)[0]
+        except Exception as error:  # `tokenizers` raises bare Exception
+            raise ConfigError(
+                f"tokenize: the tokenizer cannot encode the text {texts[1]!r}: {error}. Give its "
+                f"model an unknown token that is in its vocabulary."
+            ) from error
+        if number in found:
             raise ConfigError(
                 f"tokenize: '{name}' in a page's text would become the special id {number}: "
                 f"tokenizer.json lists it as an ordinary token too. Give the special token another "

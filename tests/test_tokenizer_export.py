@@ -312,6 +312,10 @@ def test_byte_fallback_is_evaluated_and_gaps_between_ids_are_no_ids(tmp_path: Pa
     found["added_tokens"] = found["added_tokens"][:1]
     vocab = found["model"]["vocab"]
     last = max(vocab, key=vocab.__getitem__)
+    vocab[last] = 4_000_000_000
+    (tmp_path / "tokenizer.json").write_text(json.dumps(found))
+    with pytest.raises(ConfigError, match=r"largest id is 4,000,000,000, expected 16,777,215"):
+        measured(Encoder(str(tmp_path)), [])
     count, vocab[last] = len(vocab), 5000
     (tmp_path / "tokenizer.json").write_text(json.dumps(found))
     text = "the cat <sat>\u00e9"

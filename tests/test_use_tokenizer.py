@@ -154,6 +154,17 @@ def test_a_model_that_does_not_know_every_character_tokenises_with_its_unknown_t
     assert not any(end in ids for ids in found), "no text has the end of a document in it"
 
 
+def test_a_model_that_cannot_say_what_it_does_not_know_is_refused(tmp_path: Path) -> None:
+    model, trainer, parts = UNKNOWN["unigram"]
+    path = made_by(trainer(), model(), tmp_path, **parts)
+    found = json.loads(path.read_bytes())
+    found["model"]["unk_id"] = None
+    path.write_text(json.dumps(found))
+    folder = used(UseTokenizer(file=str(path)), tmp_path / "run")
+    with pytest.raises(ConfigError, match=r"cannot encode the text 'a.*an unknown token that is"):
+        load_tokenizer(folder, END)
+
+
 def test_an_unknown_token_that_ends_documents_is_refused_where_a_text_can_have_it(
     tmp_path: Path,
 ) -> None:

@@ -24,6 +24,7 @@ from pipeline.errors import ConfigError
 from stages.encoders.backends import Backend, Tokenizers, reference_of
 from stages.encoders.source import Source
 from tokenizer_training.export import load_tiktoken, parsed, plain_bytes, readable, unreachable
+from tokenizer_training.tiktoken_file import MAX_ID
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -179,7 +180,14 @@ class Found:
 
 
 def measured(encoder: Encoder, batches: Iterable[pa.Table]) -> dict[str, Any]:
-    """All figures of one tokenizer over batches of `text` and `group`. JSON values only."""
+    """All figures of one tokenizer over batches of `text` and `group`. JSON values only.
+
+    Raises ConfigError where ids are too large for a table of all below them.
+    """
+    if encoder.size > MAX_ID + 1:
+        raise ConfigError(
+            f"{encoder.name}: its largest id is {encoder.size - 1:,}, expected {MAX_ID:,} at most."
+        )
     found = Found(np.zeros(encoder.size, np.int64))
     for table in batches:
         _add(encoder, table["text"].to_pylist(), table["group"].to_pylist(), found)
