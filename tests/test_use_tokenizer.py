@@ -165,6 +165,14 @@ def test_a_model_that_cannot_say_what_it_does_not_know_is_refused(tmp_path: Path
         load_tokenizer(folder, END)
 
 
+def test_an_id_too_large_for_a_table_of_all_ids_is_refused(tmp_path: Path) -> None:
+    found = json.loads(trained("gpt2", tmp_path).read_bytes())
+    found["model"]["vocab"]["zqxjk"] = 4_000_000_000
+    (tmp_path / "tokenizer.json").write_text(json.dumps(found))
+    with pytest.raises(ConfigError, match=r"largest id is 4,000,000,000, expected 16,777,215"):
+        used(UseTokenizer(file=str(tmp_path)), tmp_path / "run")
+
+
 def test_an_unknown_token_that_ends_documents_is_refused_where_a_text_can_have_it(
     tmp_path: Path,
 ) -> None:

@@ -31,6 +31,9 @@ TOKENIZERS_MAX_BYTES = 2**31 - 1
 """The largest sample of the trainer of record: `tokenizers` counts pairs in 32 bits with a sign
 (models/bpe/trainer.rs, `AHashMap<Pair, i32>`), and a pair occurs at most once a byte."""
 RESERVED = "<|reserved_{}|>"
+MAX_ID = (1 << 24) - 1
+"""The largest id: encoders and figures hold tables of all ids below it. The largest published
+vocabulary, Gemma 3's, has 262,144."""
 
 
 @dataclass(frozen=True)
@@ -193,12 +196,15 @@ def artefact(tokenizer_json: bytes, facts: Mapping[str, Any]) -> dict[str, bytes
 
     `meta.json` holds vocab_size (tokens, added ones included), max_id (the largest id that any
     text can get), special_tokens (text -> id), sha256 of tokenizer.json, and `facts`.
+    Raises ValueError where an id is above MAX_ID.
     """
     from tokenizers import Tokenizer
 
     tokenizer = Tokenizer.from_buffer(tokenizer_json)
     ids = tokenizer.get_vocab(with_added_tokens=True)
     added = tokenizer.get_added_tokens_decoder()
+    if max(ids.values()) > MAX_ID:
+        raise ValueError(f"its largest id is {max(ids.values()):,}, expected {MAX_ID:,} at most")
     meta = {
         "vocab_size": len(ids),
         "max_id": max(ids.values()),

@@ -23,8 +23,8 @@ from pipeline.batch import split_words
 from pipeline.errors import ConfigError
 from stages.encoders.backends import Backend, Tokenizers, reference_of
 from stages.encoders.source import Source
+from tokenizer_training.bpe import MAX_ID
 from tokenizer_training.export import load_tiktoken, parsed, plain_bytes, readable, unreachable
-from tokenizer_training.tiktoken_file import MAX_ID
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

@@ -20,11 +20,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from stages.encoders.backends import made_of_two
+from tokenizer_training.bpe import MAX_ID
 
 BYTES = 256
-MAX_ID = (1 << 24) - 1
-"""The largest id: encoders and figures hold tables of all ids below it. The largest published
-vocabulary, Gemma 3's, has 262,144."""
 
 
 def read_numbers(data: bytes) -> dict[bytes, int]:
