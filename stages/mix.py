@@ -20,7 +20,8 @@ from pipeline.stage import Stage, knob
 class Mix(Stage):
     """Weights, budgets, epochs, stages and validation split of the token shards.
 
-    Without knobs every document is written once. A group's share of the train tokens is its weight
+    Without knobs every document is written once, or a share of each group with `max_epochs` below
+    1. A group's share of the train tokens is its weight
     over their sum, or its size to the power of `alpha` over theirs; `budgets` are tokens of their
     own, taken off first. The total is `tokens`, else the largest at which no group passes
     `max_epochs`. A group that would pass it stops the run with the figures, or is held there
@@ -176,6 +177,8 @@ class Mix(Stage):
         else:
             bounds = f"{self.max_epochs:g}"
         over = "an error" if self.over_max_epochs == "error" else "held there, the rest shared out"
+        if mixture.takes_all:
+            over = "taken in part"
         lines.append(f"at most {bounds} epochs; a group that needs more is {over}")
         if mixture.upsampling is not None:
             lines.append(mixture.upsampling.note())

@@ -39,9 +39,10 @@ class WriteShards(GlobalStage):
     3: the ids of a row group are one page.
     4: ids meet in the shard's own type; the shards are the same.
     5: dataset.json says the tokenizer's largest id; the shards are the same.
+    6: `mix: max_epochs` below 1 holds where nothing else is asked of the mixture.
     """
 
-    version: ClassVar[int] = 5
+    version: ClassVar[int] = 6
     reads: ClassVar[tuple[str, ...]] = CARRIED
     draws: ClassVar[bool] = True
 

@@ -428,6 +428,12 @@ def planned(mix: str) -> Any:
         ("budgets: {web: many}", "Expected `int`"),
         ("max_epochs: {wep: 5}", r"max_epochs names the source 'wep'"),
         ("stages: [{tokens: 5, budgets: {wep: 5}}]", r"stage 'stage1': budgets name the source"),
+        ("stages: [{tokens: 100%, weights: {web: x}}]", r"stage 1: weights = .*Expected `float`"),
+        ("stages: [{tokens: 100%, weights: [web]}]", r"stage 1: weights = \['web'\]: Expected"),
+        ("stages: [{tokens: 100%, alpha: '0.3'}]", r"stage 1: alpha = '0.3': Expected `float"),
+        ("stages: [{tokens: 100%, alpha: true}]", r"stage 1: alpha = True: .*got `bool`"),
+        ("stages: [{budgets: {web: 1.5}}]", r"stage 1: budgets = .*Expected `int`"),
+        ("tokens: 1e19, over_max_epochs: cap", "expected at most 9,223,372,036,854,775,807"),
     ],
 )
 def test_names_are_checked_before_any_work(mix: str, expected: str) -> None:
@@ -441,6 +447,8 @@ def test_the_plan_says_what_is_known_of_the_mixture() -> None:
     assert "2,500,000,000 tokens: web 2,500,000,000" in notes
     assert "web 2; any other 4 epochs" in notes
     assert plan["write_shards"].stage.tokens_per_shard == 2_000_000
+    notes = "\n".join(planned("max_epochs: 0.5")["mix"].stage.plan_notes())
+    assert "at most 0.5 epochs; a group that needs more is taken in part" in notes
     stages = "[{name: main, tokens: 80%, weights: {web: 1}}, {name: end, tokens: 20%, alpha: 0.3}]"
     plan = planned(f"tokens: 1e6, stages: {stages}")
     notes = "\n".join(plan["mix"].stage.plan_notes())

@@ -116,7 +116,7 @@ def test_use_tokenizer_makes_the_same_artefact(artefact: Path, tmp_path: Path) -
     assert json.loads(files["meta.json"])["special_tokens"] == {"<|endoftext|>": 0}
     broken = tmp_path / "broken.json"
     broken.write_text("{}")
-    with pytest.raises(ConfigError, match=r"broken\.json is no tokenizer\.json"):
+    with pytest.raises(ConfigError, match=r"broken\.json: no tokenizer\.json"):
         run_phases(UseTokenizer(file=str(broken)), [real_texts()], tmp_path)
 
 

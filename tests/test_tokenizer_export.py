@@ -5,6 +5,9 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import os
+import subprocess
+import sys
 from ast import literal_eval
 from collections.abc import Callable
 from pathlib import Path
@@ -423,7 +426,21 @@ def test_the_command_line_trains_compares_and_exports(
         (["export", "{}/ok.json", "tsv", "{}/a.txt"], 2, "expected a folder to write to"),
         (["evaluate", "{}/a.txt", "{}/a.txt"], 2, "is no tokenizer.json"),
         (["export", "{}/none", "tsv", "{}/x"], 2, "expected a tokenizer.json"),
-        (["export", "{}/a.txt", "tsv", "{}/x"], 2, "no byte-level BPE"),
+        (["export", "{}/a.txt", "tsv", "{}/x"], 2, "a.txt is no tokenizer.json: "),
+        (["export", "{}/negative.json", "huggingface", "{}/x"], 2, "integer `-1`, expected u32"),
+        (["export", "{}/deep.json", "tsv", "{}/x"], 2, "deep.json is no tokenizer.json: "),
+        (["export", "{}/words.json", "tsv", "{}/x"], 2, "words.json: the tokenizer is no byte-"),
+        (["train", "{}/tail.jsonl.gz", "--out", "{}/x"], 3, "behind line 50: Not a gzipped file"),
+        (["train", "{}/deep.jsonl", "--out", "{}/x"], 3, "deep.jsonl:2: expected a JSON object"),
+        (["train", "{}/twice.parquet", "--out", "{}/x"], 3, "has 2 columns 'text', expected one"),
+        (["evaluate", "{}/ok.json", "{}/group.jsonl", "--by", "lang"], 3, "group.jsonl:1: expect"),
+        (["evaluate", "{}/ok.json", "{}/date.parquet", "--by", "lang"], 3, "date.parquet: cannot"),
+        (
+            ["train", "{}/a.txt", "--out", "{}/x", "--min-frequency", "9" * 20],
+            2,
+            "expected 0 to 2^63 - 1",
+        ),
+        (["train", "{}/a.txt", "--out", "{}/x", "--special", "\udcff"], 2, "is no UTF-8 text"),
     ],
 )
 def test_wrong_input_is_an_error_with_the_pipelines_exit_code(
@@ -436,6 +453,7 @@ def test_wrong_input_is_an_error_with_the_pipelines_exit_code(
     packed = gzip.compress(b'{"text": "a b c d e f g"}\n' * 50)
     (tmp_path / "cut.jsonl.gz").write_bytes(packed[:-20])
     (tmp_path / "flipped.jsonl.gz").write_bytes(packed[:12] + b"\xff\xff" + packed[14:])
+    (tmp_path / "tail.jsonl.gz").write_bytes(packed + b"no gzip")
     (tmp_path / "half.jsonl").write_text('{"text": "\\ud83d"}\n')
     (tmp_path / "number.jsonl").write_text('{"text": 7}\n')
     (tmp_path / "latin.txt").write_bytes("é".encode("latin-1"))
@@ -443,5 +461,45 @@ def test_wrong_input_is_an_error_with_the_pipelines_exit_code(
     broken = pa.array([b"\xff\xfe"], pa.binary()).view(pa.string())
     pq.write_table(pa.table({"text": broken}), tmp_path / "bytes.parquet")
     (tmp_path / "ok.json").write_bytes(tokenizer_file.read_bytes())
+    (tmp_path / "deep.jsonl").write_text('{"text": "fine"}\n' + "[" * 100_000 + "\n")
+    (tmp_path / "deep.json").write_text("[" * 100_000)
+    (tmp_path / "group.jsonl").write_text('{"text": "fine", "lang": "\\ud83d"}\n')
+    pq.write_table(pa.table([["a"], ["b"]], names=["text", "text"]), tmp_path / "twice.parquet")
+    far = pa.array([1 << 62], pa.timestamp("ms"))
+    pq.write_table(pa.table({"text": ["a"], "lang": far}), tmp_path / "date.parquet")
+    found = json.loads(tokenizer_file.read_text())
+    found["model"]["vocab"]["zz"] = -1
+    (tmp_path / "negative.json").write_text(json.dumps(found))
+    Tokenizer(models.WordLevel({"a": 0}, "a")).save(str(tmp_path / "words.json"))
     assert main([argument.format(tmp_path) for argument in arguments]) == code
     assert said in capsys.readouterr().err
+
+
+def test_reserved_tokens_beyond_the_vocabulary_are_refused_before_their_names_are_made() -> None:
+    options = BpeOptions(vocab_size=300, reserved_tokens=10**18)
+    with pytest.raises(ValueError, match=r"256 bytes and 10{18} special tokens"):
+        options.check()
+
+
+@pytest.mark.parametrize("knob", ["pad_to_multiple_of", "min_frequency"])
+def test_options_that_no_tokenizer_can_have_are_refused_without_the_command_line(
+    knob: str,
+) -> None:
+    with pytest.raises(ValueError, match=f"{knob} = -1, expected"):
+        BpeOptions(vocab_size=300, **{knob: -1}).check()  # type: ignore[arg-type]
+
+
+def test_a_reader_that_has_had_enough_ends_evaluate_without_a_traceback(
+    tokenizer_file: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "a.txt").write_text("the cat sat on the mat")
+    command = [sys.executable, "-m", "tokenizer_training", "evaluate", str(tokenizer_file)]
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(
+        [*command, str(tmp_path / "a.txt")],
+        stdout=write, stderr=subprocess.PIPE, text=True, timeout=100, check=False,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )  # fmt: skip
+    os.close(write)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -9,6 +9,7 @@ import importlib
 import io
 import itertools
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +38,11 @@ END = "<|endoftext|>"
 
 
 def used(stage: UseTokenizer, folder: Path) -> Path:
-    """The stage's artefact as a folder."""
-    stage.check()
+    """The stage's artefact as a folder. Raises ConfigError, for `check` as a plan does."""
+    try:
+        stage.check()
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
     docs = texts_table([("a", "1", "text")])
     return store(run_phases(stage, [docs], folder).artefacts["tokenizer"], folder / "artefact")
 
@@ -293,7 +297,10 @@ def test_a_tiktoken_file_with_numbers_out_of_order_is_refused(tmp_path: Path) ->
     ("change", "problem"),
     [
         (lambda numbers: numbers.pop(b"a"), "1 single bytes have no token, the first is 97"),
-        (lambda numbers: numbers.update({b"ab": 3}), "two tokens have one number"),
+        (
+            lambda numbers: numbers.update({b"ab": 3}),
+            r"line 257: b'ab' has number 3, as has b'\\x03'",
+        ),
         (lambda numbers: numbers.update({b"ab": 400}), "special token .* has number 400"),
         (lambda numbers: numbers.update({b"ab": -4}), "number -4, expected 0 to"),
         (lambda numbers: numbers.update({b"ab": 1 << 40}), "line 257: number 1099511627776"),
@@ -389,6 +396,7 @@ def test_a_model_without_an_unknown_piece_is_no_sentencepiece_model(
         ({"special_tokens": {END: 1 << 32}}, "= 4294967296, expected 0 to"),
         ({"special_tokens": {END: 300, "<|pad|>": 300}}, "both have id 300"),
         ({"special_tokens": {"": 300}}, "empty text"),
+        ({"pattern": "a*"}, "is no regex"),
     ],
     ids=str,
 )
@@ -406,3 +414,61 @@ def test_a_file_that_is_no_sentencepiece_model_is_refused(tmp_path: Path) -> Non
     path.write_bytes(b"\xff\xfe no model")
     with pytest.raises(ConfigError, match="no sentencepiece model"):
         used(UseTokenizer(file=str(path)), tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "problem"),
+    [
+        ("own.tiktoken", b"YQ== 0\nnot-a-line\n", r"own\.tiktoken: line 2: b'not-a-line'"),
+        ("own.model", b"", "no sentencepiece model: 0 pieces"),
+        ("tokenizer.json", b"", "no tokenizer.json of the tokenizers library"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_damaged_tokenizer_is_refused_before_any_document_is_read(
+    name: str, content: bytes, problem: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if name.endswith(".model"):
+        pytest.importorskip("sentencepiece", reason="sentencepiece is not installed")
+    (tmp_path / name).write_bytes(content)
+    knobs = f"file: {tmp_path / name}"
+    if name.endswith(".tiktoken"):
+        knobs += f", pattern: gpt2, special_tokens: {{'{END}': 300}}"
+    (tmp_path / "docs.jsonl").write_text('{"text": "Twelve boats lay in the harbour."}\n')
+    (tmp_path / "t.yaml").write_text(
+        f"name: t\nseed: 1\nworkdir: {tmp_path / 'run'}\nsteps:\n"
+        f"  - id: web\n    read_jsonl: {{paths: ['{tmp_path / 'docs.jsonl'}']}}\n"
+        f"  - exact_dedup: {{}}\n  - mix: {{}}\n  - use_tokenizer: {{{knobs}}}\n"
+        f"  - tokenize: {{end_of_document: '{END}'}}\n  - write_shards: {{}}\n"
+    )
+    assert main(["run", str(tmp_path / "t.yaml"), "--workers", "0", "--quiet"]) == 2
+    assert re.search(
+        rf"ConfigError: .*t\.yaml:9: use_tokenizer: .*{problem}", capsys.readouterr().err
+    )
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("a", r"special token 'a' is written as the token b'a', number 97"),
+        ("\u0120zqx", r"differ for ' zqx'"),
+    ],
+)
+def test_a_special_token_that_a_page_could_spell_is_refused(
+    name: str, problem: str, tmp_path: Path
+) -> None:
+    """U+0120 is how tokenizer.json writes a space: as a name it would be what ` zqx` becomes."""
+    path = written({bytes([byte]): byte for byte in range(256)}, tmp_path / "own.tiktoken")
+    stage = UseTokenizer(file=str(path), pattern="gpt2", special_tokens={END: 300, name: 301})
+    with pytest.raises(ConfigError, match=problem):
+        used(stage, tmp_path / "run")
+
+
+def test_a_regex_at_which_tiktoken_panics_is_an_error_of_the_step(tmp_path: Path) -> None:
+    """It matches nothing at one place of one text, which no probe before the run has."""
+    path = written({bytes([byte]): byte for byte in range(256)}, tmp_path / "own.tiktoken")
+    pattern = r"(?=\u3042)|[\s\S]"
+    stage = UseTokenizer(file=str(path), pattern=pattern, special_tokens={END: 300})
+    with pytest.raises(ConfigError, match="tiktoken fails with the regex"):
+        used(stage, tmp_path / "run")

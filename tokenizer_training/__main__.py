@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -80,12 +81,21 @@ def _evaluate(args: argparse.Namespace) -> int:
 
 
 def _export(args: argparse.Namespace) -> int:
+    from tokenizers import Tokenizer
+
     path = args.tokenizer / "tokenizer.json" if args.tokenizer.is_dir() else args.tokenizer
     try:
         content = path.read_bytes()
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}; expected a tokenizer.json.") from error
-    files = exported(content, args.form, args.end_of_document)
+    try:
+        Tokenizer.from_buffer(content)
+    except Exception as error:  # `tokenizers` raises bare Exception for any bad file
+        raise ConfigError(f"{path} is no tokenizer.json: {error}.") from error
+    try:
+        files = exported(content, args.form, args.end_of_document)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
     make_folder(args.out)
     write_files(args.out, files)
     return 0
@@ -101,6 +111,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return error.exit_code
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
+    except BrokenPipeError:  # a reader like `head` has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
 
 
 if __name__ == "__main__":

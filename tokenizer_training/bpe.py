@@ -69,14 +69,24 @@ class BpeOptions:
 
     def check(self) -> None:
         """Raises ValueError where no such tokenizer can be."""
+        count = len(self.special_tokens) + self.reserved_tokens
+        if self.vocab_size < ALPHABET + count:  # first: their names may not fit into memory
+            raise ValueError(
+                f"vocab_size = {self.vocab_size}, expected at least {ALPHABET} bytes and "
+                f"{count} special tokens."
+            )
         names = self.specials
         if len(set(names)) != len(names) or "" in names:
             raise ValueError(f"special_tokens {list(names)}: each once, none empty.")
-        if self.vocab_size < ALPHABET + len(names):
-            raise ValueError(
-                f"vocab_size = {self.vocab_size}, expected at least {ALPHABET} bytes and "
-                f"{len(names)} special tokens."
-            )
+        for name in names:
+            try:
+                name.encode()
+            except UnicodeEncodeError as error:
+                raise ValueError(f"special_tokens: {name!a} is no UTF-8 text.") from error
+        if self.pad_to_multiple_of < 1:
+            raise ValueError(f"pad_to_multiple_of = {self.pad_to_multiple_of}, expected 1 or more.")
+        if not 0 <= self.min_frequency < 2**63:
+            raise ValueError(f"min_frequency = {self.min_frequency}, expected 0 to 2^63 - 1.")
 
 
 def train_on_texts(texts: Iterable[str], options: BpeOptions) -> Tokenizer:

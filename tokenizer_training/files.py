@@ -13,7 +13,7 @@ import os
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -65,18 +65,20 @@ def _rows(name: str, column: str, by: Sequence[str]) -> Iterator[list[dict[str, 
         else:
             with open_input(name) as file:
                 yield [{column: file.read().decode(), **dict.fromkeys(by, name)}]
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError, pa.ArrowException) as error:
+    except (OSError, ValueError, OverflowError, pa.ArrowException) as error:  # no UTF-8, no date
         raise InputError(f"{name}: cannot be read as UTF-8, JSON lines or Parquet: {error}.") from (
             error
         )
 
 
 def _known(wanted: Sequence[str], file: pq.ParquetFile, name: str) -> list[str]:
+    names = file.schema_arrow.names
     for key in wanted:
-        if key not in file.schema_arrow.names:
+        if names.count(key) > 1:
+            raise InputError(f"{name}: has {names.count(key)} columns '{key}', expected one.")
+        if key not in names:
             raise InputError(
-                f"{name}: has no column '{key}'; there are {file.schema_arrow.names}. "
-                f"See --text-column and --by."
+                f"{name}: has no column '{key}'; there are {names}. See --text-column and --by."
             )
     kind = file.schema_arrow.field(wanted[0]).type
     of = kind.value_type if pa.types.is_dictionary(kind) else kind
@@ -93,15 +95,28 @@ def _text(value: Any) -> str:
     return value or ""
 
 
+def _lines(raw: BinaryIO, name: str) -> Iterator[tuple[int, bytes]]:
+    """Lines with their numbers. Raises InputError, with the last good one, for a damaged file."""
+    number = 0
+    try:
+        for line in gzip.GzipFile(fileobj=raw) if name.endswith(".gz") else raw:
+            number += 1
+            yield number, line
+    except (OSError, EOFError, zlib.error) as error:
+        raise InputError(
+            f"{name}: cannot be read behind line {number}: {error}. Fetch or make it again."
+        ) from error
+
+
 def _json_rows(name: str, column: str, by: Sequence[str]) -> Iterator[list[dict[str, str]]]:
     rows, wanted = [], (column, *by)
     with open_input(name) as raw:
-        file = gzip.GzipFile(fileobj=raw) if name.endswith(".gz") else raw
-        for number, line in enumerate(file, 1):
+        for number, line in _lines(raw, name):
             try:
                 row = json.loads(line)
-                rows.append({**{key: row[key] for key in wanted}, column: _text(row[column])})
-            except (ValueError, TypeError, KeyError) as error:
+                groups = {key: _text(str(row[key])) for key in by}
+                rows.append({**groups, column: _text(row[column])})
+            except (ValueError, TypeError, KeyError, RecursionError) as error:
                 raise InputError(
                     f"{name}:{number}: expected a JSON object with {', '.join(wanted)}, of which "
                     f"{column} is text, got {line[:60]!r} ({error!r}). See --text-column and --by."

@@ -33,25 +33,10 @@ def sentencepiece_files(path: Path) -> tuple[dict[str, bytes], dict[str, Any]]:
     Raises ValueError where the file is no model, or of a type that cannot be decoded from
     tokenizer.json.
     """
-    try:
-        import sentencepiece
-        from sentencepiece import sentencepiece_model_pb2
-    except ImportError as error:
-        raise ConfigError(
-            f"{path}: a sentencepiece model is compared with sentencepiece itself, which is not "
-            f"installed: pip install 'tokenmill[sentencepiece]'."
-        ) from error
     data = path.read_bytes()
-    model = sentencepiece_model_pb2.ModelProto()
-    try:
-        model.ParseFromString(data)
-        processor = sentencepiece.SentencePieceProcessor(model_proto=data)
-    except Exception as error:  # protobuf and sentencepiece raise what they like
-        raise ValueError(f"no sentencepiece model: {error}") from error
-    if not any(piece.type == UNKNOWN for piece in model.pieces):
-        raise ValueError(
-            f"no sentencepiece model: {len(model.pieces)} pieces, none of them the unknown one"
-        )
+    model, processor = parsed(data, path)
+    import sentencepiece
+
     made = tokenizer_json(model)
     special = [piece.piece for piece in model.pieces if piece.type in (UNKNOWN, CONTROL)]
     texts = hostile_corpus(special)
@@ -66,6 +51,32 @@ def sentencepiece_files(path: Path) -> tuple[dict[str, bytes], dict[str, Any]]:
         }
         return {"tokenizer.json": made, SENTENCEPIECE_MODEL: data}, facts
     return {"tokenizer.json": made}, {"from": "sentencepiece"}
+
+
+def parsed(data: bytes, path: Path) -> tuple[Any, Any]:
+    """The model as a message and as sentencepiece's processor. Raises ValueError if it is none.
+
+    Raises ConfigError, with the path, where sentencepiece is not installed.
+    """
+    try:
+        import sentencepiece
+        from sentencepiece import sentencepiece_model_pb2
+    except ImportError as error:
+        raise ConfigError(
+            f"{path}: a sentencepiece model is compared with sentencepiece itself, which is not "
+            f"installed: pip install 'tokenmill[sentencepiece]'."
+        ) from error
+    model = sentencepiece_model_pb2.ModelProto()
+    try:
+        model.ParseFromString(data)
+        processor = sentencepiece.SentencePieceProcessor(model_proto=data)
+    except Exception as error:  # protobuf and sentencepiece raise what they like
+        raise ValueError(f"no sentencepiece model: {error}") from error
+    if not any(piece.type == UNKNOWN for piece in model.pieces):
+        raise ValueError(
+            f"no sentencepiece model: {len(model.pieces)} pieces, none of them the unknown one"
+        )
+    return model, processor
 
 
 def tokenizer_json(model: Any) -> bytes:

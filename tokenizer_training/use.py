@@ -18,14 +18,17 @@ from pipeline.errors import ConfigError
 from pipeline.phases import Combine, Phase
 from pipeline.stage import GlobalStage, Side, knob, model_file
 from pipeline.texts.hostile import hostile_corpus
+from stages.encoders.backends import is_panic
 from tokenizer_training.bpe import artefact
 from tokenizer_training.compare import compare
+from tokenizer_training.export import plain_bytes
 from tokenizer_training.patterns import PATTERNS
-from tokenizer_training.sentencepiece_file import SENTENCEPIECE_MODEL, sentencepiece_files
+from tokenizer_training.sentencepiece_file import SENTENCEPIECE_MODEL, parsed, sentencepiece_files
 from tokenizer_training.tiktoken_file import (
     check_pattern,
     check_special_tokens,
     read_numbers,
+    shown_tokens,
     tokenizer_json,
 )
 
@@ -79,6 +82,24 @@ class UseTokenizer(GlobalStage):
             raise ValueError(
                 f"`pattern` and `special_tokens` are for a .tiktoken file; {self.file} has its own."
             )
+        self._check_content()
+
+    def _check_content(self) -> None:
+        """Raises ValueError for a damaged file: the steps before `store` may work for days."""
+        path = Path(self.content_of(self.file))
+        try:
+            content = path.read_bytes()
+        except OSError:
+            return  # `plan` says so of any model file that cannot be read
+        try:
+            if path.suffix == ".tiktoken":
+                shown_tokens(read_numbers(content), self.special_tokens)
+            elif path.suffix == ".model":
+                parsed(content, path)
+            else:
+                self._json_artefact(content)
+        except ValueError as error:
+            raise ValueError(f"{self.file}: {error}.") from error
 
     def content_of(self, path: str) -> str:
         """Beside a tokenizer.json that only decodes stands the sentencepiece model that encodes."""
@@ -99,14 +120,16 @@ class UseTokenizer(GlobalStage):
             if path.suffix == ".model":
                 files, facts = sentencepiece_files(path)
                 return {**files, **artefact(files["tokenizer.json"], facts)}
+            return self._json_artefact(path.read_bytes())
         except ValueError as error:
             raise ConfigError(f"{side.step}: {self.file}: {error}.") from error
+
+    def _json_artefact(self, content: bytes) -> dict[str, bytes]:
+        """Raises ValueError."""
         try:
-            return artefact(path.read_bytes(), {})
+            return artefact(content, {})
         except Exception as error:  # `tokenizers` raises bare Exception for any bad file
-            raise ConfigError(
-                f"{side.step}: {self.file} is no tokenizer.json of the tokenizers library: {error}."
-            ) from error
+            raise ValueError(f"no tokenizer.json of the tokenizers library: {error}") from error
 
     def _of_tiktoken(self, path: Path) -> bytes:
         """Raises ValueError."""
@@ -118,8 +141,16 @@ class UseTokenizer(GlobalStage):
         names: dict[str, Any] = {"mergeable_ranks": numbers, "special_tokens": self.special_tokens}
         encoding = tiktoken.Encoding(path.stem, pat_str=pattern, **names)
         texts = hostile_corpus(sorted(self.special_tokens))
-        texts += [token.decode() for token in numbers if _is_text(token)]
-        compare(made, texts, [encoding.encode_ordinary(text) for text in texts], "tiktoken")
+        # A name is a key of the vocabulary as tokens are, which are written in other characters.
+        tokens = [*numbers, *(plain_bytes(name) for name in self.special_tokens)]
+        texts += [token.decode() for token in tokens if _is_text(token)]
+        try:
+            wanted = [encoding.encode_ordinary(text) for text in texts]
+        except BaseException as error:
+            if not is_panic(error):
+                raise
+            raise ValueError(f"tiktoken fails with the regex {pattern!r}: {error}") from error
+        compare(made, texts, wanted, "tiktoken")
         return made
 
 

@@ -25,7 +25,7 @@ import pyarrow.compute as pc
 
 from pipeline.draw import id_values
 from pipeline.errors import ConfigError, nearest
-from pipeline.mixture.shares import Amounts, Dealt, Group, Part, Recipe, deal, exact
+from pipeline.mixture.shares import Amounts, Dealt, Group, Part, Recipe, check_types, deal, exact
 from pipeline.mixture.upsample import Upsample, missing_column
 
 if TYPE_CHECKING:
@@ -38,6 +38,8 @@ VALIDATION_PERMILLE = 1
 """Documents in a thousand that are held out. tfds c4_utils.py: md5(url) % 1000 == 0."""
 MAX_COPIES = 255
 """`copy` is stored as uint8."""
+MAX_TOKENS = 2**63 - 1
+"""What is wanted of a group is stored as int64."""
 
 TOTALS = pa.schema(
     [
@@ -210,6 +212,12 @@ class Mixture:
         return tuple(part.name for part in self.parts if part.name)
 
     @property
+    def takes_all(self) -> bool:
+        """True if nothing is asked but every document once, within `max_epochs`."""
+        plain = self.recipe == Recipe(alpha_of=self.alpha_of)
+        return plain and not self.stages and self.tokens is None
+
+    @property
     def total(self) -> int | None:
         """Train tokens to write; None = the largest number that `max_epochs` allows."""
         if self.tokens is not None:
@@ -257,6 +265,8 @@ class Mixture:
                     f"the budgets are {part.recipe.budget:,} tokens, tokens says {size:,}. Leave "
                     f"out `tokens`, or give `weights` or `alpha` for the rest."
                 )
+        if (self.total or 0) > MAX_TOKENS:
+            raise ValueError(f"{self.total:,} tokens in all, expected at most {MAX_TOKENS:,}.")
         if self.over_max_epochs == "cap" and self.total is None:
             raise ValueError("over_max_epochs: cap needs `tokens`: without, no group passes.")
 
@@ -269,6 +279,7 @@ class Mixture:
             names.append(str(stage.get("name", f"stage{number}")))
             if not _STAGE_NAME.fullmatch(names[-1]) or names[-1] in names[:-1]:
                 raise ValueError(f"stage name '{names[-1]}': each once, like `warmup` or `anneal`.")
+            check_types(f"stage {number}", stage)
             _check_stage_tokens(number, stage)
         if not self.stages:
             return
@@ -346,11 +357,7 @@ class Mixture:
                     f"mix: max_epochs names the group '{name}', which has no documents."
                     f"{nearest(name, groups)}"
                 )
-        if (
-            not self.stages
-            and self.tokens is None
-            and self.recipe == Recipe(alpha_of=self.alpha_of)
-        ):
+        if self.takes_all:
             once = {
                 name: min(Fraction(1), self.epochs_of(name)) * group.size
                 for name, group in groups.items()

@@ -11,6 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Context, Decimal
 from fractions import Fraction
+from typing import Any
+
+import msgspec
 
 from pipeline.errors import ConfigError, nearest
 
@@ -34,6 +37,25 @@ Amounts = dict[str, Fraction]
 def exact(number: float) -> Fraction:
     """The decimal that a number is written as, not its binary value: 0.1 is a tenth."""
     return Fraction(str(number))
+
+
+_TYPES: dict[str, Any] = {
+    "weights": Mapping[str, float] | None,
+    "budgets": Mapping[str, int] | None,
+    "alpha": float | None,
+}
+
+
+def check_types(where: str, knobs: Mapping[str, Any]) -> None:
+    """Raises ValueError for weights, budgets or an alpha of another type than the knobs of `mix`.
+
+    The knobs of a stage stand in a mapping, whose values no type says.
+    """
+    for name, kind in _TYPES.items():
+        try:
+            msgspec.convert(knobs.get(name), type=kind)
+        except msgspec.ValidationError as error:
+            raise ValueError(f"{where}: {name} = {knobs[name]!r}: {error}.") from error
 
 
 def power(number: int, alpha: float) -> Fraction:
