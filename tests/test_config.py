@@ -212,3 +212,9 @@ def test_half_a_character_is_refused_with_its_line() -> None:
     text = GOOD.replace("keep: [en, no]", 'keep: ["\\udc00"]')
     assert "c.yaml:6: '\\udc00' has a lone surrogate" in broken(text)
     assert "lone surrogate" in broken(GOOD, 'name="a\\ud83d"')
+
+
+@pytest.mark.parametrize("value", ["2026-02-30", "=", "!!foo x", "{? [1] : 2}", "&a [*a]"])
+def test_what_yaml_has_no_value_for_is_an_error(value: str) -> None:
+    said = broken(GOOD.replace("keep: [en, no]", f"keep: {value}"))
+    assert "not a value of YAML" in said or "nested too deeply" in said

@@ -351,6 +351,16 @@ def test_a_sentencepiece_model_beside_tokenizer_json_is_what_is_evaluated(tmp_pa
     assert opened(tmp_path / "tokenizer.json").encode(texts[3]).ids != wanted[3]
 
 
+def test_a_damaged_sentencepiece_model_beside_tokenizer_json_is_named(
+    tokenizer_file: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("sentencepiece", reason="sentencepiece is not installed")
+    (tmp_path / "tokenizer.json").write_bytes(tokenizer_file.read_bytes())
+    (tmp_path / "sentencepiece.model").write_bytes(b"nothing")
+    with pytest.raises(ConfigError, match=r"sentencepiece\.model is no sentencepiece model"):
+        Encoder(str(tmp_path))
+
+
 def test_a_text_that_a_tokenizer_cannot_encode_is_an_error_and_such_samples_are_left_out(
     tmp_path: Path,
 ) -> None:

@@ -75,7 +75,10 @@ class Encoder:
                 f"{path} is no tokenizer.json: {error}. Expected a tokenizer.json, a folder with "
                 f"one or with a vocabulary.tiktoken, or tiktoken:NAME."
             ) from error
-        self._reference = reference_of(source)
+        try:
+            self._reference = reference_of(source)
+        except RuntimeError as error:  # of sentencepiece
+            raise ConfigError(f"{source.model} is no sentencepiece model: {error}.") from error
         with contextlib.suppress(ConfigError):
             self.json = parsed(source.text.encode())
 

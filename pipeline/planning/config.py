@@ -108,6 +108,10 @@ def parse_config(text: str, path: str, overrides: Sequence[str] = ()) -> Config:
     """Parse YAML text; `path` names it in errors."""
     try:
         root = yaml.compose(text, Loader=_Loader)
+        if root is not None:
+            _check_characters(root, path)
+    except RecursionError as error:
+        raise ConfigError(f"{path}: nested too deeply, or an alias within itself.") from error
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = mark.line + 1 if mark else 0
@@ -115,7 +119,6 @@ def parse_config(text: str, path: str, overrides: Sequence[str] = ()) -> Config:
         raise ConfigError(f"{path}:{line}: not valid YAML: {problem}.") from error
     if not isinstance(root, yaml.MappingNode):
         raise ConfigError(f"{path}:1: expected a mapping with name, workdir and steps.")
-    _check_characters(root, path)
     keys = _mapping(root, path)
     for key, (_, line) in keys.items():
         if key not in SETTINGS and key != "steps":
@@ -205,6 +208,10 @@ def _plain(node: yaml.Node) -> Any:
     loader = _Loader("")
     try:
         return loader.construct_document(node)
+    except (yaml.YAMLError, ValueError) as error:  # such as the date 2026-02-30
+        problem = getattr(error, "problem", None) or str(error)
+        line = node.start_mark.line + 1
+        raise ConfigError(f"line {line}: not a value of YAML: {problem}.") from error
     finally:
         loader.dispose()
 
