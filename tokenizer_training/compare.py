@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterable, Sequence
 from typing import Any
+
+from stages.encoders.backends import is_panic
 
 
 def compare(made: bytes, texts: Sequence[str], wanted: Sequence[Sequence[int]], name: str) -> None:
@@ -21,3 +24,23 @@ def compare(made: bytes, texts: Sequence[str], wanted: Sequence[Sequence[int]], 
                 f"tokenizer.json and {name} differ for {text[:60]!a}: {encoding.ids[:8]} and "
                 f"{list(ids)[:8]}"
             )
+
+
+def compare_with_tiktoken(made: bytes, texts: Sequence[str], encoding: Any) -> None:
+    """`compare` with a `tiktoken.Encoding`. Raises ValueError also where its regex fails."""
+    try:
+        wanted = [encoding.encode_ordinary(text) for text in texts]
+    except BaseException as error:
+        if not is_panic(error):
+            raise
+        raise ValueError(f"tiktoken fails with the regex: {error}") from error
+    compare(made, texts, wanted, "tiktoken")
+
+
+def texts_of(tokens: Iterable[bytes]) -> list[str]:
+    """Those of the tokens that are text by themselves."""
+    found = []
+    for token in tokens:
+        with contextlib.suppress(UnicodeDecodeError):
+            found.append(token.decode())
+    return found

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import ConfigError
 from pipeline.texts.hostile import hostile_corpus
-from stages.encoders.backends import is_panic, tiktoken_numbers
+from stages.encoders.backends import tiktoken_numbers
 from stages.encoders.source import Source, Unsuitable
 from tokenizer_training.bpe import token_bytes
-from tokenizer_training.compare import compare
+from tokenizer_training.compare import compare_with_tiktoken, texts_of
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -147,28 +147,15 @@ def _prove(source: Source, files: Mapping[str, bytes], texts: Sequence[str]) -> 
     except Exception as error:  # of its regex library
         raise Unsuitable(f"it does not take the regex {source.pattern!r}: {error}") from error
     try:
-        wanted = [encoding.encode_ordinary(text) for text in texts]
-    except BaseException as error:
-        if not is_panic(error):
-            raise
-        raise Unsuitable(f"it fails with the regex {source.pattern!r}: {error}") from error
-    try:
-        compare(source.text.encode(), texts, wanted, "tiktoken")
+        compare_with_tiktoken(source.text.encode(), texts, encoding)
     except ValueError as error:
         raise Unsuitable(str(error)) from error
 
 
 def _own_texts(source: Source) -> list[str]:
     """The text of every token, alone and as a line: `^` and `$` are of lines to tokenizers."""
-    found = [text for text in map(_text, tiktoken_numbers(source)) if text is not None]
+    found = texts_of(tiktoken_numbers(source))
     return [*found, *(f"\n{text}\n" for text in found)]
-
-
-def _text(token: bytes) -> str | None:
-    try:
-        return token.decode()
-    except UnicodeDecodeError:
-        return None
 
 
 def unreachable(tokenizer: Tokenizer, found: Mapping[str, Any]) -> list[str]:

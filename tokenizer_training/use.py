@@ -18,9 +18,8 @@ from pipeline.errors import ConfigError
 from pipeline.phases import Combine, Phase
 from pipeline.stage import GlobalStage, Side, knob, model_file
 from pipeline.texts.hostile import hostile_corpus
-from stages.encoders.backends import is_panic
 from tokenizer_training.bpe import artefact
-from tokenizer_training.compare import compare
+from tokenizer_training.compare import compare_with_tiktoken, texts_of
 from tokenizer_training.export import plain_bytes
 from tokenizer_training.patterns import PATTERNS
 from tokenizer_training.sentencepiece_file import SENTENCEPIECE_MODEL, parsed, sentencepiece_files
@@ -143,20 +142,5 @@ class UseTokenizer(GlobalStage):
         texts = hostile_corpus(sorted(self.special_tokens))
         # A name is a key of the vocabulary as tokens are, which are written in other characters.
         tokens = [*numbers, *(plain_bytes(name) for name in self.special_tokens)]
-        texts += [token.decode() for token in tokens if _is_text(token)]
-        try:
-            wanted = [encoding.encode_ordinary(text) for text in texts]
-        except BaseException as error:
-            if not is_panic(error):
-                raise
-            raise ValueError(f"tiktoken fails with the regex {pattern!r}: {error}") from error
-        compare(made, texts, wanted, "tiktoken")
+        compare_with_tiktoken(made, [*texts, *texts_of(tokens)], encoding)
         return made
-
-
-def _is_text(token: bytes) -> bool:
-    try:
-        token.decode()
-    except UnicodeDecodeError:
-        return False
-    return True

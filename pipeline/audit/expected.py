@@ -28,8 +28,8 @@ from pipeline.results.records import runs_of
 
 DATASET = re.compile(r"dataset(?:-limit-\d+)?")
 """Folders of the workdir that hold a dataset."""
-VERSION = re.compile(r"(dataset(?:-limit-\d+)?)/versions/(\d+)\.json")
 _VERSION_FILE = re.compile(r"versions/(\d+)\.json")
+VERSION = re.compile(f"({DATASET.pattern})/{_VERSION_FILE.pattern}")
 
 
 @dataclass(frozen=True)
